@@ -1,0 +1,127 @@
+# hookswitch. `make run` shows it at work, `make test` proves it; both install what is missing (Debian 12).
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+# SANITIZE=1: AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own.
+SANITIZE ?=
+WERROR   ?=
+BUILD   := build$(if $(SANITIZE),-sanitize)
+OBJ     := $(BUILD)/obj
+
+# What is needed, by its Debian packages.
+PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libmicrohttpd-dev libpcre2-dev libsystemd-dev lua-cjson lua-busted
+# What only the tests need: a second compiler and its fuzzer, a counter of instructions.
+TEST_PACKAGES := clang libclang-rt-14-dev valgrind
+
+CFLAGS   ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
+            -Wformat=2 -Wundef -Wvla $(if $(WERROR),-Werror)
+CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE $(shell pkg-config --cflags-only-I lua5.4 | sed 's/-I/-isystem /g') $(CPPFLAGS)
+HARDEN   := -fstack-protector-strong -fPIC $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+comma    := ,
+SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS) -fvisibility=hidden -pthread
+LDFLAGS_ALL = $(LDFLAGS) $(SANFLAGS) -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
+LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libmicrohttpd libpcre2-8 libsystemd) -lev -lm
+
+ROOMS   := base observe ami net link script config engine control sim cli
+SOURCES := $(wildcard $(ROOMS:%=src/%/*.c))
+OBJECTS := $(SOURCES:src/%.c=$(OBJ)/%.o)
+# The Lua module holds the pure rooms, for tests and for trying rules without a daemon.
+MODULE_ROOMS   := base observe ami script
+MODULE_OBJECTS := $(filter $(MODULE_ROOMS:%=$(OBJ)/%/%),$(OBJECTS))
+# script/module*.c are the module's own face; the program has no use for them.
+PROGRAM_OBJECTS := $(filter-out $(OBJ)/script/module%,$(OBJECTS))
+
+# C tests of single rooms: each is a program of its own, linked with everything but the commands.
+LIBRARY := $(BUILD)/libhookswitch.a
+UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*_test.c))
+
+# What specs start beside the program: a scripted peer, certificates, a name server, a stand-in for systemd, a wall clock to
+# preload. Never sanitized.
+TOOLS   := $(addprefix $(BUILD)/tests/,peer certificates nameserver notify wallclock.so)
+TOOL_FLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -D_GNU_SOURCE -fPIC -fvisibility=hidden
+
+.PHONY: all build deps tests test run bench soak clean help
+all: build
+
+help:
+	@echo 'make run      install what is missing, build, show the engine at work on a simulated Asterisk'
+	@echo 'make test     install what is missing, build, run every test (SANITIZE=1: under ASan and UBSan)'
+	@echo 'make build    build $(BUILD)/hookswitch and $(BUILD)/hookswitch.so'
+	@echo 'make bench    compare with the least that must be done, some minutes'
+	@echo 'make fuzz     fuzz the pure rooms, FUZZ_SECONDS (600) each; needs clang'
+	@echo 'make soak     50 servers, floods, restarts and reloads for SOAK_SECONDS (600)'
+	@echo 'make install  into PREFIX (/usr/local), SYSCONFDIR (/etc), below DESTDIR'
+	@echo 'make deb      a Debian package in $(BUILD)/'
+	@echo 'make clean    remove what was built'
+
+deps:
+	@tests/install-packages $(PACKAGES)
+
+build: $(BUILD)/hookswitch $(BUILD)/hookswitch.so
+
+run: deps
+	@$(MAKE) -s build
+	@tests/demo $(BUILD)/hookswitch
+
+# A second make, because what the packages bring (pkg-config, headers) is looked for when one starts. The specs run last, so
+# that the last line counts the tests.
+test: deps
+	@tests/install-packages $(TEST_PACKAGES)
+	@$(MAKE) -s WERROR=1 build tests
+ifeq ($(SANITIZE),)
+	@$(MAKE) -s BUILD=build-clang CC=clang WERROR=1 build
+	@echo 'built without a warning by gcc and clang'
+	@$(MAKE) -s -j2 fuzz-short
+	@$(MAKE) -s bench-instructions
+endif
+	@tests/run $(BUILD) $(if $(SANITIZE),sanitize)
+
+soak: deps
+	@tests/install-packages $(TEST_PACKAGES)
+	@$(MAKE) -s build
+	@HOOKSWITCH=$(CURDIR)/$(BUILD)/hookswitch tests/soak
+
+tests: $(UNITS) $(TOOLS)
+
+$(BUILD)/hookswitch: $(PROGRAM_OBJECTS)
+	$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+# Lua's own symbols come from the interpreter that loads the module.
+$(BUILD)/hookswitch.so: $(MODULE_OBJECTS)
+	$(CC) -shared $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs libcares openssl libpcre2-8) -lm
+
+$(LIBRARY): $(filter-out $(OBJ)/cli/%,$(PROGRAM_OBJECTS))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) $(LIBS)
+
+$(BUILD)/tests/%: tests/tools/%.c
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -o $@ $< $(shell pkg-config --libs openssl)
+
+$(BUILD)/tests/%.so: tests/tools/%.c
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -shared -o $@ $<
+
+$(OBJ)/%.o: src/%.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Rebuilds everything when compiler or flags change.
+$(OBJ)/flags: FORCE
+	@mkdir -p $(OBJ)
+	@echo '$(CC) $(CPPFLAGS_ALL) $(filter-out -Werror,$(CFLAGS_ALL))' >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+FORCE:
+
+clean:
+	rm -rf build build-sanitize build-clang build-fuzz
+
+include tests/fuzz/fuzz.mk tests/bench/bench.mk conf/install.mk
+-include $(OBJECTS:.o=.d)

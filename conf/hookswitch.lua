@@ -1,0 +1,62 @@
+-- The configuration of hookswitch. It works as it stands with a simulated Asterisk:
+--
+--     build/hookswitch sim --listen 127.0.0.1:5038 --user hookswitch --secret sample-secret --calls-per-second 2
+--     build/hookswitch run -c conf/hookswitch.lua
+--
+-- conf/README.md has every option, with its range and default. Check an edit with `hookswitch check -c FILE`,
+-- then send SIGHUP or say `hookswitch ctl reload`: what is wrong is refused, and the old configuration goes on.
+
+return {
+	-- The Asterisk servers, each under a name of your choice. Rules and logs call them by it.
+	servers = {
+		pbx1 = {
+			host = "127.0.0.1",
+			username = "hookswitch",
+			-- A secret is best kept out of this file: env "NAME", or file "path" (of one line).
+			secret = env("HOOKSWITCH_SECRET", "sample-secret"),
+		},
+		-- pbx2 = {
+		-- 	host = "pbx2.example.net",
+		-- 	username = "hookswitch",
+		-- 	secret = file "pbx2.secret",
+		-- 	tls = { enabled = true, ca = "ca.pem" }, -- port 5039 then
+		-- },
+	},
+	-- Or a file for each: servers = include "conf.d/*.lua"
+
+	-- What holds for every server that does not say otherwise.
+	defaults = {
+		-- Classes of events that Asterisk is asked for; fewer classes, less traffic.
+		events = "on",
+		timeouts = { action = 10 },
+	},
+
+	-- The rules, and the modules that they may require. Relative to the folder above conf/.
+	scripts = { rules = "scripts", lib = "lib" },
+
+	-- Settings of single rules: rules.missed goes to scripts/missed.lua.
+	rules = {
+		-- missed = { queue = "support" },
+	},
+
+	-- Files that rules write lines to. Their folders must exist.
+	sinks = {
+		journal = { file = "build/journal.log" },
+	},
+
+	-- Which actions rules may send. What reaches files, shell, dialplan code or configuration is denied until allowed here.
+	policy = {
+		deny = {},
+		rules = {
+			-- recorder = { allow = { "MixMonitor" } },
+		},
+	},
+
+	log = { level = "info" },
+
+	-- Where `hookswitch ctl` reaches the running engine.
+	control = { socket = "build/hookswitch.sock" },
+
+	-- Where Prometheus gets its metrics, and others ask whether all is well: /metrics, /healthz, /ready.
+	http = { listen = "127.0.0.1:9150" },
+}

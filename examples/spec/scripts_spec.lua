@@ -1,0 +1,168 @@
+-- The shipped rules, and the module that they use.
+local support = require "examples.spec.support"
+local event = support.event
+
+local function channel(at, id, headers)
+  headers.Uniqueid, headers.Linkedid = headers.Uniqueid or id, headers.Linkedid or id
+  return event(at, "Newchannel", headers)
+end
+
+local function sentences(log)
+  local found = {}
+  for text in log:gmatch '"msg":"(call [^"]+)"' do found[#found + 1] = text end
+  return found
+end
+
+describe("scripts/calls.lua", function()
+  local folder
+
+  before_each(function() folder = support.folder { "scripts/calls.lua" } end)
+  after_each(function() folder:close() end)
+
+  it("writes one line for each call of a real queue", function()
+    local lines, log = folder:replay(support.CAPTURES .. "queue.ami")
+    local journal = {}
+    for _, line in ipairs(lines) do
+      if line:find('"sink":"journal"', 1, true) then journal[#journal + 1] = line:gsub("\\", "") end
+    end
+    assert.equal(5, #journal)
+    for _, part in ipairs { '"from":"5550000"', '"to":"300"', '"queue":"support"', '"with":"Alice"', '"result":"answered"', '"seconds":5', '"talk":4',
+                            '"cause":"Normal Clearing"', '"server":"replay"', '"time":"2026-11-20T19:59:16Z"' } do
+      assert.truthy(journal[1]:find(part, 1, true), part .. " in " .. journal[1])
+    end
+    assert.equal("call 5550000 -> 300: answered with Alice, 5 s, Normal Clearing", sentences(log)[1])
+  end)
+
+  it("tells why a call was not taken", function()
+    local _, log = folder:replay(support.CAPTURES .. "dial.ami")
+    local all = table.concat(sentences(log), "\n")
+    assert.match("answered with", all)
+    assert.match("busy", all)
+  end)
+
+  it("ends a call with its last channel, whatever the order", function()
+    local _, log = folder:replay {
+      channel(0, "1.1", { CallerIDNum = "5551", Exten = "100" }),
+      channel(1, "1.2", { Linkedid = "1.1", CallerIDNum = "100" }),
+      event(2, "DialEnd", { Uniqueid = "1.1", DestUniqueid = "1.2", DestChannel = "PJSIP/100-0000001a", DialStatus = "ANSWER" }),
+      event(2, "BridgeEnter", { Uniqueid = "1.2" }), event(2, "BridgeEnter", { Uniqueid = "1.1" }),
+      event(30, "Hangup", { Uniqueid = "1.1", ["Cause-txt"] = "Normal Clearing" }),
+      event(32, "Hangup", { Uniqueid = "1.2", ["Cause-txt"] = "Other" }),
+    }
+    assert.same({ "call 5551 -> 100: answered with PJSIP/100, 32 s, Normal Clearing" }, sentences(log))
+  end)
+
+  it("forgets the oldest channels beyond its bound, and says so", function()
+    local frames = {}
+    for i = 1, 5 do frames[i] = channel(i, "1." .. i, { CallerIDNum = "555" .. i, Exten = "100" }) end
+    local _, log = folder:replay(frames, "", "calls = { channels = 3 }")
+    assert.same({ "call 5551 -> 100: end not seen, 3 s", "call 5552 -> 100: end not seen, 3 s" }, sentences(log))
+  end)
+
+  it("goes on without the sink", function()
+    local _, log = folder:replay({ channel(0, "1.1", { CallerIDNum = "5551", Exten = "100" }), event(1, "Hangup", { Uniqueid = "1.1" }) }, "",
+      'calls = { sink = "nowhere" }')
+    assert.match("finished calls go to the log only", log)
+    assert.same({ "call 5551 -> 100: not answered, 1 s" }, sentences(log))
+  end)
+
+  it("adopts calls that began before it, and ends those that ended meanwhile", function()
+    local port = folder:sim("asterisk", "--speed 2")
+    folder:put("scripts/caller.lua", [[
+      local asked = store.open "caller"
+      ami.on("server.ready", function(ev, server)
+        if asked:get "yes" then return end
+        asked:set("yes", true)
+        local res = server:call { Action = "Originate", Channel = "Local/100@default/n", CallerID = "5551234", Context = "default", Exten = "900", Priority = 1 }
+        log.info("call stands")
+      end)]])
+    folder:engine { { "pbx1", port } }
+    folder:await("run", '"msg":"call stands"')
+    folder:ctl "reload"
+    folder:await("run", '"msg":"reloaded"')
+    folder:put("scripts/caller.lua", [[
+      ami.on("server.ready", function(_, server)
+        timer.sleep(0.5)
+        for _, item in ipairs(server:call({ Action = "CoreShowChannels" }).events) do server:send { Action = "Hangup", Channel = item.Channel } end
+      end)]])
+    folder:ctl "reload"
+    assert.match("call 5551234 %-> 900: answered", folder:await("run", '"msg":"call 5551234'))
+  end)
+end)
+
+describe("scripts/queues.lua", function()
+  local folder
+
+  before_each(function() folder = support.folder { "scripts/queues.lua" } end)
+  after_each(function() folder:close() end)
+
+  local function miss(at)
+    return event(at, "AgentRingNoAnswer", { Queue = "support", Interface = "PJSIP/102", MemberName = "Bob" })
+  end
+
+  it("tells who gave up and who does not answer, and pauses nobody unless it is asked to", function()
+    local lines, log = folder:replay { miss(0), miss(1), miss(2),
+      event(3, "QueueCallerAbandon", { Queue = "support", CallerIDNum = "5551", HoldTime = 17, Position = 1 }) }
+    assert.same({}, lines)
+    assert.match("queue support: Bob does not answer %(3%)", log)
+    assert.match("queue support: 5551 gave up after 17 s", log)
+  end)
+
+  it("pauses an agent after as many misses as the settings say", function()
+    local lines, log = folder:replay({ miss(0), miss(1), miss(2) }, "--answer success", "queues = { pause_after = 2 }")
+    assert.equal(1, #lines)
+    assert.truthy(lines[1]:find('"Action":"QueuePause"', 1, true))
+    assert.match("queue support: Bob is paused", log)
+  end)
+
+  it("hears only the queues that it was told", function()
+    local _, log = folder:replay({ miss(0) }, "", 'queues = { queues = { "sales" } }')
+    assert.is_nil(log:find("does not answer", 1, true))
+  end)
+end)
+
+describe("scripts/links.lua", function()
+  local folder
+
+  before_each(function() folder = support.folder { "scripts/links.lua" } end)
+  after_each(function() folder:close() end)
+
+  it("tells when a server comes, goes and comes back", function()
+    local port = folder:sim "asterisk"
+    folder:engine { { "pbx1", port } }
+    folder:await("run", '"msg":"pbx1: ready; CoreSettings and CoreStatus say: Asterisk simulated, AMI 13.0.0')
+    folder:stop "asterisk"
+    folder:await("run", '"msg":"pbx1: lost')
+    folder:start("asterisk", ("sim --listen 127.0.0.1:%d --duration 60"):format(port))
+    folder:await("run", '"msg":"pbx1: ready again after [0-9]+ s')
+  end)
+end)
+
+describe("lib/recent.lua", function()
+  it("forgets the oldest beyond its number and its time", function()
+    local folder = support.folder({}, { ["scripts/try.lua"] = [[
+      local recent = require "recent"
+      local told = {}
+      local t = recent.new { cap = 3, ttl = 10, forgotten = function(key, value, why) told[#told + 1] = key .. value .. why end }
+      ami.on("Step", function(ev)
+        for i = 1, 4 do t:put("k" .. i, i) end
+        log.info("count " .. t:count(), { k1 = tostring(t:get "k1"), k2 = tostring(t:get "k2") })
+        t:put("k2", 22)
+        local order = {}
+        for key in t:each() do order[#order + 1] = key t:remove(key) end
+        log.info("order " .. table.concat(order, " "), { left = t:count(), again = tostring(t:remove "k2") })
+        t:put("x", "y")
+        timer.sleep(11)
+        log.info("late " .. tostring(t:get "x"))
+        t:sweep()
+        log.info("told " .. table.concat(told, " "))
+        log.info("sealed " .. tostring(pcall(function() recent.new = nil end)) .. " " .. tostring(getmetatable(t)))
+      end)]] })
+    local _, log = folder:replay { event(0, "Step", {}), event(20, "Ping", {}) }
+    folder:close()
+    for _, text in ipairs { '"msg":"count 3","rule":"try"', '"k1":"nil"', '"k2":"2"', "order k3 k4 k2", '"left":0', '"again":"nil"', "late nil", "told k11cap xyttl",
+                            "sealed false false" } do
+      assert.truthy(log:find(text, 1, true), text .. " in " .. log)
+    end
+  end)
+end)

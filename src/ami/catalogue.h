@@ -1,0 +1,40 @@
+/* What is known of AMI's actions and events by name. Tables only. */
+#ifndef AMI_CATALOGUE_H
+#define AMI_CATALOGUE_H
+
+#include "base/slice.h"
+
+enum action_flags {
+	ACTION_KNOWN = 1,          /* Asterisk or a module of its tree has it */
+	ACTION_GUARDED = 2,        /* policy: denied until allowed (files, shell, modules, dialplan, configuration) */
+	ACTION_OWN = 4,            /* the engine's own: Login, Logoff, Challenge, Events, Filter */
+	ACTION_HOLDS_LINE = 8,     /* Q45: may hold up everything behind it on the session */
+	ACTION_EMPTY_AS_ERROR = 16,/* Q29: an empty list comes as `Response: Error` with `No …` */
+	ACTION_TEXT = 32,          /* answers with Command output (Q12, Q13) */
+	ACTION_NO_ANSWER = 64,     /* Q24: raw text or nothing; only the timeout ends it */
+	ACTION_FUNCTIONS = 128     /* Getvar, Setvar: guarded when the variable is a dialplan function not in the harmless list */
+};
+
+struct action_info {
+	const char *name;
+	unsigned flags;
+	const char *terminal;     /* name of the list's last event where it is known, else NULL (Q25, Q27) */
+	bool list_before_13;      /* Q26: a list without EventList when the peer's AMI is below 2.6 */
+};
+
+/* NULL when the catalogue does not know the action. Case is ignored. */
+const struct action_info *catalogue_action(struct slice name);
+/* True for the events that Asterisk's tree sends. Case is ignored. */
+bool catalogue_event(struct slice name);
+/* True for `CALLERID(num)`-like variables whose function cannot reach files, shell or configuration, and for plain
+ * variables. */
+bool catalogue_function_harmless(struct slice variable);
+/* The known name that is nearest to `name` by edit distance (at most 3 edits, case ignored), or NULL. */
+const char *catalogue_nearest_event(struct slice name);
+const char *catalogue_nearest_action(struct slice name);
+
+/* "13.0.0" -> 13000 (major * 1000 + minor); 0 when it cannot be read. AMI 2.6 is 2006. */
+unsigned catalogue_ami_version(struct slice version);
+#define CATALOGUE_AMI_EVENTLIST 2006u /* from here on every list has EventList (Q25, Q26) */
+
+#endif

@@ -1,0 +1,547 @@
+#include "ami/pending.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/mem.h"
+
+#define PREFIX_MAX 20
+
+/* What an action waits for. */
+enum stage {
+	STAGE_SENT,      /* its response */
+	STAGE_LIST,      /* the list's end */
+	STAGE_ORIGINATE  /* its OriginateResponse (Q46) */
+};
+
+struct entry {
+	struct list order; /* in the order they were added, which is the order of the answers (Q22) */
+	struct entry *hash_next;
+	struct heap_node deadline; /* its key: monotonic ns */
+	enum stage stage;
+	uint64_t sequence, started, offset;
+	void *tag;
+	const struct action_info *info; /* NULL: not in the catalogue */
+	bool awaits_originate;          /* asynchronous, and its event can come */
+	bool holds_line;
+	struct message *response;
+	struct message **events;
+	uint32_t event_count, event_cap;
+	size_t bytes; /* of the copies */
+	char action[40];
+};
+
+/* Invariant: each entry stands in `order`, in one hash chain and in `deadlines`; `count` is the number of them. */
+struct pending {
+	struct pending_limits limits;
+	char prefix[PREFIX_MAX + 1];
+	size_t prefix_len;
+	uint32_t connection;
+	unsigned ami_version; /* 0: not known */
+	uint64_t next_sequence;
+	uint64_t written;
+	struct list order;
+	struct entry **hash; /* by sequence, a power of two */
+	size_t hash_size;
+	struct heap deadlines;
+	uint32_t count;
+	struct pending_stats stats;
+};
+
+struct pending *pending_create(const struct pending_limits *limits, struct slice prefix)
+{
+	struct pending *p = mem_zalloc(sizeof *p);
+	p->limits = *limits;
+	p->prefix_len = prefix.len < PREFIX_MAX ? prefix.len : PREFIX_MAX;
+	memcpy(p->prefix, prefix.ptr, p->prefix_len);
+	p->next_sequence = 1;
+	list_init(&p->order);
+	p->hash_size = 4;
+	p->hash = mem_zalloc(p->hash_size * sizeof *p->hash);
+	return p;
+}
+
+static void entry_free(struct entry *e)
+{
+	message_free(&e->response);
+	for (uint32_t i = 0; i < e->event_count; i++)
+		message_free(&e->events[i]);
+	free(e->events);
+	free(e);
+}
+
+static void drop_all(struct pending *p)
+{
+	list_each_safe(it, &p->order)
+		entry_free(list_entry(it, struct entry, order));
+	list_init(&p->order);
+	memset(p->hash, 0, p->hash_size * sizeof *p->hash);
+	p->deadlines.count = 0;
+	p->count = 0;
+}
+
+void pending_destroy(struct pending **pending)
+{
+	if (!*pending)
+		return;
+	drop_all(*pending);
+	free((*pending)->hash);
+	heap_close(&(*pending)->deadlines);
+	free(*pending);
+	*pending = NULL;
+}
+
+void pending_reset(struct pending *p)
+{
+	drop_all(p);
+	p->connection++;
+	p->ami_version = 0;
+	p->written = 0;
+}
+
+void pending_set_version(struct pending *p, unsigned ami_version)
+{
+	p->ami_version = ami_version;
+}
+
+void pending_written(struct pending *p, uint64_t offset)
+{
+	p->written = offset;
+}
+
+/* ---- entries ---- */
+
+static struct entry *find(const struct pending *p, uint64_t sequence)
+{
+	struct entry *e = p->hash[sequence & (p->hash_size - 1)];
+	while (e && e->sequence != sequence)
+		e = e->hash_next;
+	return e;
+}
+
+static void grow_hash(struct pending *p)
+{
+	size_t size = p->hash_size * 2;
+	struct entry **hash = mem_zalloc(size * sizeof *hash);
+	list_each(it, &p->order) {
+		struct entry *e = list_entry(it, struct entry, order);
+		e->hash_next = hash[e->sequence & (size - 1)];
+		hash[e->sequence & (size - 1)] = e;
+	}
+	free(p->hash);
+	p->hash = hash;
+	p->hash_size = size;
+}
+
+static void insert(struct pending *p, struct entry *e)
+{
+	if (p->count >= p->hash_size)
+		grow_hash(p);
+	struct entry **chain = &p->hash[e->sequence & (p->hash_size - 1)];
+	e->hash_next = *chain;
+	*chain = e;
+	list_append(&p->order, &e->order);
+	heap_push(&p->deadlines, &e->deadline);
+	p->count++;
+}
+
+static void detach(struct pending *p, struct entry *e)
+{
+	struct entry **link = &p->hash[e->sequence & (p->hash_size - 1)];
+	while (*link != e)
+		link = &(*link)->hash_next;
+	*link = e->hash_next;
+	list_remove(&e->order);
+	heap_remove(&p->deadlines, &e->deadline);
+	p->count--;
+}
+
+/* The one place where an action ends: takes it out and makes its reply (P3). */
+static struct reply *complete(struct pending *p, struct entry *e, enum err_code code, struct slice text)
+{
+	struct reply *r = mem_zalloc(sizeof *r);
+	detach(p, e);
+	r->code = code;
+	snprintf(r->text, sizeof r->text, "%.*s", SLICE_ARG(text));
+	r->response = e->response;
+	r->events = e->events;
+	r->event_count = e->event_count;
+	r->is_list = e->stage == STAGE_LIST;
+	r->has_output = r->response && e->info && (e->info->flags & ACTION_TEXT);
+	r->sequence = e->sequence;
+	r->tag = e->tag;
+	r->started = e->started;
+	memcpy(r->action, e->action, sizeof r->action);
+	e->response = NULL;
+	e->events = NULL;
+	e->event_count = 0;
+	entry_free(e);
+	return r;
+}
+
+uint64_t pending_add(struct pending *p, const struct action *action, const struct pending_options *options,
+                     char id[ACTION_ID_MAX + 1], struct err *err)
+{
+	struct slice name = { "", 0 }, async;
+	if (p->count >= p->limits.max_actions) {
+		err_set(err, ERR_BACKPRESSURE, "%u actions wait for their answers already, the limit of this server", p->count);
+		return 0;
+	}
+	action_get(action, SLICE("Action"), &name);
+	struct entry *e = mem_zalloc(sizeof *e);
+	e->sequence = p->next_sequence++;
+	e->started = options->now;
+	e->deadline.key = options->deadline;
+	e->offset = options->offset;
+	e->tag = options->tag;
+	e->info = catalogue_action(name);
+	snprintf(e->action, sizeof e->action, "%.*s", SLICE_ARG(name));
+	if (slice_eq_nocase(name, SLICE("Originate"))) {
+		bool is_async = action_get(action, SLICE("Async"), &async) &&
+		                (slice_eq_nocase(async, SLICE("true")) || slice_eq_nocase(async, SLICE("yes")) ||
+		                 slice_eq_nocase(async, SLICE("on")) || slice_eq_nocase(async, SLICE("1")));
+		e->awaits_originate = is_async && !options->events_off;
+		e->holds_line = !is_async;
+	} else {
+		e->holds_line = e->info && (e->info->flags & ACTION_HOLDS_LINE);
+	}
+	insert(p, e);
+	snprintf(id, ACTION_ID_MAX + 1, "%s-%u-%llu", p->prefix, p->connection, (unsigned long long)e->sequence);
+	return e->sequence;
+}
+
+void pending_forget(struct pending *p, uint64_t sequence)
+{
+	struct entry *e = find(p, sequence);
+	if (!e)
+		return;
+	detach(p, e);
+	entry_free(e);
+}
+
+/* ---- matching ---- */
+
+/* Q21: only an id that this connection made counts. Returns its sequence, or 0. */
+static uint64_t own_sequence(const struct pending *p, struct slice id)
+{
+	char expected[PREFIX_MAX + 16];
+	int n = snprintf(expected, sizeof expected, "%s-%u-", p->prefix, p->connection);
+	struct slice head = { expected, (size_t)n };
+	int64_t sequence;
+
+	if (!slice_starts_with(id, head) || id.len - head.len > 19 || id.len == head.len || id.ptr[head.len] == '0' ||
+	    !slice_to_int(slice_make(id.ptr + head.len, id.len - head.len), &sequence))
+		return 0;
+	return sequence > 0 && (uint64_t)sequence < p->next_sequence ? (uint64_t)sequence : 0;
+}
+
+/* Q22: whom an answer without ActionID is for. */
+static struct entry *oldest_unanswered(const struct pending *p)
+{
+	list_each(it, &p->order) {
+		struct entry *e = list_entry(it, struct entry, order);
+		if (e->stage == STAGE_SENT && e->offset < p->written && !(e->info && (e->info->flags & ACTION_NO_ANSWER)))
+			return e;
+	}
+	return NULL;
+}
+
+/* Keeps a copy of `m` for the reply, within the limits. */
+static int keep_event(struct pending *p, struct entry *e, const struct message *m)
+{
+	size_t size = message_copy_size(m) + sizeof *e->events;
+	if (e->event_count >= p->limits.max_list_events || e->bytes + size > p->limits.max_list_bytes)
+		return -1;
+	if (e->event_count == e->event_cap) {
+		uint32_t cap = e->event_cap ? e->event_cap * 2 : 4;
+		e->events = mem_realloc(e->events, cap, sizeof *e->events);
+		e->event_cap = cap;
+	}
+	struct message *copy = message_copy(m);
+	if (!copy)
+		return -1;
+	e->events[e->event_count++] = copy;
+	e->bytes += size;
+	return 0;
+}
+
+static int keep_response(struct pending *p, struct entry *e, const struct message *m)
+{
+	size_t size = message_copy_size(m);
+	if (size > p->limits.max_list_bytes)
+		return -1;
+	message_free(&e->response);
+	e->response = message_copy(m);
+	e->bytes += size;
+	return e->response ? 0 : -1;
+}
+
+static enum pending_result overflow(struct pending *p, struct entry *e, struct reply **done)
+{
+	*done = complete(p, e, ERR_OVERFLOW, SLICE("the answer is larger than limits.list_events or limits.list_bytes allow"));
+	return PENDING_COMPLETED;
+}
+
+static bool is_success(struct slice word)
+{
+	/* Q44: 1.4 answered a Ping with Pong; `Events` may answer with its new state. */
+	return slice_eq_nocase(word, SLICE("Success")) || slice_eq_nocase(word, SLICE("Goodbye")) ||
+	       slice_eq_nocase(word, SLICE("Follows")) || slice_eq_nocase(word, SLICE("Pong")) ||
+	       slice_starts_with_nocase(word, SLICE("Events"));
+}
+
+/* Does a list follow this successful response? */
+static bool opens_list(const struct pending *p, const struct entry *e, const struct message *m)
+{
+	struct slice value;
+	if (message_get(m, SLICE("EventList"), &value))
+		return slice_eq_nocase(value, SLICE("start"));
+	if (!e->info || !e->info->terminal)
+		return false;
+	/* Q29: VoicemailUsersList says that there are none, and sends no Complete. */
+	if (slice_starts_with_nocase(message_value(m, SLICE("Message")), SLICE("There are no ")))
+		return false;
+	/* Q27: WaitEvent never has EventList; Q26: the rest, where the peer is old enough. */
+	return slice_eq_nocase(slice_cstr(e->info->name), SLICE("WaitEvent")) ||
+	       (e->info->list_before_13 && p->ami_version != 0 && p->ami_version < CATALOGUE_AMI_EVENTLIST);
+}
+
+static enum pending_result take_response(struct pending *p, struct entry *e, const struct message *m, struct reply **done)
+{
+	struct slice text = message_value(m, SLICE("Message"));
+
+	if (keep_response(p, e, m))
+		return overflow(p, e, done);
+	if (!is_success(m->name)) {
+		bool empty_list = e->info && (e->info->flags & ACTION_EMPTY_AS_ERROR) && slice_starts_with_nocase(text, SLICE("No "));
+		if (empty_list)
+			e->stage = STAGE_LIST;
+		*done = complete(p, e, empty_list ? ERR_NONE : ERR_ERROR, empty_list ? SLICE("") : text);
+		return PENDING_COMPLETED;
+	}
+	if (e->awaits_originate) {
+		e->stage = STAGE_ORIGINATE;
+		return PENDING_TAKEN;
+	}
+	if (opens_list(p, e, m)) {
+		e->stage = STAGE_LIST;
+		return PENDING_TAKEN;
+	}
+	if (e->info && e->info->terminal && slice_starts_with_nocase(text, SLICE("There are no ")))
+		e->stage = STAGE_LIST;
+	*done = complete(p, e, ERR_NONE, SLICE(""));
+	return PENDING_COMPLETED;
+}
+
+static enum pending_result match_response(struct pending *p, const struct message *m, struct reply **done)
+{
+	struct entry *e;
+	if (m->action_id.len > 0) {
+		uint64_t sequence = own_sequence(p, m->action_id);
+		e = sequence ? find(p, sequence) : NULL;
+		if (!e || e->stage != STAGE_SENT) {
+			if (sequence)
+				p->stats.late++;
+			else
+				p->stats.unmatched++;
+			return PENDING_STRAY;
+		}
+	} else {
+		e = oldest_unanswered(p);
+		if (!e) {
+			p->stats.unmatched++;
+			return PENDING_STRAY;
+		}
+		p->stats.idless++;
+	}
+	return take_response(p, e, m, done);
+}
+
+/* Events of the system that may carry an id of ours and yet are no answer (Q21, Q28). */
+static bool is_live_event(struct slice name)
+{
+	return slice_eq_nocase(name, SLICE("UserEvent")) || slice_eq_nocase(name, SLICE("OriginateResponse")) ||
+	       slice_eq_nocase(name, SLICE("FAXStats")) || slice_eq_nocase(name, SLICE("FAXSession")) ||
+	       slice_eq_nocase(name, SLICE("SIPQualifyPeerDone"));
+}
+
+static enum pending_result take_originate_response(struct pending *p, struct entry *e, const struct message *m, struct reply **done)
+{
+	struct slice word = message_value(m, SLICE("Response")), text = { "", 0 };
+	char reason[64];
+
+	if (keep_response(p, e, m)) {
+		overflow(p, e, done);
+		return PENDING_COMPLETED_EVENT;
+	}
+	bool success = slice_eq_nocase(word, SLICE("Success"));
+	if (!success) {
+		struct slice number = message_value(m, SLICE("Reason"));
+		int n = snprintf(reason, sizeof reason, "originate failed, reason %.*s", SLICE_ARG(number.len < 20 ? number : SLICE("unknown")));
+		text = slice_make(reason, (size_t)n);
+	}
+	*done = complete(p, e, success ? ERR_NONE : ERR_ERROR, text);
+	return PENDING_COMPLETED_EVENT;
+}
+
+static enum pending_result match_event(struct pending *p, const struct message *m, struct reply **done)
+{
+	uint64_t sequence = m->action_id.len > 0 ? own_sequence(p, m->action_id) : 0;
+	if (!sequence)
+		return PENDING_NOT_OURS;
+	struct entry *e = find(p, sequence);
+	if (is_live_event(m->name)) {
+		if (e && e->stage == STAGE_ORIGINATE && slice_eq_nocase(m->name, SLICE("OriginateResponse")))
+			return take_originate_response(p, e, m, done);
+		return PENDING_NOT_OURS;
+	}
+	if (!e) {
+		p->stats.late++;
+		return PENDING_STRAY;
+	}
+	if (e->stage != STAGE_LIST)
+		return PENDING_NOT_OURS;
+
+	struct slice mark = message_value(m, SLICE("EventList"));
+	if (slice_eq_nocase(mark, SLICE("Cancelled"))) {
+		*done = complete(p, e, ERR_ERROR, SLICE("Asterisk cancelled the list"));
+		return PENDING_COMPLETED;
+	}
+	if (slice_eq_nocase(mark, SLICE("Complete")) ||
+	    (e->info && e->info->terminal && slice_eq_nocase(m->name, slice_cstr(e->info->terminal)))) {
+		*done = complete(p, e, ERR_NONE, SLICE(""));
+		return PENDING_COMPLETED;
+	}
+	return keep_event(p, e, m) ? overflow(p, e, done) : PENDING_TAKEN;
+}
+
+enum pending_result pending_match(struct pending *p, const struct message *m, struct reply **done)
+{
+	*done = NULL;
+	switch (m->kind) {
+	case MESSAGE_EVENT:
+		return match_event(p, m, done);
+	case MESSAGE_RESPONSE:
+		return match_response(p, m, done);
+	default:
+		return PENDING_NOT_OURS;
+	}
+}
+
+struct reply *pending_overflow(struct pending *p, struct slice id, bool is_response)
+{
+	uint64_t sequence = own_sequence(p, id);
+	struct entry *e = sequence ? find(p, sequence) : id.len == 0 && is_response ? oldest_unanswered(p) : NULL;
+	if (!e)
+		return NULL;
+	return complete(p, e, ERR_OVERFLOW, SLICE("the answer is larger than limits.frame or limits.headers allow"));
+}
+
+struct reply *pending_cancel(struct pending *p, uint64_t sequence, enum err_code code, const char *text)
+{
+	struct entry *e = find(p, sequence);
+	return e ? complete(p, e, code, slice_cstr(text)) : NULL;
+}
+
+struct reply *pending_expire(struct pending *p, uint64_t now)
+{
+	struct heap_node *nearest = heap_top(&p->deadlines);
+	if (!nearest || nearest->key > now)
+		return NULL;
+	return complete(p, heap_entry(nearest, struct entry, deadline), ERR_TIMEOUT, SLICE("no answer within the action's timeout"));
+}
+
+uint64_t pending_next_deadline(const struct pending *p)
+{
+	const struct heap_node *nearest = heap_top(&p->deadlines);
+	return nearest ? nearest->key : UINT64_MAX;
+}
+
+struct reply *pending_fail_next(struct pending *p, uint64_t flushed, const char *reason)
+{
+	if (list_empty(&p->order))
+		return NULL;
+	struct entry *e = list_entry(p->order.next, struct entry, order);
+	return complete(p, e, e->offset < flushed ? ERR_LOST : ERR_NOT_READY, slice_cstr(reason));
+}
+
+uint32_t pending_count(const struct pending *p)
+{
+	return p->count;
+}
+
+bool pending_line_held(const struct pending *p)
+{
+	list_each(it, &p->order) {
+		const struct entry *e = list_entry(it, struct entry, order);
+		/* WaitEvent holds the line until its list ends. */
+		if (e->holds_line && e->offset < p->written)
+			return true;
+	}
+	return false;
+}
+
+const struct pending_stats *pending_stats(const struct pending *p)
+{
+	return &p->stats;
+}
+
+void pending_each(const struct pending *p, void (*fn)(void *ctx, const struct pending_view *view), void *ctx)
+{
+	list_each(it, &p->order) {
+		const struct entry *e = list_entry(it, struct entry, order);
+		struct pending_view view = { .sequence = e->sequence, .started = e->started, .deadline = e->deadline.key,
+		                             .action = e->action, .tag = e->tag };
+		fn(ctx, &view);
+	}
+}
+
+/* ---- replies ---- */
+
+bool reply_output(const struct reply *reply, size_t *cursor, struct slice *line)
+{
+	const struct message *m = reply->response;
+	if (!m)
+		return false;
+	if (!m->text.ptr) {
+		int64_t i = message_find(m, SLICE("Output"), (uint32_t)*cursor);
+		if (i < 0)
+			return false;
+		*line = message_header_value(m, (uint32_t)i);
+		*cursor = (size_t)i + 1;
+		return true;
+	}
+	if (*cursor >= m->text.len)
+		return false;
+	const char *start = m->text.ptr + *cursor;
+	const char *lf = memchr(start, '\n', m->text.len - *cursor);
+	size_t len = lf ? (size_t)(lf - start) : m->text.len - *cursor;
+	*cursor += len + 1;
+	*line = slice_make(start, len > 0 && start[len - 1] == '\r' ? len - 1 : len);
+	return true;
+}
+
+struct reply *reply_failed(enum err_code code, const char *text, void *tag, const char *action)
+{
+	struct reply *r = mem_zalloc(sizeof *r);
+	r->code = code;
+	r->tag = tag;
+	snprintf(r->text, sizeof r->text, "%s", text);
+	snprintf(r->action, sizeof r->action, "%s", action);
+	return r;
+}
+
+void reply_free(struct reply **reply)
+{
+	struct reply *r = *reply;
+	if (!r)
+		return;
+	message_free(&r->response);
+	for (uint32_t i = 0; i < r->event_count; i++)
+		message_free(&r->events[i]);
+	free(r->events);
+	free(r);
+	*reply = NULL;
+}

@@ -1,0 +1,113 @@
+/* Correlation: which frame belongs to which of our actions, and how each action ends (P3: exactly once).
+ *
+ * Pure: time comes in as a number, bytes go out elsewhere. One object for each connection object; pending_reset() begins
+ * a new session and changes the connection number, so ids of an old session never match again (P6, Q21).
+ *
+ * Life of an action: pending_add() makes it and its id -> the caller writes it -> pending_match() collects its answer ->
+ * it is handed out once, completed, and is then the caller's: reply_free().
+ */
+#ifndef AMI_PENDING_H
+#define AMI_PENDING_H
+
+#include "ami/action.h"
+#include "ami/catalogue.h"
+#include "ami/message.h"
+
+struct pending_limits {
+	uint32_t max_actions;     /* pending at once; beyond: ERR_BACKPRESSURE */
+	uint32_t max_list_events; /* of one answer; beyond: ERR_OVERFLOW */
+	size_t max_list_bytes;    /* of one answer, its copies counted; beyond: ERR_OVERFLOW */
+};
+
+/* An action that has ended. Owns everything it points to. */
+struct reply {
+	enum err_code code;        /* ERR_NONE: success */
+	char text[256];            /* why it failed: Asterisk's Message, or our words */
+	struct message *response;  /* NULL when none came; for an asynchronous Originate its OriginateResponse */
+	struct message **events;   /* list items without the terminal one, in order */
+	uint32_t event_count;
+	bool is_list;              /* it ended as a list (an empty one too, Q29) */
+	bool has_output;           /* Command: see reply_output() */
+	uint64_t sequence;         /* of the action, as in its id */
+	void *tag;                 /* as given to pending_add() */
+	uint64_t started;          /* monotonic ns, as given to pending_add() */
+	struct reply *next;        /* for the caller's queue */
+	char action[40];           /* the action's name, cut to fit, for logs and metrics */
+};
+
+struct pending_stats {
+	uint64_t late;      /* answers for an action of this session that had ended, second ones too (Q23) */
+	uint64_t unmatched; /* responses that belong to no action of this session */
+	uint64_t idless;    /* matched first-in first-out (Q22) */
+};
+
+enum pending_result {
+	PENDING_NOT_OURS,  /* an event for the rules, or a frame to count */
+	PENDING_TAKEN,     /* belongs to an action that goes on */
+	PENDING_COMPLETED, /* `*done` has ended */
+	PENDING_COMPLETED_EVENT, /* as COMPLETED, and the frame is an event for the rules too (OriginateResponse) */
+	PENDING_STRAY      /* a response for nobody: counted as late or unmatched, to be dropped */
+};
+
+struct pending;
+
+/* `prefix`: random for the process, 1 .. 20 bytes of [A-Za-z0-9] (Q21). */
+struct pending *pending_create(const struct pending_limits *limits, struct slice prefix);
+/* Whatever is still pending is dropped without completion: call pending_fail_all() first. */
+void pending_destroy(struct pending **pending);
+/* Begins a session. `ami_version` as of catalogue_ami_version() (0: not known yet, set it later). */
+void pending_reset(struct pending *pending);
+void pending_set_version(struct pending *pending, unsigned ami_version);
+
+struct pending_options {
+	uint64_t now, deadline; /* monotonic ns */
+	uint64_t offset;        /* of its first byte in the session's output, to tell `lost` from `not_ready` */
+	void *tag;
+	bool events_off;        /* EventMask is off: an asynchronous Originate completes at its response (Q46) */
+};
+
+/* Registers `action` (its Action header decides how it will end) and writes its id (NUL-terminated, at most ACTION_ID_MAX
+ * bytes) to `id`. Returns its sequence number (> 0), or 0 with ERR_BACKPRESSURE in `err`. */
+uint64_t pending_add(struct pending *pending, const struct action *action, const struct pending_options *options,
+                     char id[ACTION_ID_MAX + 1], struct err *err);
+/* Takes back an action that was never written: no completion. */
+void pending_forget(struct pending *pending, uint64_t sequence);
+
+/* Bytes of the session's output up to `offset` went to the kernel: actions that begin before it may be answered. */
+void pending_written(struct pending *pending, uint64_t offset);
+
+/* Looks at a frame that just arrived. */
+enum pending_result pending_match(struct pending *pending, const struct message *message, struct reply **done);
+/* An answer was too large (FRAMER_OVERSIZE) or broken: ends its action as ERR_OVERFLOW. `id` may be empty: then, for a
+ * response, the oldest unanswered action is meant (Q22). NULL when it was nobody's. */
+struct reply *pending_overflow(struct pending *pending, struct slice id, bool is_response);
+/* The action of that sequence ends now with `code`; NULL when it is not pending. */
+struct reply *pending_cancel(struct pending *pending, uint64_t sequence, enum err_code code, const char *text);
+/* The next action whose deadline is at or before `now`, ended as ERR_TIMEOUT; NULL when there is none. */
+struct reply *pending_expire(struct pending *pending, uint64_t now);
+/* Monotonic ns of the nearest deadline, or UINT64_MAX. */
+uint64_t pending_next_deadline(const struct pending *pending);
+/* Ends the oldest pending action because the session ended: ERR_LOST when any of its bytes were written
+ * (`flushed` > its offset), else ERR_NOT_READY; NULL when none is left. */
+struct reply *pending_fail_next(struct pending *pending, uint64_t flushed, const char *reason);
+
+uint32_t pending_count(const struct pending *pending);
+/* True while an action of Q45 has been written and not answered: the heartbeat's deadline rests. */
+bool pending_line_held(const struct pending *pending);
+const struct pending_stats *pending_stats(const struct pending *pending);
+
+/* One line for a console: calls `fn` for each pending action, oldest first. */
+struct pending_view {
+	uint64_t sequence, started, deadline;
+	const char *action;
+	void *tag;
+};
+void pending_each(const struct pending *pending, void (*fn)(void *ctx, const struct pending_view *view), void *ctx);
+
+/* Lines of a Command's output, old form and new as one list (Q12, Q13). `cursor` starts at 0; false at the end. */
+bool reply_output(const struct reply *reply, size_t *cursor, struct slice *line);
+/* A reply made by hand: for failures before anything was registered. */
+struct reply *reply_failed(enum err_code code, const char *text, void *tag, const char *action);
+void reply_free(struct reply **reply);
+
+#endif

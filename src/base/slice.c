@@ -1,0 +1,145 @@
+#include "base/slice.h"
+
+#include <limits.h>
+
+bool slice_eq_nocase_bytes(const char *a, const char *b, size_t len)
+{
+	size_t i = 0;
+	/* Eight at once while they are equal but for bits that case may change; then byte by byte. */
+	for (; i + 8 <= len; i += 8) {
+		uint64_t x, y;
+		memcpy(&x, a + i, 8);
+		memcpy(&y, b + i, 8);
+		if (x == y)
+			continue;
+		if ((x ^ y) & ~UINT64_C(0x2020202020202020))
+			return false;
+		break;
+	}
+	for (; i < len; i++)
+		if (a[i] != b[i] && slice_lower(a[i]) != slice_lower(b[i]))
+			return false;
+	return true;
+}
+
+bool slice_starts_with(struct slice s, struct slice prefix)
+{
+	return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
+}
+
+bool slice_starts_with_nocase(struct slice s, struct slice prefix)
+{
+	return s.len >= prefix.len && slice_eq_nocase(slice_make(s.ptr, prefix.len), prefix);
+}
+
+ptrdiff_t slice_find(struct slice s, struct slice needle)
+{
+	if (needle.len == 0)
+		return 0;
+	const char *hit = memmem(s.ptr, s.len, needle.ptr, needle.len);
+	return hit ? hit - s.ptr : -1;
+}
+
+struct slice slice_trim(struct slice s)
+{
+	while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
+		s.ptr++;
+		s.len--;
+	}
+	while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
+
+/* FNV-1a: short keys, no seed needed because every table keyed by the network is bounded. */
+uint32_t slice_hash(struct slice s)
+{
+	uint32_t h = 2166136261u;
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ (uint8_t)s.ptr[i]) * 16777619u;
+	return h;
+}
+
+uint32_t slice_hash_nocase(struct slice s)
+{
+	uint32_t h = 2166136261u;
+	/* Setting bit 5 folds letters' case; that it also folds a few signs costs only a collision. */
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ ((uint8_t)s.ptr[i] | 0x20u)) * 16777619u;
+	return h;
+}
+
+bool slice_to_int(struct slice s, int64_t *out)
+{
+	bool negative = s.len > 0 && s.ptr[0] == '-';
+	size_t i = negative ? 1 : 0;
+	int64_t n = 0;
+
+	if (i == s.len)
+		return false;
+	for (; i < s.len; i++) {
+		if (s.ptr[i] < '0' || s.ptr[i] > '9')
+			return false;
+		if (__builtin_mul_overflow(n, 10, &n) || __builtin_sub_overflow(n, s.ptr[i] - '0', &n))
+			return false;
+	}
+	if (!negative && __builtin_sub_overflow(0, n, &n))
+		return false;
+	*out = n;
+	return true;
+}
+
+static unsigned min3(unsigned a, unsigned b, unsigned c)
+{
+	unsigned least = a < b ? a : b;
+	return least < c ? least : c;
+}
+
+unsigned slice_distance(struct slice a, struct slice b)
+{
+	unsigned rows[3][SLICE_DISTANCE_MAX + 1];
+	if (a.len > SLICE_DISTANCE_MAX || b.len > SLICE_DISTANCE_MAX)
+		return UINT_MAX;
+	unsigned *before = rows[0], *last = rows[1], *now = rows[2];
+	for (unsigned j = 0; j <= b.len; j++)
+		last[j] = j;
+	for (size_t i = 1; i <= a.len; i++) {
+		now[0] = (unsigned)i;
+		for (size_t j = 1; j <= b.len; j++) {
+			char x = slice_lower(a.ptr[i - 1]), y = slice_lower(b.ptr[j - 1]);
+			now[j] = min3(last[j] + 1, now[j - 1] + 1, last[j - 1] + (x != y));
+			if (i > 1 && j > 1 && x == slice_lower(b.ptr[j - 2]) && y == slice_lower(a.ptr[i - 2]) && before[j - 2] + 1 < now[j])
+				now[j] = before[j - 2] + 1;
+		}
+		unsigned *spare = before;
+		before = last;
+		last = now;
+		now = spare;
+	}
+	return last[b.len];
+}
+
+bool slice_glob(struct slice pattern, struct slice s)
+{
+	size_t p = 0, i = 0;
+	size_t star = SIZE_MAX, resume = 0;
+
+	while (i < s.len) {
+		if (p < pattern.len && (pattern.ptr[p] == '?' || (pattern.ptr[p] == s.ptr[i] && pattern.ptr[p] != '*'))) {
+			p++;
+			i++;
+		} else if (p < pattern.len && pattern.ptr[p] == '*') {
+			star = p++;
+			resume = i;
+		} else if (star != SIZE_MAX) {
+			/* Let the last star take one byte more; earlier stars never need to move. */
+			p = star + 1;
+			i = ++resume;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.len && pattern.ptr[p] == '*')
+		p++;
+	return p == pattern.len;
+}

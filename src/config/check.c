@@ -1,0 +1,384 @@
+#include "config/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "config/options.h"
+#include "config/tree.h"
+
+#define SINKS_MAX 64
+
+struct check {
+	const struct reading *reading;
+	struct faults *faults;
+	const char *dir, *home;
+	struct config *config;
+	struct buf path;    /* where the walk is, for people */
+	struct buf pattern; /* the same with placeholders */
+	bool in_defaults;
+};
+
+static struct slice key_of(const struct value_pair *pair)
+{
+	return pair->key.type == VALUE_TEXT ? slice_make(pair->key.text.bytes, pair->key.text.len) : (struct slice){ "", 0 };
+}
+
+const struct value *check_find(const struct value *table, const char *path)
+{
+	while (table && *path) {
+		size_t len = strcspn(path, ".");
+		table = value_get(table, slice_make(path, len));
+		path += len + (path[len] == '.');
+	}
+	return table;
+}
+
+static bool has_missing(const struct value *value)
+{
+	if (value->type == VALUE_TEXT)
+		return slice_find(slice_make(value->text.bytes, value->text.len), SLICE(READ_MISSING)) >= 0;
+	if (value->type == VALUE_TABLE)
+		for (size_t i = 0; i < value->table.count; i++)
+			if (has_missing(&value->table.pairs[i].value))
+				return true;
+	return false;
+}
+
+/* ---- The walk: is each thing that was given an option, and good? ---- */
+
+static void walk(struct check *check, const struct value *table);
+
+static void walk_value(struct check *check, const struct value *value)
+{
+	const struct option *option = option_find(buf_cstr(&check->pattern));
+	struct buf why;
+	buf_init(&why, 0);
+	if (option && check->in_defaults && (option->flags & OPTION_OWN))
+		faults_add(check->faults, "%s: each server gives its own", buf_cstr(&check->path));
+	else if (option && has_missing(value) && option->type != OPTION_TREE)
+		; /* reading has told it */
+	else if (option && option_check(option, value, &why) == -1)
+		faults_add(check->faults, "%s: %s", buf_cstr(&check->path), buf_cstr(&why));
+	else if (!option && value->type == VALUE_TABLE)
+		walk(check, value);
+	else if (!option)
+		faults_add(check->faults, "%s: must be a table of options", buf_cstr(&check->path));
+	buf_close(&why);
+}
+
+/* Moves the pattern down to what `key` means there; false with a fault when it means nothing. */
+static bool descend(struct check *check, struct slice key)
+{
+	struct buf *pattern = &check->pattern;
+	size_t mark = buf_len(pattern);
+	if (mark == 0 && slice_eq(key, SLICE("defaults"))) {
+		check->in_defaults = true;
+		buf_append_cstr(pattern, "servers.NAME");
+		return true;
+	}
+	if (mark > 0)
+		buf_append_char(pattern, '.');
+	size_t start = buf_len(pattern);
+	buf_append_cstr(pattern, "NAME");
+	if (mark && (option_find(buf_cstr(pattern)) || option_is_section(buf_cstr(pattern)))) {
+		if (option_name_ok(key))
+			return true;
+		faults_add(check->faults, "%s: a name has 1 to 64 letters, digits, '_', '-' or '.'", buf_cstr(&check->path));
+		return false;
+	}
+	tree_path_pop(pattern, start);
+	buf_append(pattern, key);
+	/* A key with a dot or a NUL could only look like an option's path. */
+	bool plain = key.len > 0 && !memchr(key.ptr, '.', key.len) && !memchr(key.ptr, '\0', key.len);
+	if (plain && (option_find(buf_cstr(pattern)) || option_is_section(buf_cstr(pattern))))
+		return true;
+	tree_path_pop(pattern, mark);
+
+	struct buf suggestion;
+	buf_init(&suggestion, 0);
+	check_suggest(buf_cstr(pattern), key, &suggestion);
+	faults_add(check->faults, "%s: unknown option%s", buf_cstr(&check->path), buf_cstr(&suggestion));
+	buf_close(&suggestion);
+	return false;
+}
+
+static void walk(struct check *check, const struct value *table)
+{
+	for (size_t i = 0; i < table->table.count; i++) {
+		const struct value_pair *pair = &table->table.pairs[i];
+		size_t path_mark = tree_path_push(&check->path, &pair->key), pattern_mark = buf_len(&check->pattern);
+		if (pair->key.type != VALUE_TEXT)
+			faults_add(check->faults, "%s: unknown option; each is given by its name: name = value", buf_cstr(&check->path));
+		else if (descend(check, key_of(pair)))
+			walk_value(check, &pair->value);
+		if (pattern_mark == 0)
+			check->in_defaults = false;
+		tree_path_pop(&check->path, path_mark);
+		tree_path_pop(&check->pattern, pattern_mark);
+	}
+}
+
+/* ---- The filling ---- */
+
+static void make_absolute(struct check *check, const struct option *option, void *base)
+{
+	char **at = (char **)(void *)((char *)base + option->offset);
+	if (!*at || !(option->flags & (OPTION_BESIDE | OPTION_HOME)))
+		return;
+	char *joined = read_join(option->flags & OPTION_HOME ? check->home : check->dir, *at);
+	free(*at);
+	*at = joined;
+}
+
+static void fill(struct check *check, const struct option *option, const struct value *value, void *base)
+{
+	struct buf why;
+	buf_init(&why, 0);
+	if (value && option_check(option, value, &why) == -1)
+		value = NULL;
+	buf_close(&why);
+	option_store(option, value, base);
+	if (option->type == OPTION_TEXT)
+		make_absolute(check, option, base);
+}
+
+/* What stands in the option's path behind its prefix: "servers.NAME.tls.ca" -> "tls.ca"; NULL when it has another. */
+static const char *below(const struct option *option, const char *prefix)
+{
+	size_t len = strlen(prefix);
+	return strncmp(option->path, prefix, len) == 0 ? option->path + len : NULL;
+}
+
+static bool is_loopback(const char *host)
+{
+	struct slice name = slice_cstr(host);
+	if (slice_eq_nocase(name, SLICE("localhost")) || slice_eq(name, SLICE("::1")))
+		return true;
+	for (size_t i = 0; i < name.len; i++)
+		if (!strchr("0123456789.", name.ptr[i]))
+			return false;
+	return slice_starts_with(name, SLICE("127."));
+}
+
+static void check_readable(struct check *check, const char *what, const char *path)
+{
+	if (path && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == -1)
+		faults_add(check->faults, "%s.tls.%s: %s cannot be read: %s", buf_cstr(&check->path), what, path, strerror(errno));
+}
+
+static void check_tls(struct check *check, const struct config_server *server, const struct value *own)
+{
+	const struct value *defaults = check_find(&check->reading->root, "defaults");
+	const char *name = buf_cstr(&check->path);
+	bool decided = check_find(own, "tls.enabled") || check_find(defaults, "tls.enabled");
+	const struct value *given = check_find(own, "tls");
+	if (!decided && given && given->type == VALUE_TABLE && given->table.count > 0)
+		faults_add(check->faults, "%s.tls: says how, but not enabled = true; without it nothing here is used", name);
+	if (!server->tls.enabled)
+		return;
+	if (!server->tls.cert != !server->tls.key)
+		faults_add(check->faults, "%s.tls.%s: missing; cert and key go together", name, server->tls.cert ? "key" : "cert");
+	if (!server->tls.verify)
+		faults_warn(check->faults, "%s.tls.verify: false; whoever is between can read the secret", name);
+	check_readable(check, "ca", server->tls.ca);
+	check_readable(check, "cert", server->tls.cert);
+	check_readable(check, "key", server->tls.key);
+}
+
+/* What no option can be wrong in alone. */
+static void check_server(struct check *check, const struct config_server *server)
+{
+	const char *name = buf_cstr(&check->path);
+	if (server->auth == CONFIG_AUTH_PLAIN && !server->tls.enabled && !server->allow_plaintext && server->host &&
+	    !is_loopback(server->host))
+		faults_add(check->faults,
+		           "%s.auth: \"plain\" without TLS would send the secret readable over the network; use \"md5\", "
+		           "tls.enabled = true, or allow_plaintext = true if that is meant", name);
+	if (server->timeouts.heartbeat_interval > 0 && server->timeouts.read <= server->timeouts.heartbeat_interval)
+		faults_add(check->faults, "%s.timeouts.read: must be longer than heartbeat_interval (%.15g s), is %.15g", name,
+		           server->timeouts.heartbeat_interval, server->timeouts.read);
+	if (server->timeouts.heartbeat_interval <= 0)
+		faults_warn(check->faults, "%s.timeouts.heartbeat_interval: 0; a session ends when the server is quiet for %.15g s", name,
+		            server->timeouts.read);
+	if (server->reconnect.max < server->reconnect.first)
+		faults_add(check->faults, "%s.reconnect.max: must be at least first (%.15g s), is %.15g", name, server->reconnect.first,
+		           server->reconnect.max);
+	if (server->reconnect.auth_max < server->reconnect.auth_first)
+		faults_add(check->faults, "%s.reconnect.auth_max: must be at least auth_first (%.15g s), is %.15g", name,
+		           server->reconnect.auth_first, server->reconnect.auth_max);
+}
+
+static void missing(struct check *check, const char *leaf)
+{
+	/* With an include that failed, or a name that env could not give, it may well be there. */
+	if (check->reading->incomplete)
+		return;
+	if (strcmp(leaf, "secret") == 0)
+		faults_add(check->faults, "%s.secret: missing; give it as env \"NAME\" or file \"path\", here or in defaults",
+		           buf_cstr(&check->path));
+	else
+		faults_add(check->faults, "%s.%s: missing; give it here%s", buf_cstr(&check->path), leaf,
+		           strcmp(leaf, "host") == 0 ? "" : " or in defaults");
+}
+
+/* `check->path` names the server. */
+static void fill_server(struct check *check, struct config_server *server, const struct value *own)
+{
+	const struct value *defaults = check_find(&check->reading->root, "defaults");
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option *option = &options[i];
+		if (option->scope != SCOPE_SERVER)
+			continue;
+		const char *leaf = below(option, "servers.NAME.");
+		const struct value *value = check_find(own, leaf);
+		if (!value && !(option->flags & OPTION_OWN))
+			value = check_find(defaults, leaf);
+		if (!value && (option->flags & OPTION_REQUIRED))
+			missing(check, leaf);
+		fill(check, option, value, server);
+	}
+	if (server->tls.enabled && !check_find(own, "port") && !check_find(defaults, "port"))
+		server->port = 5039;
+	check_server(check, server);
+	check_tls(check, server, own);
+}
+
+static size_t table_count(const struct value *table)
+{
+	return table && table->type == VALUE_TABLE ? table->table.count : 0;
+}
+
+/* True when the pair is a name with a table, as every pair of servers, sinks, rules and policy.rules must be; the walk
+ * has complained about the others. */
+static bool is_named_table(const struct value_pair *pair)
+{
+	return option_name_ok(key_of(pair)) && pair->value.type == VALUE_TABLE;
+}
+
+static void fill_servers(struct check *check)
+{
+	struct config *config = check->config;
+	const struct value *servers = check_find(&check->reading->root, "servers");
+	size_t count = table_count(servers);
+	if (!servers && !check->reading->incomplete)
+		faults_add(check->faults, "servers: missing; name at least one: servers = { pbx1 = { host = …, username = …, secret = … } }");
+	else if (servers && servers->type == VALUE_TABLE && count == 0 && !check->reading->incomplete)
+		faults_warn(check->faults, "servers: empty; there is nothing to connect to");
+	config->servers = mem_zalloc(count * sizeof *config->servers);
+	buf_append_cstr(&check->path, "servers");
+	for (size_t i = 0; i < count; i++) {
+		const struct value_pair *pair = &servers->table.pairs[i];
+		if (!is_named_table(pair))
+			continue;
+		struct config_server *server = &config->servers[config->server_count++];
+		server->name = mem_slicedup(key_of(pair));
+		size_t mark = tree_path_push(&check->path, &pair->key);
+		fill_server(check, server, &pair->value);
+		tree_path_pop(&check->path, mark);
+	}
+	buf_clear(&check->path);
+}
+
+static void fill_rules(struct check *check)
+{
+	struct config *config = check->config;
+	const struct value *rules = check_find(&check->reading->root, "rules");
+	config->rules = mem_zalloc(table_count(rules) * sizeof *config->rules);
+	for (size_t i = 0; i < table_count(rules); i++) {
+		const struct value_pair *pair = &rules->table.pairs[i];
+		if (!is_named_table(pair))
+			continue;
+		struct config_rule *rule = &config->rules[config->rule_count++];
+		rule->name = mem_slicedup(key_of(pair));
+		fill(check, option_find("rules.NAME"), &pair->value, rule);
+	}
+}
+
+static void fill_sinks(struct check *check)
+{
+	struct config *config = check->config;
+	const struct value *sinks = check_find(&check->reading->root, "sinks");
+	if (table_count(sinks) > SINKS_MAX)
+		faults_add(check->faults, "sinks: at most %d, there are %zu", SINKS_MAX, table_count(sinks));
+	config->sinks = mem_zalloc(table_count(sinks) * sizeof *config->sinks);
+	for (size_t i = 0; i < table_count(sinks); i++) {
+		const struct value_pair *pair = &sinks->table.pairs[i];
+		if (!is_named_table(pair))
+			continue;
+		struct config_sink *sink = &config->sinks[config->sink_count++];
+		sink->name = mem_slicedup(key_of(pair));
+		const struct value *file = check_find(&pair->value, "file");
+		if (!file && !check->reading->incomplete)
+			faults_add(check->faults, "sinks.%s.file: missing; give the file that its lines go to", sink->name);
+		fill(check, option_find("sinks.NAME.file"), file, sink);
+	}
+}
+
+static void fill_policy(struct check *check, const char *prefix, struct slice rule, const struct value *table)
+{
+	struct config *config = check->config;
+	struct config_policy *policy = &config->policies[config->policy_count++];
+	policy->rule = mem_slicedup(rule);
+	for (size_t i = 0; i < option_count; i++) {
+		const char *leaf = below(&options[i], prefix);
+		if (options[i].scope == SCOPE_POLICY && leaf && !strchr(leaf, '.'))
+			fill(check, &options[i], check_find(table, leaf), policy);
+	}
+}
+
+static void fill_policies(struct check *check)
+{
+	const struct value *all = check_find(&check->reading->root, "policy"), *rules = check_find(all, "rules");
+	check->config->policies = mem_zalloc((table_count(rules) + 1) * sizeof *check->config->policies);
+	if (table_count(all) > 0)
+		fill_policy(check, "policy.", SLICE("*"), all);
+	for (size_t i = 0; i < table_count(rules); i++)
+		if (is_named_table(&rules->table.pairs[i]))
+			fill_policy(check, "policy.rules.NAME.", key_of(&rules->table.pairs[i]), &rules->table.pairs[i].value);
+}
+
+static void check_limits(struct check *check)
+{
+	const struct config *config = check->config;
+	if (config->limits.rule_memory > config->limits.memory)
+		faults_add(check->faults, "limits.rule_memory: must be at most memory (%lld bytes), is %lld", (long long)config->limits.memory,
+		           (long long)config->limits.rule_memory);
+	if (config->limits.load_memory > config->limits.memory)
+		faults_add(check->faults, "limits.load_memory: must be at most memory (%lld bytes), is %lld", (long long)config->limits.memory,
+		           (long long)config->limits.load_memory);
+	if (config->limits.stuck <= config->limits.deadline || config->limits.stuck <= config->limits.load_deadline)
+		faults_add(check->faults, "limits.stuck: must be longer than deadline (%.15g s) and load_deadline (%.15g s), is %.15g",
+		           config->limits.deadline, config->limits.load_deadline, config->limits.stuck);
+	size_t socket_max = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
+	if (config->control.socket && strlen(config->control.socket) > socket_max)
+		faults_add(check->faults, "control.socket: %s is longer than the %zu bytes that a unix socket's path may have",
+		           config->control.socket, socket_max);
+}
+
+struct config *check_reading(const struct reading *reading, const char *path, const char *dir, const char *home,
+                             struct faults *faults)
+{
+	struct check check = { .reading = reading, .faults = faults, .dir = dir, .home = home };
+	check.config = mem_zalloc(sizeof *check.config);
+	check.config->path = mem_strdup(path);
+	buf_init(&check.path, 0);
+	buf_init(&check.pattern, 0);
+
+	walk(&check, &reading->root);
+	for (size_t i = 0; i < option_count; i++)
+		if (options[i].scope == SCOPE_CONFIG)
+			fill(&check, &options[i], check_find(&reading->root, options[i].path), check.config);
+	fill_servers(&check);
+	fill_rules(&check);
+	fill_sinks(&check);
+	fill_policies(&check);
+	check_limits(&check);
+
+	buf_close(&check.path);
+	buf_close(&check.pattern);
+	return check.config;
+}

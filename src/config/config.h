@@ -1,0 +1,128 @@
+/* The configuration: conf/hookswitch.lua read into a checked struct. Reading happens in its own small Lua state with a time
+ * and memory limit; it may run on the loader's thread. Every option stands in one table, options.c, with type, unit,
+ * range, default and help; conf/README.md is checked against it.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/faults.h"
+#include "base/value.h"
+
+struct config_list {
+	char **items; /* owned */
+	size_t count;
+};
+
+enum config_auth { CONFIG_AUTH_MD5, CONFIG_AUTH_PLAIN };
+
+/* Times in seconds, sizes in bytes. Texts are owned; NULL where the option has no default and was not given. Paths are
+ * ready to be opened: relative ones were joined to their folder, that of the configuration file for `tls`, else home (see
+ * `scripts`). Servers, rules, sinks and policies are sorted by name. */
+struct config_server {
+	char *name, *host;
+	int64_t port;
+	char *username, *secret;
+	enum config_auth auth;
+	bool allow_plaintext;
+	char *events;
+	struct {
+		bool enabled, verify;
+		char *ca, *cert, *key, *server_name;
+	} tls;
+	struct {
+		double resolve, connect, tls, banner, login, read, heartbeat_interval, heartbeat, action, drain;
+	} timeouts;
+	struct {
+		double first, max, auth_first, auth_max;
+		int64_t breaker_failures;
+		double breaker_open;
+		int64_t breaker_probes;
+	} reconnect;
+	struct {
+		int64_t frame, headers, backlog_events, backlog_bytes, kept_bytes, write_buffer, pending, list_events, list_bytes;
+		struct config_list shed_first;
+	} limits;
+};
+
+/* Rights of one rule, or of all ("*"). */
+struct config_policy {
+	char *rule;                   /* "*": all rules; else the file's name without .lua */
+	struct config_list allow;     /* names of actions; "*" is every action */
+	struct config_list deny;      /* wins over allow */
+	struct config_list originate; /* applications that Originate may name */
+};
+
+struct config_rule {
+	char *name;            /* file name without .lua */
+	struct value settings; /* its section of `rules` */
+};
+
+struct config_sink {
+	char *name, *file;
+};
+
+struct config {
+	char *path; /* of the file that was read */
+	struct config_server *servers;
+	size_t server_count;
+	struct {
+		char *rules, *lib; /* folders; relative ones count from home: the configuration file's folder's parent when that
+		                      folder is named conf, else the folder itself */
+		double drain;
+	} scripts;
+	struct config_rule *rules;
+	size_t rule_count;
+	struct config_sink *sinks;
+	size_t sink_count;
+	struct {
+		double deadline, load_deadline, stuck; /* seconds of CPU time */
+		int64_t memory, rule_memory, load_memory; /* of a generation, of one rule in it, of a generation while it loads */
+		int64_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* for each rule */
+		int64_t actions_per_second, log_lines_per_second;     /* for each rule; 0: no limit */
+		int64_t store_entries, store_bytes, store_value;      /* for each rule that writes; of one value */
+		int64_t emitted;                                       /* events of emit and of the engine that may wait */
+		int64_t turn_events, turn_bytes, turn_microseconds;   /* of one link in one turn */
+		int64_t connects_in_flight, connects_per_turn;
+		int64_t json_bytes, json_depth;
+		int64_t metric_series;                                 /* label sets of one rule's metric */
+	} limits;
+	struct config_policy *policies;
+	size_t policy_count;
+	struct {
+		char *level, *format, *file; /* "info"; "auto", "text" or "json"; NULL: stderr */
+		int64_t queue_records, queue_bytes, throttle_burst;
+		double throttle_window;
+	} log;
+	struct {
+		struct config_list names, values; /* globs of names, patterns of values */
+	} redact;
+	struct {
+		char *listen; /* "127.0.0.1:9150"; NULL: no HTTP */
+		char *ready;  /* "one" or "all" */
+		int64_t connections;
+		double timeout;
+	} http;
+	struct {
+		char *socket; /* NULL: no console */
+		char *mode;   /* "0600", octal */
+	} control;
+};
+
+/* Reads and checks `path`. NULL when anything is wrong: every fault is then in `faults`, each line `file:line: …` or
+ * `servers.pbx1.conect_timeout: unknown option (did you mean connect_timeout?)`. Warnings do not fail it. Secrets
+ * (every value of env and file, every server's secret) are made known to the caller through `secret` (may be NULL). */
+struct config *config_load(const char *path, void (*secret)(const char *value), struct faults *faults);
+/* The same for looking at it only: with faults it is filled as far as it goes, NULL when the file gives no table. */
+struct config *config_look(const char *path, void (*secret)(const char *value), struct faults *faults);
+/* A configuration in which nothing was given: no servers, every option at its default, paths as they stand there. */
+struct config *config_defaults(void);
+void config_destroy(struct config **config);
+/* The first option that differs and cannot change while running, as its path ("control.socket"), or NULL. */
+const char *config_needs_restart(const struct config *running, const struct config *wanted);
+/* True when all of the server's own settings agree. */
+bool config_server_equal(const struct config_server *a, const struct config_server *b);
+/* Prints the table of all options, as conf/README.md holds it. */
+struct buf;
+void config_print_reference(struct buf *out);
+
+#endif

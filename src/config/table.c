@@ -1,0 +1,283 @@
+/* The option table itself: what may stand in a configuration, in the order of conf/README.md. */
+#include <arpa/inet.h>
+
+#include "config/options.h"
+
+#define KIB 1024.0
+#define MIB (1024.0 * 1024.0)
+#define ALL(member) .scope = SCOPE_CONFIG, .offset = offsetof(struct config, member)
+#define SERVER(member) .scope = SCOPE_SERVER, .offset = offsetof(struct config_server, member)
+#define SINK(member) .scope = SCOPE_SINK, .offset = offsetof(struct config_sink, member)
+#define POLICY(member) .scope = SCOPE_POLICY, .offset = offsetof(struct config_policy, member)
+#define INTEGER(low, high, value) .type = OPTION_INTEGER, .min = (low), .max = (high), .number = (value)
+#define NUMBER(low, high, value) .type = OPTION_NUMBER, .min = (low), .max = (high), .number = (value)
+#define SECONDS(low, high, value) NUMBER(low, high, value), .unit = "s"
+#define BYTES(low, high, value) INTEGER(low, high, value), .unit = "bytes"
+#define BOOLEAN(value) .type = OPTION_BOOLEAN, .number = (value)
+#define TEXT(low, high) .type = OPTION_TEXT, .min = (low), .max = (high)
+
+static bool all_of(struct slice text, const char *others)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.ptr[i], lower = slice_lower(c);
+		if (!(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9') && (c == '\0' || !strchr(others, c)))
+			return false;
+	}
+	return true;
+}
+
+static const char *check_host(struct slice text)
+{
+	return all_of(text, ".-_:%") ? NULL : "must be a host name or an IP address without brackets or port";
+}
+
+static const char *check_events(struct slice text)
+{
+	return all_of(text, ",") ? NULL : "must be \"on\", \"off\" or classes with commas between, such as \"call,agent\"";
+}
+
+static const char *check_event(struct slice text)
+{
+	return all_of(text, "_-.*?") ? NULL : "must be names of events, in which * and ? match as in a shell";
+}
+
+static const char *check_action(struct slice text)
+{
+	if (slice_eq(text, SLICE("*")) || all_of(text, "_-"))
+		return NULL;
+	return "must be names of actions, or \"*\" for every action";
+}
+
+static const char *check_application(struct slice text)
+{
+	if (slice_eq(text, SLICE("*")) || all_of(text, "_-"))
+		return NULL;
+	return "must be names of dialplan applications, or \"*\" for every one";
+}
+
+static const char *check_mode(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] < '0' || text.ptr[i] > '7')
+			return "must be octal digits, such as \"0600\" or \"0660\"";
+	return text.len == 4 && text.ptr[0] != '0' ? "must be octal digits with a 0 in front, such as \"0600\"" : NULL;
+}
+
+static const char *check_listen(struct slice text)
+{
+	static const char wrong[] = "must be an IP address and a port, such as \"127.0.0.1:9150\" or \"[::1]:9150\"";
+	size_t colon = text.len;
+	int64_t port;
+	while (colon > 0 && text.ptr[colon - 1] != ':')
+		colon--;
+	if (colon < 2 || !slice_to_int(slice_make(text.ptr + colon, text.len - colon), &port) || port < 0 || port > 65535)
+		return wrong;
+	struct slice host = slice_make(text.ptr, colon - 1);
+	bool six = host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+	char ip[INET6_ADDRSTRLEN + 1];
+	struct in6_addr binary;
+	if (six)
+		host = slice_make(host.ptr + 1, host.len - 2);
+	if (host.len >= sizeof ip)
+		return wrong;
+	memcpy(ip, host.ptr, host.len);
+	ip[host.len] = '\0';
+	return inet_pton(six ? AF_INET6 : AF_INET, ip, &binary) == 1 ? NULL : wrong;
+}
+
+const struct option options[] = {
+	{ .path = "servers.NAME.host", TEXT(1, 253), .check = check_host, SERVER(host), .flags = OPTION_REQUIRED | OPTION_OWN,
+	  .help = "Host name or IP address. A name is resolved again for each connect, and all its addresses are tried." },
+	{ .path = "servers.NAME.port", INTEGER(1, 65535, 5038), SERVER(port),
+	  .help = "TCP port of the manager interface. With `tls.enabled` the default is 5039." },
+	{ .path = "servers.NAME.username", TEXT(1, 256), SERVER(username), .flags = OPTION_REQUIRED,
+	  .help = "The user's section in Asterisk's `manager.conf`." },
+	{ .path = "servers.NAME.secret", TEXT(1, 256), SERVER(secret), .flags = OPTION_REQUIRED | OPTION_SECRET,
+	  .help = "That user's secret; best as `env \"NAME\"` or `file \"path\"`." },
+	{ .path = "servers.NAME.auth", .type = OPTION_ENUM, .choices = "md5 plain", .text = "md5", SERVER(auth),
+	  .help = "How the login proves the secret. Over TLS the secret itself is sent." },
+	{ .path = "servers.NAME.allow_plaintext", BOOLEAN(false), SERVER(allow_plaintext),
+	  .help = "Allows `auth = \"plain\"` without TLS to a host that is not this one: the secret then crosses the network readable." },
+	{ .path = "servers.NAME.events", TEXT(1, 256), .text = "on", .check = check_events, SERVER(events),
+	  .help = "Which events Asterisk sends: `on`, `off` or classes such as `call,agent`." },
+
+	{ .path = "servers.NAME.tls.enabled", BOOLEAN(false), SERVER(tls.enabled), .help = "TLS from the first byte." },
+	{ .path = "servers.NAME.tls.verify", BOOLEAN(true), SERVER(tls.verify),
+	  .help = "The certificate must be valid and be for this server." },
+	{ .path = "servers.NAME.tls.ca", TEXT(1, 4096), SERVER(tls.ca), .flags = OPTION_BESIDE,
+	  .help = "PEM file of the authorities to trust, instead of the system's." },
+	{ .path = "servers.NAME.tls.cert", TEXT(1, 4096), SERVER(tls.cert), .flags = OPTION_BESIDE,
+	  .help = "PEM file of our own certificate, for servers that ask for one." },
+	{ .path = "servers.NAME.tls.key", TEXT(1, 4096), SERVER(tls.key), .flags = OPTION_BESIDE,
+	  .help = "PEM file of its private key." },
+	{ .path = "servers.NAME.tls.server_name", TEXT(1, 253), .check = check_host, SERVER(tls.server_name),
+	  .help = "Name that the certificate must be for; without it, `host`." },
+
+	{ .path = "servers.NAME.timeouts.resolve", SECONDS(0.01, 300, 5), SERVER(timeouts.resolve),
+	  .help = "For the look-up of the host name." },
+	{ .path = "servers.NAME.timeouts.connect", SECONDS(0.01, 300, 5), SERVER(timeouts.connect),
+	  .help = "For the TCP connect, of all addresses together." },
+	{ .path = "servers.NAME.timeouts.tls", SECONDS(0.01, 300, 5), SERVER(timeouts.tls), .help = "For the TLS handshake." },
+	{ .path = "servers.NAME.timeouts.banner", SECONDS(0.01, 300, 5), SERVER(timeouts.banner),
+	  .help = "From the connection to the server's first line." },
+	{ .path = "servers.NAME.timeouts.login", SECONDS(0.01, 300, 10), SERVER(timeouts.login),
+	  .help = "For the login. Asterisk itself waits 1 s before it refuses one." },
+	{ .path = "servers.NAME.timeouts.read", SECONDS(0.01, 86400, 60), SERVER(timeouts.read),
+	  .help = "The session ends when no whole message has arrived for so long. Must be longer than `heartbeat_interval`." },
+	{ .path = "servers.NAME.timeouts.heartbeat_interval", SECONDS(0, 3600, 20), SERVER(timeouts.heartbeat_interval),
+	  .help = "A Ping is sent when nothing has arrived for so long; 0: none." },
+	{ .path = "servers.NAME.timeouts.heartbeat", SECONDS(0.01, 300, 10), SERVER(timeouts.heartbeat),
+	  .help = "For the answer to that Ping; it rests while an action is open that may hold up the session." },
+	{ .path = "servers.NAME.timeouts.action", SECONDS(0.01, 86400, 10), SERVER(timeouts.action),
+	  .help = "For the answer to an action that sets no timeout of its own. For Originate its `Timeout` and 5 s." },
+	{ .path = "servers.NAME.timeouts.drain", SECONDS(0, 300, 5), SERVER(timeouts.drain),
+	  .help = "From Logoff to the end of the session, at shutdown or when the server is removed." },
+
+	{ .path = "servers.NAME.reconnect.first", SECONDS(0.01, 3600, 1), SERVER(reconnect.first),
+	  .help = "Longest wait before the first new try; it doubles with each failure, and each wait is a random part of it." },
+	{ .path = "servers.NAME.reconnect.max", SECONDS(0.01, 86400, 60), SERVER(reconnect.max),
+	  .help = "The wait grows no longer than this." },
+	{ .path = "servers.NAME.reconnect.auth_first", SECONDS(0.01, 86400, 30), SERVER(reconnect.auth_first),
+	  .help = "The same after a refused login: each try takes one of Asterisk's login slots and raises a security event." },
+	{ .path = "servers.NAME.reconnect.auth_max", SECONDS(0.01, 86400, 900), SERVER(reconnect.auth_max),
+	  .help = "The wait after refused logins grows no longer than this." },
+	{ .path = "servers.NAME.reconnect.breaker_failures", INTEGER(1, 1000, 5), .unit = "failures",
+	  SERVER(reconnect.breaker_failures), .help = "So many failures in a row open the circuit breaker." },
+	{ .path = "servers.NAME.reconnect.breaker_open", SECONDS(0.01, 86400, 30), SERVER(reconnect.breaker_open),
+	  .help = "An open breaker makes no try for so long, then lets single ones through." },
+	{ .path = "servers.NAME.reconnect.breaker_probes", INTEGER(1, 100, 1), .unit = "sessions",
+	  SERVER(reconnect.breaker_probes), .help = "So many good tries close it again." },
+
+	{ .path = "servers.NAME.limits.frame", BYTES(1 * KIB, 256 * MIB, 1 * MIB), SERVER(limits.frame),
+	  .help = "Longest frame. A longer one is skipped and counted, the action that it answers fails as `overflow`, and the session stays." },
+	{ .path = "servers.NAME.limits.headers", INTEGER(16, 16777216, 65536), .unit = "headers", SERVER(limits.headers),
+	  .help = "Most headers in one frame; beyond, as above." },
+	{ .path = "servers.NAME.limits.backlog_events", INTEGER(1, 100000000, 10000), .unit = "events",
+	  SERVER(limits.backlog_events), .help = "Events that may wait for the rules. Beyond, events are shed, counted and told as `server.gap`." },
+	{ .path = "servers.NAME.limits.backlog_bytes", BYTES(4 * KIB, 1024 * MIB, 16 * MIB), SERVER(limits.backlog_bytes),
+	  .help = "The same in bytes." },
+	{ .path = "servers.NAME.limits.kept_bytes", BYTES(4 * KIB, 1024 * MIB, 32 * MIB), SERVER(limits.kept_bytes),
+	  .help = "What is never shed (answers, list items, FullyBooted, Shutdown) may wait up to this; beyond, the session ends as `overflow`." },
+	{ .path = "servers.NAME.limits.write_buffer", BYTES(4 * KIB, 1024 * MIB, 1 * MIB), SERVER(limits.write_buffer),
+	  .help = "Actions that wait for the socket. Beyond, a send fails as `backpressure`." },
+	{ .path = "servers.NAME.limits.pending", INTEGER(1, 1000000, 4096), .unit = "actions", SERVER(limits.pending),
+	  .help = "Actions without an answer yet. Beyond, a send fails as `backpressure`." },
+	{ .path = "servers.NAME.limits.list_events", INTEGER(1, 10000000, 50000), .unit = "events", SERVER(limits.list_events),
+	  .help = "Items in the answer to one list action. Beyond, the action fails as `overflow`." },
+	{ .path = "servers.NAME.limits.list_bytes", BYTES(4 * KIB, 1024 * MIB, 16 * MIB), SERVER(limits.list_bytes),
+	  .help = "The same in bytes." },
+	{ .path = "servers.NAME.limits.shed_first", .type = OPTION_LIST, .text = "VarSet Newexten RTCP* CEL", .min = 0, .max = 64,
+	  .check = check_event, SERVER(limits.shed_first),
+	  .help = "Events that are shed before all others, the first of the list first; `*` and `?` match as in a shell." },
+
+	{ .path = "scripts.rules", TEXT(1, 4096), .text = "scripts", ALL(scripts.rules), .flags = OPTION_HOME,
+	  .help = "Folder of the rules." },
+	{ .path = "scripts.lib", TEXT(1, 4096), .text = "lib", ALL(scripts.lib), .flags = OPTION_HOME,
+	  .help = "Folder of the modules that rules may `require`." },
+	{ .path = "scripts.drain", SECONDS(0, 86400, 60), ALL(scripts.drain),
+	  .help = "After a reload, what the old rules have begun may go on for so long." },
+
+	{ .path = "rules.NAME", .type = OPTION_TREE, .scope = SCOPE_RULE, .offset = offsetof(struct config_rule, settings),
+	  .help = "Settings of the rule `NAME.lua`: what it gets from `settings`. Plain data: booleans, numbers, texts, tables of them." },
+
+	{ .path = "sinks.NAME.file", TEXT(1, 4096), SINK(file), .flags = OPTION_REQUIRED | OPTION_HOME,
+	  .help = "File that `sink.open \"NAME\"` appends lines to. Its folder must exist. At most 64 sinks." },
+
+	{ .path = "limits.deadline", SECONDS(0.001, 60, 0.05), ALL(limits.deadline),
+	  .help = "CPU time of a rule since it was last resumed. Beyond, the call is ended." },
+	{ .path = "limits.load_deadline", SECONDS(0.001, 60, 0.5), ALL(limits.load_deadline),
+	  .help = "CPU time that one rule file may take to load." },
+	{ .path = "limits.stuck", SECONDS(0.1, 600, 2), ALL(limits.stuck),
+	  .help = "CPU time after which code that cannot be ended is taken for stuck: the process logs the rule and aborts, for its supervisor to start it again. Must be longer than both deadlines." },
+	{ .path = "limits.memory", BYTES(1 * MIB, 65536 * MIB, 256 * MIB), ALL(limits.memory),
+	  .help = "Lua memory of one generation of rules." },
+	{ .path = "limits.rule_memory", BYTES(64 * KIB, 65536 * MIB, 32 * MIB), ALL(limits.rule_memory),
+	  .help = "Lua memory of one rule in it; at most `memory`." },
+	{ .path = "limits.load_memory", BYTES(1 * MIB, 65536 * MIB, 64 * MIB), ALL(limits.load_memory),
+	  .help = "Lua memory of a generation while it loads; at most `memory`." },
+	{ .path = "limits.waiting", INTEGER(1, 1000000, 1000), .unit = "calls", ALL(limits.waiting),
+	  .help = "Calls of one rule that may wait at the same time. Beyond, the next is not started, which is counted and told to the rule." },
+	{ .path = "limits.listeners", INTEGER(1, 1000000, 10000), .unit = "listeners", ALL(limits.listeners),
+	  .help = "Listeners of one rule." },
+	{ .path = "limits.timers", INTEGER(1, 1000000, 10000), .unit = "timers", ALL(limits.timers), .help = "Timers of one rule." },
+	{ .path = "limits.pending", INTEGER(1, 1000000, 1000), .unit = "actions", ALL(limits.pending),
+	  .help = "Actions of one rule without an answer yet. Beyond, its sends fail as `backpressure`." },
+	{ .path = "limits.subscriptions", INTEGER(1, 1000000, 1000), .unit = "subscriptions", ALL(limits.subscriptions),
+	  .help = "Subscriptions of one rule, those of `ami.wait` with them." },
+	{ .path = "limits.subscription_events", INTEGER(1, 1000000, 1000), .unit = "events", ALL(limits.subscription_events),
+	  .help = "Events that one subscription may hold. Beyond, it ends as `overflow`." },
+	{ .path = "limits.actions_per_second", INTEGER(0, 1000000, 1000), .unit = "actions/s", ALL(limits.actions_per_second),
+	  .help = "Of one rule to one server. Beyond, its sends fail as `backpressure`. 0: no limit." },
+	{ .path = "limits.log_lines_per_second", INTEGER(0, 1000000, 1000), .unit = "lines/s", ALL(limits.log_lines_per_second),
+	  .help = "Of one rule. Beyond, lines are dropped and counted. 0: no limit." },
+	{ .path = "limits.store_entries", INTEGER(1, 100000000, 100000), .unit = "entries", ALL(limits.store_entries),
+	  .help = "Entries that one rule may have written to stores." },
+	{ .path = "limits.store_bytes", BYTES(1 * KIB, 65536 * MIB, 16 * MIB), ALL(limits.store_bytes),
+	  .help = "The same in bytes." },
+	{ .path = "limits.store_value", BYTES(64, 1024 * MIB, 64 * KIB), ALL(limits.store_value),
+	  .help = "One value of a store." },
+	{ .path = "limits.emitted", INTEGER(1, 10000000, 10000), .unit = "events", ALL(limits.emitted),
+	  .help = "Events of `ami.emit`, `ctl emit` and the engine itself that may wait. Beyond, `ami.emit` fails." },
+	{ .path = "limits.turn_events", INTEGER(1, 1000000, 256), .unit = "events", ALL(limits.turn_events),
+	  .help = "Events that one server may deliver before the others have their turn." },
+	{ .path = "limits.turn_bytes", BYTES(1 * KIB, 1024 * MIB, 256 * KIB), ALL(limits.turn_bytes), .help = "The same in bytes." },
+	{ .path = "limits.turn_microseconds", INTEGER(10, 10000000, 2000), .unit = "µs", ALL(limits.turn_microseconds),
+	  .help = "The same in time." },
+	{ .path = "limits.connects_in_flight", INTEGER(1, 100000, 64), .unit = "connects", ALL(limits.connects_in_flight),
+	  .flags = OPTION_RESTART, .help = "Servers that may be between look-up and login at the same time; the others wait in turn." },
+	{ .path = "limits.connects_per_turn", INTEGER(1, 100000, 8), .unit = "connects", ALL(limits.connects_per_turn),
+	  .flags = OPTION_RESTART, .help = "Connects begun in one turn of the loop." },
+	{ .path = "limits.json_bytes", BYTES(64, 1024 * MIB, 1 * MIB), ALL(limits.json_bytes),
+	  .help = "Longest text of `json.encode` and `json.decode`." },
+	{ .path = "limits.json_depth", INTEGER(1, 200, 64), .unit = "levels", ALL(limits.json_depth), .help = "Deepest nesting of both." },
+	{ .path = "limits.metric_series", INTEGER(1, 1000000, 1000), .unit = "series", ALL(limits.metric_series),
+	  .help = "Label sets of one metric of a rule." },
+
+	{ .path = "policy.allow", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, POLICY(allow),
+	  .help = "Actions that every rule may send besides those that are allowed from the start." },
+	{ .path = "policy.deny", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, POLICY(deny),
+	  .help = "Actions that no rule may send; wins over `allow`." },
+	{ .path = "policy.originate", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_application, POLICY(originate),
+	  .help = "Applications that every rule's Originate may name." },
+	{ .path = "policy.rules.NAME.allow", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, POLICY(allow),
+	  .help = "The same for the rule `NAME.lua` alone." },
+	{ .path = "policy.rules.NAME.deny", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, POLICY(deny),
+	  .help = "The same for the rule `NAME.lua` alone." },
+	{ .path = "policy.rules.NAME.originate", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_application,
+	  POLICY(originate), .help = "The same for the rule `NAME.lua` alone." },
+
+	{ .path = "log.level", .type = OPTION_WORD, .choices = "debug info warn error", .text = "info", ALL(log.level),
+	  .help = "Records below this level are not written." },
+	{ .path = "log.format", .type = OPTION_WORD, .choices = "auto text json", .text = "auto", ALL(log.format),
+	  .help = "`auto`: text on a terminal, JSON lines elsewhere." },
+	{ .path = "log.file", TEXT(1, 4096), ALL(log.file), .flags = OPTION_HOME | OPTION_RESTART,
+	  .help = "File to append to; without it, stderr." },
+	{ .path = "log.queue_records", INTEGER(16, 10000000, 4096), .unit = "records", ALL(log.queue_records),
+	  .flags = OPTION_RESTART, .help = "Records that may wait for the writer. Beyond, they are dropped and counted." },
+	{ .path = "log.queue_bytes", BYTES(16 * KIB, 1024 * MIB, 4 * MIB), ALL(log.queue_bytes), .flags = OPTION_RESTART,
+	  .help = "The same in bytes." },
+	{ .path = "log.throttle_burst", INTEGER(1, 1000000, 5), .unit = "records", ALL(log.throttle_burst),
+	  .help = "Identical records that pass in a window; the rest is told as one number." },
+	{ .path = "log.throttle_window", SECONDS(0.1, 86400, 10), ALL(log.throttle_window), .help = "That window." },
+
+	{ .path = "redact.names", .type = OPTION_LIST, .min = 0, .max = 100, ALL(redact.names),
+	  .help = "Names of headers and fields whose values are masked, besides Secret, Password, Key, Challenge and the like; `*` and `?` match as in a shell, case is ignored." },
+	{ .path = "redact.values", .type = OPTION_LIST, .min = 0, .max = 100, ALL(redact.values),
+	  .help = "Patterns (PCRE2) of what is masked wherever it stands in a text. A text on which a pattern takes more than 2,000 steps from one place is masked whole." },
+
+	{ .path = "http.listen", TEXT(1, 128), .check = check_listen, ALL(http.listen), .flags = OPTION_RESTART,
+	  .help = "Address and port of `/metrics`, `/healthz` and `/ready`, such as `127.0.0.1:9150` or `[::1]:9150`; port 0: any that is free. Without it there is no HTTP. It asks for no login: beyond this machine, guard it." },
+	{ .path = "http.ready", .type = OPTION_WORD, .choices = "one all", .text = "one", ALL(http.ready), .flags = OPTION_RESTART,
+	  .help = "`/ready` is 200 when one server has a session, or only when all have." },
+	{ .path = "http.connections", INTEGER(1, 1000, 32), .unit = "connections", ALL(http.connections), .flags = OPTION_RESTART,
+	  .help = "Connections at the same time. Beyond, new ones are closed and counted." },
+	{ .path = "http.timeout", SECONDS(0.5, 300, 10), ALL(http.timeout), .flags = OPTION_RESTART,
+	  .help = "A connection, which carries one request, must have ended after so long." },
+
+	{ .path = "control.socket", TEXT(1, 4096), ALL(control.socket), .flags = OPTION_HOME | OPTION_RESTART,
+	  .help = "Unix socket for `hookswitch ctl`; without it there is no console." },
+	{ .path = "control.mode", TEXT(3, 4), .text = "0600", .check = check_mode, ALL(control.mode), .flags = OPTION_RESTART,
+	  .help = "Its permissions, octal, as a text." },
+};
+
+const size_t option_count = sizeof options / sizeof *options;

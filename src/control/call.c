@@ -1,0 +1,216 @@
+/* `call`: sends an action for the operator and shows its answer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "control/headers.h"
+#include "control/internal.h"
+#include "control/json_writer.h"
+#include "control/table.h"
+
+struct call {
+	struct engine_call *sent;
+	char server[128], id[ACTION_ID_MAX + 1];
+	bool json;
+};
+
+/* ---- the answer for people ---- */
+
+static bool is_frame(struct slice name)
+{
+	static const char *const names[] = { "Response", "Event", "ActionID", "Message", "EventList", "Output" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (slice_eq_nocase(name, slice_cstr(names[i])))
+			return true;
+	return name.len == 0;
+}
+
+static void print_headers(const struct message *message, const char *indent, struct buf *out)
+{
+	const struct headers headers = { .message = message };
+
+	for (uint32_t i = 0; i < message->header_count; i++) {
+		struct slice name = message_header_name(message, i);
+		if (is_frame(name))
+			continue;
+		buf_append_cstr(out, indent);
+		text_clean(out, name);
+		buf_append_cstr(out, ": ");
+		headers_value_text(&headers, i, out);
+		buf_append_char(out, '\n');
+	}
+}
+
+static void print_success(const struct reply *reply, struct buf *out)
+{
+	struct slice message, line;
+	size_t cursor = 0;
+
+	if (!reply->has_output) {
+		buf_append_cstr(out, "Success");
+		if (reply->response && message_get(reply->response, SLICE("Message"), &message) && message.len > 0) {
+			buf_append_cstr(out, ": ");
+			text_clean(out, message);
+		}
+		buf_append_char(out, '\n');
+		if (reply->response)
+			print_headers(reply->response, "", out);
+	}
+	while (reply->has_output && reply_output(reply, &cursor, &line)) {
+		text_clean(out, line);
+		buf_append_char(out, '\n');
+	}
+	for (uint32_t i = 0; i < reply->event_count; i++) {
+		buf_append_char(out, '\n');
+		text_clean(out, reply->events[i]->name);
+		buf_append_char(out, '\n');
+		print_headers(reply->events[i], "  ", out);
+	}
+	if (reply->is_list)
+		buf_printf(out, "%s%u item%s\n", reply->event_count > 0 ? "\n" : "", reply->event_count, reply->event_count == 1 ? "" : "s");
+}
+
+/* ---- for programs ---- */
+
+static void write_output(const struct reply *reply, struct writer *writer)
+{
+	struct slice line;
+	size_t cursor = 0;
+
+	writer_open(writer, "output", '[');
+	while (reply_output(reply, &cursor, &line))
+		writer_item(writer, line);
+	writer_close(writer, ']');
+}
+
+static void write_reply(const struct call *call, const struct reply *reply, struct buf *out)
+{
+	struct slice message = slice_cstr(reply->text);
+	struct writer writer;
+
+	if (reply->code == ERR_NONE && reply->response)
+		message = message_value(reply->response, SLICE("Message"));
+	writer_init(&writer, out);
+	writer_open(&writer, NULL, '{');
+	writer_text(&writer, "server", call->server);
+	writer_text(&writer, "action", reply->action);
+	writer_text(&writer, "action_id", call->id);
+	writer_bool(&writer, "success", reply->code == ERR_NONE);
+	writer_text(&writer, "code", reply->code == ERR_NONE ? NULL : err_name(reply->code));
+	writer_slice(&writer, SLICE("message"), message);
+	if (reply->response)
+		headers_json(&(struct headers){ .message = reply->response }, &writer, "response");
+	else
+		writer_null(&writer, "response");
+	if (reply->is_list) {
+		writer_open(&writer, "events", '[');
+		for (uint32_t i = 0; i < reply->event_count; i++)
+			headers_json(&(struct headers){ .message = reply->events[i] }, &writer, NULL);
+		writer_close(&writer, ']');
+	}
+	if (reply->has_output)
+		write_output(reply, &writer);
+	writer_close(&writer, '}');
+	buf_append_char(out, '\n');
+}
+
+/* ---- the command ---- */
+
+static void on_answer(void *ctx, const struct reply *reply)
+{
+	struct client *client = ctx;
+	struct call *call = client->work;
+	int code = reply->code == ERR_NONE ? 0 : 1;
+	struct slice line;
+	size_t cursor = 0;
+
+	if (call->json) {
+		write_reply(call, reply, &client->out);
+	} else if (code == 0) {
+		print_success(reply, &client->out);
+	} else {
+		/* A Command that failed says why in its output. */
+		while (reply->has_output && reply_output(reply, &cursor, &line)) {
+			text_clean(&client->out, line);
+			buf_append_char(&client->out, '\n');
+		}
+		buf_printf(&client->out, "%s on ", reply->action);
+		text_clean(&client->out, slice_cstr(call->server));
+		buf_printf(&client->out, ": %s", err_name(reply->code));
+		if (reply->text[0]) {
+			buf_append_cstr(&client->out, ": ");
+			text_clean(&client->out, slice_cstr(reply->text));
+		}
+		buf_append_char(&client->out, '\n');
+	}
+	client->work = NULL;
+	free(call);
+	client_finish(client, code);
+}
+
+static void cancel(struct client *client)
+{
+	struct call *call = client->work;
+
+	if (!call)
+		return;
+	client->work = NULL;
+	engine_call_forget(call->sent);
+	free(call);
+}
+
+/* 0, or -1 with the refusal in the client's output and its exit code in `*code`. */
+static int build_action(struct request *request, struct action *action, int *code)
+{
+	struct slice name;
+	struct err err;
+
+	for (int i = 1; i < request->argc; i++) {
+		const char *field = request->argv[i], *equals = strchr(field, '=');
+		if (!equals || equals == field) {
+			*code = client_refuse(request->client, 2, "call: a header is NAME=VALUE, not '%s'", field);
+			return -1;
+		}
+		if (action_add(action, slice_make(field, (size_t)(equals - field)), slice_cstr(equals + 1), &err)) {
+			*code = client_refuse(request->client, 2, "call: %s", err.text);
+			return -1;
+		}
+	}
+	if (action_get(action, SLICE("Action"), &name) && name.len > 0)
+		return 0;
+	*code = client_refuse(request->client, 2, "call: no Action=NAME among the headers");
+	return -1;
+}
+
+int command_call(struct request *request)
+{
+	struct client *client = request->client;
+	struct action action;
+	struct slice name;
+	struct err err;
+	int code;
+
+	action_init(&action);
+	if (build_action(request, &action, &code)) {
+		action_close(&action);
+		return code;
+	}
+	struct call *call = mem_zalloc(sizeof *call);
+	call->json = request->json;
+	snprintf(call->server, sizeof call->server, "%s", request->argv[0]);
+	action_get(&action, SLICE("Action"), &name);
+	char *shown = mem_slicedup(name);
+	command_log(client, "console: call", shown);
+	free(shown);
+	call->sent = engine_call(request->engine, slice_cstr(request->argv[0]), &action, 0, on_answer, client, call->id, &err);
+	action_close(&action);
+	if (!call->sent) {
+		free(call);
+		return client_refuse(client, 1, "call: %s: %s", err_name(err.code), err.text);
+	}
+	client->work = call;
+	client->cancel = cancel;
+	return COMMAND_LATER;
+}

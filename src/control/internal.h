@@ -1,0 +1,119 @@
+/* What the files of this room share. Nobody else includes it. */
+#ifndef CONTROL_INTERNAL_H
+#define CONTROL_INTERNAL_H
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "control/console.h"
+
+/* Why a client was closed before it had its answer. */
+enum drop_reason {
+	DROP_CLIENTS,     /* CONSOLE_CLIENTS_MAX were there */
+	DROP_DESCRIPTORS, /* no descriptor or memory to accept it */
+	DROP_REQUEST,     /* a request that is too long */
+	DROP_SILENT,      /* no whole request in time */
+	DROP_ANSWER,      /* an answer that is too long, or too many that wait */
+	DROP_SLOW,        /* it did not take its answer */
+	DROP_REASONS
+};
+
+struct console {
+	struct engine *engine;
+	struct ev_loop *loop;
+	char *path;
+	int fd;
+	dev_t device; /* of the socket's file, to know it again */
+	ino_t inode;
+	ev_io accept_io;
+	ev_timer accept_pause;
+	struct list clients;
+	unsigned client_count;
+	struct list tails; /* struct tail.node: who watches the engine */
+	struct engine_watch watch; /* set while there is one */
+	size_t waiting;  /* bytes of all answers that wait */
+	unsigned ran_in; /* the loop's turn that ran a command; another waits for the next one, so that many clients delay nobody (P5) */
+	struct series *dropped[DROP_REASONS], *requests;
+};
+
+/* One client.
+ *
+ *   READING ------> RUNNING ------> WRITING ------> destroyed
+ *           whole           client_         all
+ *          request          finish()       taken
+ *
+ * A command that answers later, or bit by bit, stays in RUNNING. Any failure destroys the client from any state; so does its
+ * hanging up, but one that only sends no more (`nc -N`) still gets its answer. */
+struct client {
+	struct list node;
+	struct console *console;
+	enum { CLIENT_READING, CLIENT_RUNNING, CLIENT_WRITING } state;
+	int fd;
+	ev_io io;
+	ev_timer timer;   /* of the request; then runs while bytes wait */
+	bool no_more;     /* it sends no more */
+	bool begun;       /* its answer's first bytes are sent, and with them the exit code */
+	char in[CONSOLE_REQUEST_MAX];
+	size_t in_len;
+	struct buf out;   /* begins with the line of the exit code until that is sent */
+	size_t charged;   /* what it counts for in console->waiting */
+	uid_t uid;        /* who asks, for the log */
+	pid_t pid;
+	/* Set by a command that stays in RUNNING: forget the client, it is going. May be NULL. */
+	void (*cancel)(struct client *client);
+	void *work; /* of that command */
+	double patience; /* seconds that it may take no byte */
+};
+
+/* client.c */
+
+/* Takes over `fd`, which does not block. */
+void client_create(struct console *console, int fd);
+void client_destroy(struct client **client);
+/* The answer is whole: sends it and closes. The client may be gone when this returns. */
+void client_finish(struct client *client, int code);
+/* Sends what `out` has, later what the socket does not take now. False when the client is gone. For commands that answer bit
+ * by bit: their exit code is 0, sent with the first bytes. */
+bool client_flush(struct client *client);
+/* The same in the loop's next turn, for commands that answer from inside of others' work: the client stays. */
+void client_flush_later(struct client *client);
+/* Makes this line the whole output and returns `code`: `return client_refuse(client, 1, …)`. */
+int client_refuse(struct client *client, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Counts it and writes a log line. */
+void console_dropped(struct console *console, enum drop_reason reason, const struct client *client);
+
+/* commands.c */
+
+/* One request: the arguments after the command's name, without --json. They are gone once the command has returned. */
+struct request {
+	struct client *client;
+	struct engine *engine;
+	struct buf *out;
+	bool json;
+	int argc;
+	char **argv;
+};
+
+/* Orders are told to the log, with who gave them. */
+void command_log(const struct client *client, const char *order, const char *argument);
+
+#define COMMAND_LATER (-1) /* client_finish() comes later, or came already: the client must not be touched */
+/* Runs a request and returns its exit code, with the output in `client->out`, or COMMAND_LATER. */
+int command_run(struct client *client, int argc, char **argv);
+
+/* One file each. */
+int command_call(struct request *request);
+int command_tail(struct request *request);
+int command_top(struct request *request);
+int command_record(struct request *request);
+
+/* socket.c */
+
+/* A listening socket at console->path, or -1 with `err`. */
+int console_listen(struct console *console, unsigned mode, struct err *err);
+/* Removes the socket's file unless another one has taken its place. */
+void console_unlink(const struct console *console);
+
+#endif

@@ -1,0 +1,23 @@
+/* What the console shows: the engine's views as text for people or as JSON (one line). They append to `out`. */
+#ifndef CONTROL_RENDER_H
+#define CONTROL_RENDER_H
+
+#include "base/buf.h"
+#include "engine/engine.h"
+
+struct writer;
+
+void render_status(struct engine *engine, struct buf *out);
+void render_status_json(struct engine *engine, struct buf *out);
+
+/* Tables of their own, and as parts of the status. */
+void render_servers(struct engine *engine, struct buf *out);
+void render_servers_json(struct engine *engine, struct writer *writer);
+/* The actions that wait for their end. */
+void render_pending(struct engine *engine, struct buf *out);
+void render_pending_json(struct engine *engine, struct buf *out);
+void render_scripts(struct engine *engine, struct buf *out);
+/* The generation's fields and its rules, inside an object; false when there is none of that index. */
+bool render_generation_json(struct engine *engine, size_t index, struct writer *writer);
+
+#endif

@@ -1,0 +1,130 @@
+/* The generations of rules, as tables and as JSON. */
+#include "base/clock.h"
+#include "control/json_writer.h"
+#include "control/render.h"
+#include "control/table.h"
+
+#define DIGEST_SHOWN 12
+
+static const struct table_column columns[] = {
+	{ "RULE", false },  { "STATE", false },   { "LISTENERS", true }, { "TIMERS", true }, { "WAITING", true }, { "PENDING", true },
+	{ "CALLS", true },  { "ERRORS", true },   { "OVERRUNS", true },  { "CPU", true },    { "MEMORY", true },  { "FILE", false },
+	{ "DIGEST", false },
+};
+
+static const char *rule_state(const struct host_rule_view *view)
+{
+	return view->failed ? "failed" : view->disabled ? "disabled" : view->quarantined ? "quarantined" : "runs";
+}
+
+static void rule_row(struct table *table, const struct host_rule_view *view)
+{
+	char memory[TEXT_SHORT];
+
+	table_cell(table, "%s", view->name);
+	table_cell(table, "%s", rule_state(view));
+	table_cell(table, "%u", view->listeners);
+	table_cell(table, "%u", view->timers);
+	table_cell(table, "%u", view->waiting);
+	table_cell(table, "%u", view->pending);
+	table_cell(table, "%llu", (unsigned long long)view->calls);
+	table_cell(table, "%llu", (unsigned long long)view->errors);
+	table_cell(table, "%llu", (unsigned long long)view->deadlines);
+	table_cell(table, "%.3f s", view->seconds);
+	table_cell(table, "%s", text_bytes(view->memory, memory));
+	table_cell(table, "%s", view->file);
+	table_cell(table, "%.*s", DIGEST_SHOWN, view->digest ? view->digest : "");
+}
+
+static void print_errors(struct engine *engine, const struct host_generation_view *generation, struct buf *out)
+{
+	struct host_rule_view rule;
+
+	for (size_t i = 0; i < generation->rule_count && host_rule_view(engine_host(engine), 0, i, &rule); i++) {
+		if (!rule.last_error || rule.last_error[0] == '\0')
+			continue;
+		buf_append_cstr(out, "last error of ");
+		text_clean(out, slice_cstr(rule.name));
+		buf_append_cstr(out, ":\n");
+		text_lines(out, "  ", rule.last_error);
+	}
+}
+
+static void print_draining(struct engine *engine, struct buf *out)
+{
+	struct host_generation_view view;
+	char since[TEXT_SHORT], age[TEXT_SHORT], memory[TEXT_SHORT];
+
+	for (size_t i = 1; host_generation_view(engine_host(engine), i, &view); i++)
+		buf_printf(out, "generation %u of %s (%s ago) drains, %s in %zu rule%s\n", view.number, text_time(view.since, since),
+		           text_age(clock_wall() - view.since, age), text_bytes(view.memory, memory), view.rule_count, view.rule_count == 1 ? "" : "s");
+}
+
+void render_scripts(struct engine *engine, struct buf *out)
+{
+	struct host_generation_view generation;
+	struct host_rule_view rule;
+	char since[TEXT_SHORT], age[TEXT_SHORT], memory[TEXT_SHORT];
+	struct table table;
+
+	if (!host_generation_view(engine_host(engine), 0, &generation)) {
+		buf_append_cstr(out, "no rules are loaded\n");
+		return;
+	}
+	buf_printf(out, "generation %u since %s (%s ago), %s in %zu rule%s\n", generation.number, text_time(generation.since, since),
+	           text_age(clock_wall() - generation.since, age), text_bytes(generation.memory, memory), generation.rule_count,
+	           generation.rule_count == 1 ? "" : "s");
+	print_draining(engine, out);
+	if (generation.rule_count == 0)
+		return;
+	table_init(&table, columns, sizeof columns / sizeof *columns);
+	for (size_t i = 0; i < generation.rule_count && host_rule_view(engine_host(engine), 0, i, &rule); i++)
+		rule_row(&table, &rule);
+	buf_append_char(out, '\n');
+	table_print(&table, "", out);
+	print_errors(engine, &generation, out);
+}
+
+static void rule_json(struct writer *writer, const struct host_rule_view *view)
+{
+	writer_open(writer, NULL, '{');
+	writer_text(writer, "name", view->name);
+	writer_text(writer, "file", view->file);
+	writer_text(writer, "digest", view->digest);
+	writer_text(writer, "state", rule_state(view));
+	writer_bool(writer, "quarantined", view->quarantined);
+	writer_bool(writer, "failed", view->failed);
+	writer_bool(writer, "disabled", view->disabled);
+	writer_integer(writer, "missed", view->missed);
+	writer_integer(writer, "listeners", view->listeners);
+	writer_integer(writer, "timers", view->timers);
+	writer_integer(writer, "subscriptions", view->subscriptions);
+	writer_integer(writer, "waiting", view->waiting);
+	writer_integer(writer, "pending", view->pending);
+	writer_integer(writer, "calls", view->calls);
+	writer_integer(writer, "errors", view->errors);
+	writer_integer(writer, "deadlines", view->deadlines);
+	writer_integer(writer, "refused", view->refused);
+	writer_number(writer, "seconds", view->seconds);
+	writer_integer(writer, "memory", view->memory);
+	writer_text(writer, "last_error", view->last_error && view->last_error[0] ? view->last_error : NULL);
+	writer_close(writer, '}');
+}
+
+bool render_generation_json(struct engine *engine, size_t index, struct writer *writer)
+{
+	struct host_generation_view generation;
+	struct host_rule_view rule;
+
+	if (!host_generation_view(engine_host(engine), index, &generation))
+		return false;
+	writer_integer(writer, "generation", generation.number);
+	writer_number(writer, "since", generation.since);
+	writer_bool(writer, "draining", generation.draining);
+	writer_integer(writer, "memory", generation.memory);
+	writer_open(writer, "rules", '[');
+	for (size_t i = 0; i < generation.rule_count && host_rule_view(engine_host(engine), index, i, &rule); i++)
+		rule_json(writer, &rule);
+	writer_close(writer, ']');
+	return true;
+}

@@ -1,0 +1,87 @@
+/* The servers, as a table and as JSON. */
+#include <math.h>
+
+#include "control/json_writer.h"
+#include "control/render.h"
+#include "control/table.h"
+
+static const struct table_column columns[] = {
+	{ "SERVER", false }, { "STATE", false },  { "FOR", true },    { "ADDRESS", false }, { "VERSION", false }, { "PENDING", true },
+	{ "EVENTS", true },  { "SHED", true },    { "BACKLOG", true }, { "PING", true },    { "NEXT TRY", true }, { "LAST FAILURE", false },
+};
+
+static void server_row(struct table *table, const struct link_view *view)
+{
+	char text[TEXT_SHORT];
+
+	table_cell(table, "%s", view->name);
+	table_cell(table, "%s", view->state);
+	table_cell(table, "%s", text_age(view->state_age, text));
+	table_cell(table, "%s:%u", view->address[0] ? view->address : view->host, (unsigned)view->port);
+	table_cell(table, "%s", view->version);
+	table_cell(table, "%u", view->pending);
+	table_cell(table, "%llu", (unsigned long long)view->events);
+	table_cell(table, "%llu", (unsigned long long)view->shed);
+	table_cell(table, "%llu", (unsigned long long)view->backlog_events);
+	if (view->heartbeat_rtt < 0)
+		table_cell(table, "-");
+	else
+		table_cell(table, "%.1f ms", view->heartbeat_rtt * 1e3);
+	table_cell(table, "%s", view->next_try < 0 ? "" : text_age(view->next_try, text));
+	if (view->last_reason[0] && view->last_text[0])
+		table_cell(table, "%s: %s", view->last_reason, view->last_text);
+	else
+		table_cell(table, "%s", view->last_reason);
+}
+
+void render_servers(struct engine *engine, struct buf *out)
+{
+	struct link_view view;
+	struct table table;
+
+	if (!engine_server_view(engine, 0, &view)) {
+		buf_append_cstr(out, "no servers in the configuration\n");
+		return;
+	}
+	table_init(&table, columns, sizeof columns / sizeof *columns);
+	for (size_t i = 0; engine_server_view(engine, i, &view); i++)
+		server_row(&table, &view);
+	table_print(&table, "", out);
+}
+
+static void server_json(struct writer *writer, const struct link_view *view)
+{
+	writer_open(writer, NULL, '{');
+	writer_text(writer, "name", view->name);
+	writer_text(writer, "host", view->host);
+	writer_integer(writer, "port", view->port);
+	writer_text(writer, "address", view->address[0] ? view->address : NULL);
+	writer_text(writer, "state", view->state);
+	writer_number(writer, "state_age", view->state_age);
+	writer_text(writer, "version", view->version[0] ? view->version : NULL);
+	writer_text(writer, "breaker", view->breaker);
+	writer_text(writer, "last_reason", view->last_reason[0] ? view->last_reason : NULL);
+	writer_text(writer, "last_text", view->last_text[0] ? view->last_text : NULL);
+	writer_number(writer, "next_try", view->next_try < 0 ? (double)NAN : view->next_try);
+	writer_number(writer, "heartbeat_rtt", view->heartbeat_rtt < 0 ? (double)NAN : view->heartbeat_rtt);
+	writer_integer(writer, "pending", view->pending);
+	writer_integer(writer, "backlog_events", view->backlog_events);
+	writer_integer(writer, "backlog_bytes", view->backlog_bytes);
+	writer_integer(writer, "sessions", view->sessions);
+	writer_integer(writer, "failures", view->failures);
+	writer_integer(writer, "events", view->events);
+	writer_integer(writer, "shed", view->shed);
+	writer_integer(writer, "bytes_in", view->bytes_in);
+	writer_integer(writer, "bytes_out", view->bytes_out);
+	writer_close(writer, '}');
+}
+
+void render_servers_json(struct engine *engine, struct writer *writer)
+{
+	struct link_view view;
+
+	writer_open(writer, "servers", '[');
+	for (size_t i = 0; engine_server_view(engine, i, &view); i++)
+		server_json(writer, &view);
+	writer_close(writer, ']');
+}

@@ -1,0 +1,75 @@
+/* The status: everything at a glance. */
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/version.h"
+#include "control/json_writer.h"
+#include "control/render.h"
+#include "control/table.h"
+#include "observe/log.h"
+
+static void print_reload_error(struct engine *engine, struct buf *out)
+{
+	double when = 0;
+	const char *error = engine_reload_error(engine, &when);
+	char time[TEXT_SHORT], age[TEXT_SHORT];
+
+	if (!error || error[0] == '\0')
+		return;
+	buf_printf(out, "\nthe last reload failed at %s (%s ago); what ran before goes on:\n", text_time(when, time),
+	           text_age(clock_wall() - when, age));
+	text_lines(out, "  ", error);
+}
+
+void render_status(struct engine *engine, struct buf *out)
+{
+	double started = engine_started(engine);
+	char time[TEXT_SHORT], age[TEXT_SHORT];
+
+	buf_printf(out, "hookswitch %s, pid %ld, up %s since %s, log level %s\nconfiguration ", HOOKSWITCH_VERSION, (long)getpid(),
+	           text_age(clock_wall() - started, age), text_time(started, time), log_level_name(log_get_level()));
+	text_clean(out, slice_cstr(engine_config(engine)->path));
+	buf_append_cstr(out, "\n\n");
+	render_servers(engine, out);
+	buf_append_char(out, '\n');
+	render_scripts(engine, out);
+	print_reload_error(engine, out);
+}
+
+void render_status_json(struct engine *engine, struct buf *out)
+{
+	double when = 0;
+	const char *error = engine_reload_error(engine, &when);
+	struct writer writer;
+
+	writer_init(&writer, out);
+	writer_open(&writer, NULL, '{');
+	writer_text(&writer, "version", HOOKSWITCH_VERSION);
+	writer_integer(&writer, "pid", (uint64_t)getpid());
+	writer_number(&writer, "started", engine_started(engine));
+	writer_number(&writer, "uptime", clock_wall() - engine_started(engine));
+	writer_text(&writer, "configuration", engine_config(engine)->path);
+	writer_text(&writer, "log_level", log_level_name(log_get_level()));
+	render_generation_json(engine, 0, &writer);
+	writer_open(&writer, "draining_generations", '[');
+	for (size_t i = 1;; i++) {
+		struct host_generation_view view;
+		if (!host_generation_view(engine_host(engine), i, &view))
+			break;
+		writer_open(&writer, NULL, '{');
+		render_generation_json(engine, i, &writer);
+		writer_close(&writer, '}');
+	}
+	writer_close(&writer, ']');
+	render_servers_json(engine, &writer);
+	if (error && error[0]) {
+		writer_open(&writer, "reload_failed", '{');
+		writer_number(&writer, "when", when);
+		writer_lines(&writer, "faults", error);
+		writer_close(&writer, '}');
+	} else {
+		writer_null(&writer, "reload_failed");
+	}
+	writer_close(&writer, '}');
+	buf_append_char(out, '\n');
+}

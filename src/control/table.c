@@ -1,0 +1,152 @@
+#include "control/table.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/utf8.h"
+#include "observe/redact.h"
+
+#define GAP 2 /* spaces between columns */
+
+void text_clean(struct buf *out, struct slice text)
+{
+	char *copy;
+	struct slice s = redact_text(text, &copy);
+
+	while (s.len > 0) {
+		size_t n = utf8_char(s);
+		unsigned char first = (unsigned char)s.ptr[0];
+		/* U+0080 to U+009F steer some terminals too. */
+		bool c1 = n == 2 && first == 0xc2 && (unsigned char)s.ptr[1] < 0xa0;
+
+		if (first == '\n')
+			buf_append_cstr(out, "\\n");
+		else if (n == 0 || c1 || first < 0x20 || first == 0x7f)
+			buf_printf(out, c1 ? "\\u%04x" : "\\x%02x", (unsigned)(unsigned char)s.ptr[c1 ? 1 : 0]);
+		else
+			buf_append(out, slice_make(s.ptr, n));
+		if (n == 0)
+			n = 1;
+		s = slice_make(s.ptr + n, s.len - n);
+	}
+	free(copy);
+}
+
+void text_lines(struct buf *out, const char *indent, const char *text)
+{
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+		buf_append_cstr(out, indent);
+		text_clean(out, slice_make(text, length));
+		buf_append_char(out, '\n');
+		text += length + (text[length] == '\n');
+	}
+}
+
+static size_t characters(const char *text)
+{
+	size_t count = 0;
+
+	for (; *text; text++)
+		count += ((unsigned char)*text & 0xc0) != 0x80;
+	return count;
+}
+
+void table_init(struct table *table, const struct table_column *columns, size_t column_count)
+{
+	*table = (struct table){ .columns = columns, .column_count = column_count };
+	buf_init(&table->text, 0);
+	for (size_t i = 0; i < column_count; i++)
+		table->widths[i] = strlen(columns[i].title);
+}
+
+void table_cell(struct table *table, const char *format, ...)
+{
+	size_t column = table->cells++ % table->column_count, start = buf_len(&table->text), width;
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	text_clean(&table->text, text[0] == '\0' ? SLICE("-") : slice_cstr(text));
+	buf_append_char(&table->text, '\0');
+	width = characters(buf_slice(&table->text).ptr + start);
+	if (width > table->widths[column])
+		table->widths[column] = width;
+}
+
+static void print_cell(const struct table *table, size_t column, const char *text, struct buf *out)
+{
+	size_t width = characters(text), pad = table->widths[column] > width ? table->widths[column] - width : 0;
+	bool last = column + 1 == table->column_count;
+
+	if (table->columns[column].right)
+		buf_printf(out, "%*s%s", (int)pad, "", text);
+	else
+		buf_printf(out, "%s%*s", text, last ? 0 : (int)pad, "");
+	buf_printf(out, "%*s", last ? 0 : GAP, "");
+	if (last)
+		buf_append_char(out, '\n');
+}
+
+void table_print(struct table *table, const char *indent, struct buf *out)
+{
+	const char *cell = buf_slice(&table->text).ptr;
+
+	buf_append_cstr(out, indent);
+	for (size_t i = 0; i < table->column_count; i++)
+		print_cell(table, i, table->columns[i].title, out);
+	for (size_t i = 0; i < table->cells; i++) {
+		if (i % table->column_count == 0)
+			buf_append_cstr(out, indent);
+		print_cell(table, i % table->column_count, cell, out);
+		cell += strlen(cell) + 1;
+	}
+	buf_close(&table->text);
+}
+
+const char *text_time(double epoch, char out[TEXT_SHORT])
+{
+	time_t seconds = (time_t)epoch;
+	struct tm tm;
+
+	if (!localtime_r(&seconds, &tm) || strftime(out, TEXT_SHORT, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+		snprintf(out, TEXT_SHORT, "%.0f", epoch);
+	return out;
+}
+
+const char *text_age(double seconds, char out[TEXT_SHORT])
+{
+	if (!(seconds > 0))
+		seconds = 0;
+	unsigned long long s = seconds < 1e15 ? (unsigned long long)seconds : 0;
+
+	if (seconds < 10)
+		snprintf(out, TEXT_SHORT, "%.1f s", seconds);
+	else if (s < 60)
+		snprintf(out, TEXT_SHORT, "%llu s", s);
+	else if (s < 3600)
+		snprintf(out, TEXT_SHORT, "%llu m %llu s", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(out, TEXT_SHORT, "%llu h %llu m", s / 3600, s / 60 % 60);
+	else
+		snprintf(out, TEXT_SHORT, "%llu d %llu h", s / 86400, s / 3600 % 24);
+	return out;
+}
+
+const char *text_bytes(uint64_t bytes, char out[TEXT_SHORT])
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	while (value >= 1024 && unit + 1 < sizeof units / sizeof *units) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(out, TEXT_SHORT, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+	return out;
+}

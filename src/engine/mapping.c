@@ -1,0 +1,88 @@
+#include "engine/mapping.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+void mapping_link(const struct config_server *s, struct link_config *out)
+{
+	*out = (struct link_config){
+		.name = s->name, .host = s->host, .port = (uint16_t)s->port, .username = s->username, .secret = s->secret,
+		.plain_login = s->auth == CONFIG_AUTH_PLAIN, .allow_plaintext = s->allow_plaintext, .events = s->events,
+		.tls = { .enabled = s->tls.enabled, .verify = s->tls.verify, .ca = s->tls.ca, .cert = s->tls.cert, .key = s->tls.key,
+		         .server_name = s->tls.server_name },
+		.timeouts = { .resolve = s->timeouts.resolve, .connect = s->timeouts.connect, .tls = s->timeouts.tls,
+		              .banner = s->timeouts.banner, .login = s->timeouts.login, .read = s->timeouts.read,
+		              .heartbeat_interval = s->timeouts.heartbeat_interval, .heartbeat = s->timeouts.heartbeat,
+		              .action = s->timeouts.action, .drain = s->timeouts.drain },
+		.reconnect = { .first = s->reconnect.first, .max = s->reconnect.max, .auth_first = s->reconnect.auth_first,
+		               .auth_max = s->reconnect.auth_max, .breaker_failures = (uint32_t)s->reconnect.breaker_failures,
+		               .breaker_open = s->reconnect.breaker_open, .breaker_probes = (uint32_t)s->reconnect.breaker_probes },
+		.limits = { .frame = (uint32_t)s->limits.frame, .headers = (uint32_t)s->limits.headers,
+		            .backlog_events = (uint32_t)s->limits.backlog_events, .backlog_bytes = (uint32_t)s->limits.backlog_bytes,
+		            .kept_bytes = (uint32_t)s->limits.kept_bytes, .write_buffer = (uint32_t)s->limits.write_buffer,
+		            .pending = (uint32_t)s->limits.pending, .list_events = (uint32_t)s->limits.list_events,
+		            .list_bytes = (uint32_t)s->limits.list_bytes },
+		.shed_first = (const char *const *)s->limits.shed_first.items, .shed_count = s->limits.shed_first.count,
+	};
+}
+
+void mapping_limits(const struct config *c, struct host_limits *out)
+{
+	*out = (struct host_limits){
+		.deadline = c->limits.deadline, .load_deadline = c->limits.load_deadline, .stuck = c->limits.stuck,
+		.memory = (size_t)c->limits.memory, .rule_memory = (size_t)c->limits.rule_memory,
+		.waiting = (uint32_t)c->limits.waiting, .listeners = (uint32_t)c->limits.listeners, .timers = (uint32_t)c->limits.timers,
+		.pending = (uint32_t)c->limits.pending, .subscriptions = (uint32_t)c->limits.subscriptions,
+		.subscription_events = (uint32_t)c->limits.subscription_events,
+		.actions_per_second = (uint32_t)c->limits.actions_per_second,
+		.log_lines_per_second = (uint32_t)c->limits.log_lines_per_second, .emitted = (uint32_t)c->limits.emitted,
+		.metric_series = (uint32_t)c->limits.metric_series, .json_bytes = (size_t)c->limits.json_bytes,
+		.json_depth = (uint32_t)c->limits.json_depth, .store_value = (size_t)c->limits.store_value, .drain = c->scripts.drain,
+		.store = { .entries = (size_t)c->limits.store_entries, .bytes = (size_t)c->limits.store_bytes },
+		.load_memory = (size_t)c->limits.load_memory,
+	};
+}
+
+struct policy *mapping_policy(const struct config *c)
+{
+	struct policy *policy = policy_create();
+	for (size_t i = 0; i < c->policy_count; i++) {
+		const struct config_policy *p = &c->policies[i];
+		for (size_t k = 0; k < p->allow.count; k++)
+			policy_allow(policy, p->rule, p->allow.items[k]);
+		for (size_t k = 0; k < p->deny.count; k++)
+			policy_deny(policy, p->rule, p->deny.items[k]);
+		for (size_t k = 0; k < p->originate.count; k++)
+			policy_originate(policy, p->rule, p->originate.items[k]);
+	}
+	return policy;
+}
+
+void mapping_log(const struct config *c, const char *format, struct log_options *out)
+{
+	if (!format)
+		format = c->log.format;
+	bool terminal = !c->log.file && isatty(STDERR_FILENO);
+	bool json = strcmp(format, "json") == 0 || (strcmp(format, "auto") == 0 && !terminal);
+	*out = (struct log_options){
+		.level = (enum log_level)log_level_parse(c->log.level), .format = json ? LOG_JSON : LOG_TEXT, .file = c->log.file,
+		.queue_records = (size_t)c->log.queue_records, .queue_bytes = (size_t)c->log.queue_bytes,
+		.throttle_burst = (unsigned)c->log.throttle_burst, .throttle_window = c->log.throttle_window, .colour = terminal,
+	};
+}
+
+void mapping_generation(const struct config *c, struct generation_options *out, const char ***names, struct value *settings)
+{
+	*names = mem_alloc((c->server_count + 1) * sizeof(char *));
+	for (size_t i = 0; i < c->server_count; i++)
+		(*names)[i] = c->servers[i].name;
+	*settings = (struct value){ .type = VALUE_TABLE };
+	for (size_t i = 0; i < c->rule_count; i++)
+		value_add(settings, value_text(slice_cstr(c->rules[i].name)), value_copy(&c->rules[i].settings));
+	*out = (struct generation_options){
+		.rules = c->scripts.rules, .lib = c->scripts.lib, .servers = *names, .server_count = c->server_count, .settings = settings,
+	};
+	mapping_limits(c, &out->limits);
+}

@@ -1,0 +1,21 @@
+/* From the configuration's struct to what the other rooms ask for. */
+#ifndef ENGINE_MAPPING_H
+#define ENGINE_MAPPING_H
+
+#include "config/config.h"
+#include "link/link.h"
+#include "observe/log.h"
+#include "script/host.h"
+
+/* The result points into `server`. */
+void mapping_link(const struct config_server *server, struct link_config *out);
+void mapping_limits(const struct config *config, struct host_limits *out);
+/* A new policy, the caller's. */
+struct policy *mapping_policy(const struct config *config);
+/* Points into `config`; format "auto" is text on a terminal, JSON elsewhere. `format` (may be NULL) overrides it. */
+void mapping_log(const struct config *config, const char *format, struct log_options *out);
+/* Everything that generation_load() reads of the configuration; `names` (config->server_count of them) and `settings` are the
+ * caller's to free (free(), value_close()). */
+void mapping_generation(const struct config *config, struct generation_options *out, const char ***names, struct value *settings);
+
+#endif

@@ -1,0 +1,186 @@
+#include "engine/plan.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/mapping.h"
+#include "observe/redact.h"
+
+/* ---- servers ---- */
+
+struct server *server_create(struct engine *engine, struct link_hub *hub, const struct config_server *config,
+                             const struct link_owner *owner, struct err *err)
+{
+	struct server *s = mem_zalloc(sizeof *s);
+	struct link_config link_config;
+	struct link_owner callbacks = *owner;
+
+	s->engine = engine;
+	s->name = mem_strdup(config->name);
+	list_init(&s->runnable);
+	list_init(&s->leaving);
+	callbacks.ctx = s;
+	mapping_link(config, &link_config);
+	s->link = link_create(hub, &link_config, &callbacks, err);
+	if (!s->link)
+		server_destroy(&s);
+	return s;
+}
+
+void server_destroy(struct server **server)
+{
+	struct server *s = *server;
+	if (!s)
+		return;
+	*server = NULL;
+	list_remove(&s->runnable);
+	list_remove(&s->leaving);
+	link_destroy(&s->link);
+	free(s->name);
+	free(s);
+}
+
+/* ---- what rules may ask while they load: answers of the new configuration ---- */
+
+static double load_wall(void *ctx)
+{
+	(void)ctx;
+	return clock_wall();
+}
+
+static bool load_sink_exists(void *ctx, struct slice name)
+{
+	const struct plan *plan = ctx;
+	for (size_t i = 0; i < plan->config->sink_count; i++)
+		if (slice_eq(slice_cstr(plan->config->sinks[i].name), name))
+			return true;
+	return false;
+}
+
+static const struct host_ops load_ops = { .wall = load_wall, .sink_exists = load_sink_exists };
+
+static void on_loop(void *ctx, void (*fn)(void *arg), void *arg)
+{
+	const struct plan *plan = ctx;
+	loader_on_loop(plan->loader, fn, arg);
+}
+
+/* ---- making ---- */
+
+static const struct config_server *find_server(const struct config *config, const char *name)
+{
+	for (size_t i = 0; config && i < config->server_count; i++)
+		if (strcmp(config->servers[i].name, name) == 0)
+			return &config->servers[i];
+	return NULL;
+}
+
+int plan_make_links(struct plan *plan)
+{
+	int rc = 0;
+	for (size_t i = 0; i < plan->config->server_count; i++) {
+		const struct config_server *wanted = &plan->config->servers[i];
+		const struct config_server *running = find_server(plan->running, wanted->name);
+		struct err err;
+		if (running && config_server_equal(running, wanted))
+			continue;
+		plan->servers[i] = server_create(plan->engine, plan->hub, wanted, plan->owner, &err);
+		if (!plan->servers[i]) {
+			faults_add(&plan->faults, "servers.%s: %s", wanted->name, err.text);
+			rc = -1;
+		}
+	}
+	return rc;
+}
+
+static int open_sinks(struct plan *plan)
+{
+	int rc = 0;
+	plan->sinks = mem_zalloc((plan->config->sink_count + 1) * sizeof(struct log_file *));
+	for (size_t i = 0; i < plan->config->sink_count; i++) {
+		struct err err;
+		plan->sinks[i] = log_file_open(plan->config->sinks[i].file, &err);
+		if (!plan->sinks[i]) {
+			faults_add(&plan->faults, "sinks.%s.file: %s", plan->config->sinks[i].name, err.text);
+			rc = -1;
+		}
+	}
+	return rc;
+}
+
+static int load_rules(struct plan *plan)
+{
+	struct generation_options options;
+	const char **names;
+	struct value settings;
+
+	mapping_generation(plan->config, &options, &names, &settings);
+	options.ops = &load_ops;
+	options.ctx = plan;
+	options.store = plan->store;
+	options.on_loop = plan->loader ? on_loop : NULL;
+	options.policy = mapping_policy(plan->config);
+	options.skip_bad_files = plan->skip_bad_files;
+	plan->generation = generation_load(&options, &plan->faults);
+	if (!plan->generation)
+		policy_destroy(&options.policy);
+	value_close(&settings);
+	free(names);
+	return plan->generation ? 0 : -1;
+}
+
+static void plan_redact(struct plan *plan)
+{
+	const struct config_list *names = &plan->config->redact.names, *values = &plan->config->redact.values;
+	struct err err;
+
+	plan->redact = redact_patterns_create(names->items, names->count, values->items, values->count, &err);
+	if (!plan->redact) {
+		plan->sound = false;
+		faults_add(&plan->faults, "%s: %s", plan->path, err.text);
+	} else if (!plan->running) {
+		redact_use(&plan->redact); /* what the rules log while they load is masked too */
+	}
+}
+
+void plan_make(struct plan *plan)
+{
+	faults_init(&plan->faults);
+	/* A look goes on to the rules: one run names every fault. */
+	plan->config = (plan->looks_only ? config_look : config_load)(plan->path, redact_add_value, &plan->faults);
+	if (!plan->config)
+		return;
+	plan->sound = faults_errors(&plan->faults) == 0;
+	const char *fixed = plan->running ? config_needs_restart(plan->running, plan->config) : NULL;
+	if (fixed) {
+		faults_add(&plan->faults, "%s: %s cannot change while the daemon runs; restart it", plan->path, fixed);
+		return;
+	}
+	plan_redact(plan);
+	plan->servers = mem_zalloc((plan->config->server_count + 1) * sizeof(struct server *));
+	int rc = plan->sound ? 0 : -1;
+	if (!plan->looks_only)
+		rc |= open_sinks(plan);
+	rc |= load_rules(plan);
+	if (plan->hub)
+		rc |= plan_make_links(plan);
+	plan->good = rc == 0;
+}
+
+void plan_close(struct plan *plan)
+{
+	for (size_t i = 0; plan->config && i < plan->config->server_count; i++)
+		if (plan->servers)
+			server_destroy(&plan->servers[i]);
+	for (size_t i = 0; plan->sinks && plan->config && i < plan->config->sink_count; i++)
+		log_file_close(&plan->sinks[i]);
+	free(plan->servers);
+	free(plan->sinks);
+	plan->servers = NULL;
+	plan->sinks = NULL;
+	redact_patterns_destroy(&plan->redact);
+	generation_destroy(&plan->generation);
+	config_destroy(&plan->config);
+	faults_close(&plan->faults);
+}

@@ -1,0 +1,41 @@
+/* A configuration with its rules and links, made beside the running ones and taken over whole or thrown away (P7). */
+#ifndef ENGINE_PLAN_H
+#define ENGINE_PLAN_H
+
+#include "engine/server.h"
+#include "engine/loader.h"
+#include "observe/log.h"
+
+struct log_file;
+struct redact_patterns;
+
+struct plan {
+	/* In. */
+	const char *path;
+	const struct config *running; /* NULL at start-up */
+	struct link_hub *hub;         /* NULL: made later, links too (start-up) */
+	struct store *store;
+	struct engine *engine;
+	struct loader *loader;        /* NULL: this is the loop's thread */
+	bool skip_bad_files;
+	bool looks_only;              /* check: no sink is opened, and rules are loaded whatever the configuration's faults */
+	const struct link_owner *owner; /* callbacks of the links; ctx is set to each server */
+	/* Out. */
+	struct faults faults;
+	struct config *config;
+	struct generation *generation;
+	struct server **servers;      /* as many as the configuration has; NULL: the running one stays as it is */
+	struct log_file **sinks;      /* one for each sink of the configuration */
+	struct redact_patterns *redact; /* of the configuration */
+	bool sound;                   /* the configuration itself has no fault */
+	bool good;
+};
+
+/* Fills the outputs; `good` says whether all of it can be taken over. May block: files are read. */
+void plan_make(struct plan *plan);
+/* The links of a plan whose hub came later. 0 or -1 with faults. */
+int plan_make_links(struct plan *plan);
+/* Frees what was not taken over (taken over: the pointer is NULL). */
+void plan_close(struct plan *plan);
+
+#endif

@@ -1,0 +1,299 @@
+/* Taking over a plan, at start-up and at each reload: all or nothing (P7). */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/internal.h"
+#include "engine/mapping.h"
+#include "engine/plan.h"
+#include "observe/log.h"
+#include "observe/redact.h"
+
+/* ---- servers ---- */
+
+static uint32_t new_id(struct engine *e)
+{
+	if (e->id_count == e->id_cap) {
+		e->id_cap = e->id_cap ? e->id_cap * 2 : 16;
+		e->by_id = mem_realloc(e->by_id, e->id_cap, sizeof(struct server *));
+	}
+	e->by_id[e->id_count] = NULL;
+	return ++e->id_count;
+}
+
+static struct server *find_running(const struct engine *e, const char *name)
+{
+	for (size_t i = 0; i < e->server_count; i++)
+		if (e->servers[i] && strcmp(e->servers[i]->name, name) == 0)
+			return e->servers[i];
+	return NULL;
+}
+
+static void count_fates(struct server *s)
+{
+	struct metric *m = metrics_find(s->engine->metrics, "hookswitch_server_events_total");
+	struct slice labels[2] = { slice_cstr(s->name), SLICE("dispatched") };
+	s->dispatched = metric_series(m, labels, 2);
+	labels[1] = SLICE("unmatched");
+	s->unmatched = metric_series(m, labels, 2);
+}
+
+static void install(struct engine *e, struct server *s, uint32_t id)
+{
+	s->id = id;
+	e->by_id[id - 1] = s;
+	count_fates(s);
+}
+
+static void leave(struct engine *e, struct server *s, struct server *successor)
+{
+	s->successor = successor;
+	list_append(&e->leaving, &s->leaving);
+	/* Tells stopped() when it is over; at once when there is no session, but never from inside this call. */
+	link_stop(s->link, successor ? "reconfigured" : "removed");
+}
+
+void engine_server_stopped(struct engine *e, struct server *s)
+{
+	if (e->stopping) {
+		for (size_t i = 0; i < e->server_count; i++)
+			if (!e->servers[i]->stopped)
+				return;
+		if (!list_empty(&e->leaving)) {
+			list_each(it, &e->leaving)
+				if (!list_entry(it, struct server, leaving)->stopped)
+					return;
+		}
+		ev_break(e->loop, EVBREAK_ALL);
+		return;
+	}
+	struct server *successor = s->successor;
+	server_destroy(&s);
+	if (successor)
+		link_start(successor->link);
+}
+
+static void take_servers(struct engine *e, struct plan *plan)
+{
+	size_t count = plan->config->server_count;
+	struct server **servers = mem_zalloc((count + 1) * sizeof(struct server *));
+	for (size_t i = 0; i < count; i++) {
+		const char *name = plan->config->servers[i].name;
+		struct server *before = find_running(e, name);
+		servers[i] = plan->servers[i] ? plan->servers[i] : before;
+		plan->servers[i] = NULL;
+		if (servers[i] != before)
+			install(e, servers[i], before ? before->id : new_id(e));
+		/* What is left in the old array has no place in the new one. */
+		for (size_t k = 0; k < e->server_count; k++)
+			if (e->servers[k] == before && before) {
+				e->servers[k] = NULL;
+				if (servers[i] != before)
+					leave(e, before, servers[i]);
+			}
+	}
+	for (size_t k = 0; k < e->server_count; k++)
+		if (e->servers[k]) {
+			e->by_id[e->servers[k]->id - 1] = NULL;
+			leave(e, e->servers[k], NULL);
+		}
+	free(e->servers);
+	e->servers = servers;
+	e->server_count = count;
+}
+
+/* Starts what is new and waits for no predecessor. */
+static void start_servers(struct engine *e)
+{
+	for (size_t i = 0; i < e->server_count; i++) {
+		bool waits = false;
+		list_each(it, &e->leaving)
+			waits |= list_entry(it, struct server, leaving)->successor == e->servers[i];
+		if (!waits && link_state(e->servers[i]->link) == LINK_STOPPED)
+			link_start(e->servers[i]->link);
+	}
+}
+
+/* ---- the rest ---- */
+
+static void take_sinks(struct engine *e, struct plan *plan, size_t before)
+{
+	struct err err;
+	(void)e;
+	for (size_t i = 0; i < plan->config->sink_count; i++)
+		if (log_sink_use((unsigned)i, &plan->sinks[i], &err))
+			log_write(LOG_ERROR, "a sink keeps its old file", F_TEXT("sink", plan->config->sinks[i].name), F_TEXT("reason", err.text));
+	for (size_t i = plan->config->sink_count; i < before; i++)
+		log_sink_use((unsigned)i, NULL, &err);
+}
+
+static void take_over(struct engine *e, struct plan *plan)
+{
+	struct host_limits limits;
+	struct config *before = e->config;
+
+	mapping_limits(plan->config, &limits);
+	host_configure(e->host, &limits);
+	take_sinks(e, plan, before ? before->sink_count : 0);
+	take_servers(e, plan);
+	redact_use(&plan->redact);
+	e->config = plan->config;
+	plan->config = NULL;
+	engine_set_budget(e);
+	host_adopt(e->host, plan->generation);
+	plan->generation = NULL;
+	free(plan->servers);
+	free(plan->sinks);
+	plan->servers = NULL;
+	plan->sinks = NULL;
+	config_destroy(&before);
+}
+
+/* Of a good plan these are warnings only. */
+static void log_faults(const struct faults *faults)
+{
+	static const struct slice warning = { "warning: ", 9 };
+	for (size_t i = 0; i < faults->count; i++) {
+		const char *line = faults->lines[i];
+		if (slice_starts_with(slice_cstr(line), warning))
+			log_write(LOG_WARN, "looks wrong", F_TEXT("reason", line + warning.len));
+		else
+			log_write(LOG_ERROR, "reload failed, the old rules and configuration go on", F_TEXT("reason", line));
+	}
+}
+
+int engine_first_plan(struct engine *e, bool strict, struct faults *faults)
+{
+	struct plan plan = { .path = e->config_path, .store = host_store(e->host), .engine = e, .skip_bad_files = !strict,
+	                     .owner = &engine_link_owner };
+	struct err err;
+	plan_make(&plan);
+	if (plan.good) {
+		struct log_options log;
+		const struct link_hub_options hub = { .loop = e->loop, .metrics = e->metrics,
+		                                      .connects_in_flight = (uint32_t)plan.config->limits.connects_in_flight,
+		                                      .connects_per_turn = (uint32_t)plan.config->limits.connects_per_turn };
+		mapping_log(plan.config, e->log_format, &log);
+		plan.good = false;
+		if (log_start(&log, &err) || !(e->hub = plan.hub = link_hub_create(&hub, &err)))
+			faults_add(&plan.faults, "%s", err.text);
+		else
+			plan.good = plan_make_links(&plan) == 0;
+	}
+	bool good = plan.good;
+	if (good)
+		take_over(e, &plan);
+	*faults = plan.faults;
+	faults_init(&plan.faults);
+	plan_close(&plan);
+	return good ? 0 : -1;
+}
+
+void engine_start(struct engine *e)
+{
+	start_servers(e);
+}
+
+/* ---- reloading ---- */
+
+static void begin(struct engine *e);
+
+static void make(void *arg)
+{
+	plan_make(arg);
+}
+
+static void tell_waiters(struct engine *e, const struct faults *faults)
+{
+	while (!list_empty(&e->waiters)) {
+		struct reload_waiter *w = list_entry(e->waiters.next, struct reload_waiter, node);
+		list_remove(&w->node);
+		w->done(w->ctx, faults);
+		free(w);
+	}
+}
+
+static void finish(void *arg)
+{
+	struct plan *plan = arg;
+	struct engine *e = plan->engine;
+	free(e->reload_error);
+	e->reload_error = NULL;
+	if (plan->good && !e->stopping) {
+		struct log_options log;
+		mapping_log(plan->config, e->log_format, &log);
+		log_configure(&log);
+		log_faults(&plan->faults);
+		take_over(e, plan);
+		start_servers(e);
+		log_write(LOG_INFO, "reloaded", F_INT("generation", host_generation(e->host)));
+		tell_waiters(e, NULL);
+	} else {
+		if (e->stopping)
+			faults_add(&plan->faults, "the engine stops");
+		e->reload_error = faults_text(&plan->faults);
+		e->reload_failed = clock_wall();
+		log_faults(&plan->faults);
+		tell_waiters(e, &plan->faults);
+	}
+	plan_close(plan);
+	free(plan);
+	e->plan = NULL;
+	if (!e->stopping)
+		engine_enter(e, ENGINE_RUNNING);
+	list_each_safe(it, &e->next_waiters) {
+		list_remove(it);
+		list_append(&e->waiters, it);
+	}
+	if (e->again && !e->stopping) {
+		e->again = false;
+		begin(e);
+	}
+}
+
+static void begin(struct engine *e)
+{
+	struct err err;
+	struct plan *plan = mem_zalloc(sizeof *plan);
+	*plan = (struct plan){ .path = e->config_path, .running = e->config, .hub = e->hub, .store = host_store(e->host), .engine = e,
+	                       .loader = e->loader, .owner = &engine_link_owner };
+	e->plan = plan;
+	engine_enter(e, ENGINE_RELOADING);
+	if (loader_post(e->loader, make, finish, plan, &err)) {
+		faults_init(&plan->faults);
+		faults_add(&plan->faults, "%s", err.text);
+		finish(plan);
+	}
+}
+
+void engine_reload(struct engine *e, engine_reload_fn *done, void *ctx)
+{
+	if (done) {
+		struct reload_waiter *w = mem_zalloc(sizeof *w);
+		w->done = done;
+		w->ctx = ctx;
+		list_append(e->plan ? &e->next_waiters : &e->waiters, &w->node);
+	}
+	if (e->plan)
+		e->again = true;
+	else
+		begin(e);
+}
+
+static void forget(struct list *waiters, const void *ctx)
+{
+	list_each_safe(it, waiters) {
+		struct reload_waiter *w = list_entry(it, struct reload_waiter, node);
+		if (w->ctx != ctx)
+			continue;
+		list_remove(&w->node);
+		free(w);
+	}
+}
+
+void engine_reload_forget(struct engine *e, void *ctx)
+{
+	forget(&e->waiters, ctx);
+	forget(&e->next_waiters, ctx);
+}

@@ -1,0 +1,227 @@
+/* The turns of the loop: what the links bring goes to the rules, round-robin and within budgets (P5), then the rules' own
+ * timers, wake-ups and events. Runs before each wait; the sockets are polled in between. */
+#include "engine/internal.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "observe/log.h"
+#include "script/deadline.h"
+
+/* ---- what links tell ---- */
+
+static void on_event(void *ctx, struct link *link, const struct message *message, double at)
+{
+	struct server *s = ctx;
+	const struct engine_watch *watch = s->engine->watch;
+	(void)link;
+	if (watch)
+		watch->event(watch->ctx, s->name, message, at, false);
+	if (host_event(s->engine->host, s->id, s->name, message, at))
+		s->dispatched->value++;
+	else
+		s->unmatched->value++;
+}
+
+static void show_reply(const struct server *s, const struct reply *reply)
+{
+	const struct engine_watch *watch = s->engine->watch;
+	const char *rule, *sender = engine_sender(s->engine, reply->tag, &rule);
+	watch->answered(watch->ctx, s->name, sender, rule, reply);
+}
+
+static void on_completed(void *ctx, struct link *link, struct reply *reply)
+{
+	struct server *s = ctx;
+	(void)link;
+	if (s->engine->watch)
+		show_reply(s, reply);
+	if (list_empty(&s->engine->calls) || !engine_calls_complete(s->engine, reply))
+		host_complete(s->engine->host, reply);
+}
+
+#define FIELDS_MAX 4
+
+static void show_own(const struct server *s, const char *name, const struct host_field *fields, size_t count)
+{
+	const struct engine_watch *watch = s->engine->watch;
+	struct slice names[FIELDS_MAX], values[FIELDS_MAX];
+	for (size_t i = 0; i < count && i < FIELDS_MAX; i++) {
+		names[i] = slice_cstr(fields[i].name);
+		values[i] = fields[i].value;
+	}
+	struct message *message = message_build(slice_cstr(name), names, values, count < FIELDS_MAX ? count : FIELDS_MAX);
+	watch->event(watch->ctx, s->name, message, clock_wall(), true);
+	message_free(&message);
+}
+
+static void tell(struct server *s, const char *name, const struct host_field *fields, size_t count)
+{
+	const struct host_server info = { .id = s->id, .name = s->name };
+	if (s->engine->watch)
+		show_own(s, name, fields, count);
+	host_engine_event(s->engine->host, name, &info, fields, count);
+	host_tell_events(s->engine->host);
+}
+
+static void on_ready(void *ctx, struct link *link)
+{
+	struct server *s = ctx;
+	tell(s, "server.ready",
+	     (const struct host_field[]){ { "reason", SLICE("connected") }, { "version", slice_cstr(link_version(link)) } }, 2);
+}
+
+static void on_lost(void *ctx, struct link *link, const char *reason)
+{
+	struct server *s = ctx;
+	(void)link;
+	host_server_lost(s->engine->host, s->name);
+	tell(s, "server.lost", (const struct host_field[]){ { "reason", slice_cstr(reason) } }, 1);
+}
+
+static void on_gap(void *ctx, struct link *link, uint64_t count, const char *names)
+{
+	struct server *s = ctx;
+	char text[24];
+	(void)link;
+	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)count);
+	tell(s, "server.gap",
+	     (const struct host_field[]){ { "count", slice_make(text, (size_t)n) }, { "names", slice_cstr(names) }, { "reason", SLICE("shed") } }, 3);
+}
+
+static void on_runnable(void *ctx, struct link *link)
+{
+	struct server *s = ctx;
+	(void)link;
+	list_remove(&s->runnable);
+	list_append(&s->engine->runnable, &s->runnable);
+}
+
+static void on_stopped(void *ctx, struct link *link)
+{
+	struct server *s = ctx;
+	(void)link;
+	s->stopped = true;
+	engine_server_stopped(s->engine, s);
+}
+
+const struct link_owner engine_link_owner = {
+	.event = on_event, .completed = on_completed, .ready = on_ready, .lost = on_lost, .gap = on_gap, .runnable = on_runnable,
+	.stopped = on_stopped,
+};
+
+/* ---- turns ---- */
+
+static void deliver_round(struct engine *e)
+{
+	struct list round;
+	list_init(&round);
+	list_each_safe(it, &e->runnable) {
+		list_remove(it);
+		list_append(&round, it);
+	}
+	while (!list_empty(&round)) {
+		struct server *s = list_entry(round.next, struct server, runnable);
+		struct link_budget budget = e->budget;
+		list_remove(&s->runnable);
+		budget.until = clock_mono_ns() + e->budget_ns;
+		if (link_deliver(s->link, &budget))
+			list_append(&e->runnable, &s->runnable);
+	}
+}
+
+static void set_timer(struct engine *e, uint64_t at)
+{
+	if (at == e->timer_at && (ev_is_active(&e->timer) || at == UINT64_MAX))
+		return;
+	ev_timer_stop(e->loop, &e->timer);
+	e->timer_at = at;
+	if (at == UINT64_MAX)
+		return;
+	/* libev counts from its own idea of now, which a long turn leaves behind. */
+	ev_now_update(e->loop);
+	uint64_t now = clock_mono_ns();
+	ev_timer_set(&e->timer, at > now ? (double)(at - now) / 1e9 : 0.0, 0.0);
+	ev_timer_start(e->loop, &e->timer);
+}
+
+static void on_before_wait(struct ev_loop *loop, ev_prepare *w, int events)
+{
+	struct engine *e = w->data;
+	(void)events;
+	if (!list_empty(&e->runnable))
+		deliver_round(e);
+	uint64_t next = host_turn(e->host);
+	bool busy = next == 0 || !list_empty(&e->runnable);
+	if (busy != ev_is_active(&e->busy)) {
+		if (busy)
+			ev_idle_start(loop, &e->busy);
+		else
+			ev_idle_stop(loop, &e->busy);
+	}
+	set_timer(e, busy ? UINT64_MAX : next);
+	e->slept = clock_mono_ns();
+	if (e->woke != 0) {
+		series_observe(e->turn_seconds, (double)(e->slept - e->woke) / 1e9);
+		e->turns->value++;
+	}
+}
+
+static void on_after_wait(struct ev_loop *loop, ev_check *w, int events)
+{
+	struct engine *e = w->data;
+	(void)loop;
+	(void)events;
+	e->woke = clock_mono_ns();
+	e->wait_seconds->value += (double)(e->woke - e->slept) / 1e9;
+}
+
+static void on_busy(struct ev_loop *loop, ev_idle *w, int events)
+{
+	(void)loop;
+	(void)w;
+	(void)events;
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct engine *e = w->data;
+	(void)loop;
+	(void)events;
+	uint64_t now = clock_mono_ns();
+	e->lag_seconds->value = now > e->timer_at ? (double)(now - e->timer_at) / 1e9 : 0;
+	e->timer_at = UINT64_MAX;
+}
+
+void engine_set_budget(struct engine *e)
+{
+	const struct config *c = e->config;
+	e->budget = (struct link_budget){ .events = (uint32_t)c->limits.turn_events, .bytes = (uint32_t)c->limits.turn_bytes,
+	                                  .tick = deadline_ticks() };
+	e->budget_ns = (uint64_t)c->limits.turn_microseconds * CLOCK_NS_PER_US;
+	link_hub_set_budget(e->hub, e->budget.events, e->budget.bytes, (uint32_t)c->limits.turn_microseconds, e->budget.tick);
+}
+
+void engine_turns_start(struct engine *e)
+{
+	ev_prepare_init(&e->before_wait, on_before_wait);
+	/* Before the hub's own watcher, which writes what this turn has queued. */
+	ev_set_priority(&e->before_wait, EV_MAXPRI);
+	ev_check_init(&e->after_wait, on_after_wait);
+	ev_set_priority(&e->after_wait, EV_MAXPRI);
+	ev_idle_init(&e->busy, on_busy);
+	ev_timer_init(&e->timer, on_timer, 0, 0);
+	e->before_wait.data = e->after_wait.data = e->busy.data = e->timer.data = e;
+	e->timer_at = UINT64_MAX;
+	e->slept = clock_mono_ns();
+	ev_prepare_start(e->loop, &e->before_wait);
+	ev_check_start(e->loop, &e->after_wait);
+}
+
+void engine_turns_stop(struct engine *e)
+{
+	ev_prepare_stop(e->loop, &e->before_wait);
+	ev_check_stop(e->loop, &e->after_wait);
+	ev_idle_stop(e->loop, &e->busy);
+	ev_timer_stop(e->loop, &e->timer);
+}

@@ -1,0 +1,186 @@
+/* One server's session: a state machine over net/ and ami/, with its own buffers, ids, queue and timers (P5).
+ *
+ *            start                 due                     all addresses
+ *   STOPPED ------> WAITING ---------------> RESOLVING ----------------> CONNECTING -> TLS -> BANNER -> LOGIN -> READY
+ *      ^              ^                          |                          |           |       |         |        |
+ *      |              +--------------------------+--------------------------+-----------+-------+---------+--------+
+ *      |                     any failure: session ends (pending failed, `lost` told), then backoff
+ *      +---- DRAINING <---- stop: Logoff written, until Goodbye, end of stream or the drain timeout
+ *
+ * (TLS only where it is configured.) One function, link_move() in link.c, makes every move.
+ *
+ * A session that ends first has everything delivered that had arrived whole (by turns; the state is WAITING or DRAINING
+ * meanwhile), then its pending actions complete, then `lost` is told, and only then the next try is planned (P6).
+ *
+ * The link's read buffer is the backlog: what arrives is framed and correlated at once; answers to the link's own actions
+ * (login, Ping) act then; the rest is delivered in wire order by link_deliver() within the owner's budget. Everything
+ * runs on the loop's thread.
+ */
+#ifndef LINK_LINK_H
+#define LINK_LINK_H
+
+#include <ev.h>
+
+#include "ami/pending.h"
+#include "observe/metrics.h"
+
+enum link_state {
+	LINK_STOPPED,
+	LINK_WAITING,
+	LINK_RESOLVING,
+	LINK_CONNECTING,
+	LINK_TLS,
+	LINK_BANNER,
+	LINK_LOGIN,
+	LINK_READY,
+	LINK_DRAINING,
+	LINK_STATES
+};
+
+struct link_tls {
+	bool enabled, verify;
+	const char *ca, *cert, *key; /* file names, read by link_create() at start-up or reload (in the loader's thread); NULL: system store, none */
+	const char *server_name;     /* NULL: the host */
+};
+
+/* All strings are copied by link_create(). Times in seconds, sizes in bytes. */
+struct link_config {
+	const char *name, *host;
+	uint16_t port;
+	const char *username, *secret;
+	bool plain_login;       /* else MD5; over TLS with a checked certificate plain is used. A server that refuses MD5 gets a
+	                           plain login only over TLS, on loopback, or as allow_plaintext says */
+	bool allow_plaintext;   /* plain login without TLS beyond loopback */
+	const char *events;     /* EventMask of the login: "on", "off", "call,agent" */
+	struct link_tls tls;
+	struct {
+		double resolve, connect, tls, banner, login; /* connect: of all addresses together */
+		double read;               /* no whole message for so long: the session ends; 0: never */
+		double heartbeat_interval; /* a Ping when nothing else arrived for so long; 0: none */
+		double heartbeat;          /* its deadline; this and `read` rest while an action of Q45 is open */
+		double action;             /* default deadline of an action */
+		double drain;              /* Logoff until the end */
+	} timeouts;
+	struct {
+		double first, max;         /* exponential backoff with full jitter */
+		double auth_first, auth_max; /* the same after a refused login, never under half of auth_first (Q42) */
+		uint32_t breaker_failures; /* failures in a row that open the breaker */
+		double breaker_open;       /* seconds until it is half open */
+		uint32_t breaker_probes;   /* successes needed to close it */
+	} reconnect;
+	struct {
+		uint32_t frame, headers;     /* framer_limits */
+		uint32_t backlog_events;     /* high-water mark of events that wait for the rules; beyond: shed */
+		uint32_t backlog_bytes;      /* the same in bytes of the read buffer */
+		uint32_t kept_bytes;         /* cap of what is never shed (answers, FullyBooted, Shutdown): beyond, the session ends */
+		uint32_t write_buffer;
+		uint32_t pending, list_events, list_bytes; /* pending_limits */
+	} limits;
+	const char *const *shed_first; /* event names or `RTCP*` globs, lowest class first; `shed_count` of them */
+	size_t shed_count;
+};
+
+struct link;
+
+/* What all links of one loop share: resolver, buffer pool, the budget of connects, the list of links to flush. */
+struct link_hub;
+struct link_hub_options {
+	struct ev_loop *loop;
+	struct metrics *metrics;
+	uint32_t connects_in_flight; /* beyond: links wait their turn, round-robin */
+	uint32_t connects_per_turn;
+	bool rng_fixed; /* jitter from a fixed seed, for tests */
+};
+struct link_hub *link_hub_create(const struct link_hub_options *options, struct err *err);
+void link_hub_destroy(struct link_hub **hub); /* after all its links */
+
+/* What the owner is told; always from the loop, never from inside link_send() or link_stop(). */
+struct link_owner {
+	void *ctx;
+	/* A frame for the rules, in wire order, from inside link_deliver(). `at`: epoch seconds when its bytes arrived. */
+	void (*event)(void *ctx, struct link *link, const struct message *message, double at);
+	/* An action with a tag (not NULL) has ended; the owner frees the reply. Answers come from inside link_deliver() in wire order, failures
+	 * (deadline, lost session) from where they happen. */
+	void (*completed)(void *ctx, struct link *link, struct reply *reply);
+	void (*ready)(void *ctx, struct link *link);
+	/* A session that was ready has ended; `reason` as in the metric ("reset", "heartbeat", "shutdown"). All its pending actions
+	 * were completed before. */
+	void (*lost)(void *ctx, struct link *link, const char *reason);
+	/* Events were shed since the last call: `names` "VarSet,Newexten" (at most 16 of them). Told in wire order. */
+	void (*gap)(void *ctx, struct link *link, uint64_t count, const char *names);
+	/* The link has something to deliver: call link_deliver() in one of the next turns. */
+	void (*runnable)(void *ctx, struct link *link);
+	/* The link is STOPPED (after link_stop()); it may be destroyed or started again in here. */
+	void (*stopped)(void *ctx, struct link *link);
+};
+
+/* NULL with `err` when the configuration cannot work (unreadable CA file, a plain login that may not be sent …). Nothing
+ * starts before link_start(): until then only this link is touched, so it may run on the loader's thread. */
+struct link *link_create(struct link_hub *hub, const struct link_config *config, const struct link_owner *owner,
+                         struct err *err);
+/* From STOPPED, on the loop's thread; else nothing happens. */
+void link_start(struct link *link);
+/* Ends the session in order: Logoff with a deadline when READY, else at once. `reason` goes to lost(). Pending actions
+ * complete as they are answered, or as ERR_CANCELLED when the drain ends. Then stopped(). */
+void link_stop(struct link *link, const char *reason);
+/* Ends everything now; nothing is told. Never from inside one of this link's own callbacks but stopped(). */
+void link_destroy(struct link **link);
+
+/* Somebody who takes what the server sends, byte by byte as it comes, but the login: the banner and what follows the login's
+ * answer. Neither callback may call back into the link. */
+struct link_tap {
+	void *ctx;
+	/* `at`: epoch seconds when they arrived. */
+	void (*bytes)(void *ctx, struct slice bytes, double at);
+	/* The session, or the try, has ended and the tap is taken off. `reason` as in the metric; `text` for people. */
+	void (*ended)(void *ctx, const char *reason, const char *text);
+};
+/* One for each link; `tap` stays the caller's, NULL takes it off. In the midst of a session it begins with the banner's line again
+ * and the beginning of a frame that has come in part. -1 when the link has another one. */
+int link_set_tap(struct link *link, const struct link_tap *tap);
+
+/* How much one turn may deliver. `tick` (may be NULL): when `*tick` changes, the time is up (a CPU-time signal handler
+ * advances it), so that the clock need not be read for each event; it is read every 64 events against `until`. */
+struct link_budget {
+	uint32_t events, bytes;
+	uint64_t until; /* monotonic ns */
+	const volatile unsigned *tick;
+};
+/* The budget of the turn that the link takes by itself when its socket is readable and nothing waits (the fast path);
+ * `microseconds` from the start of that turn. */
+void link_hub_set_budget(struct link_hub *hub, uint32_t events, uint32_t bytes, uint32_t microseconds,
+                         const volatile unsigned *tick);
+/* Delivers what waits. True when something is left. */
+bool link_deliver(struct link *link, struct link_budget *budget);
+
+/* Queues an action with the deadline `timeout` seconds from now (<= 0: the default: the link's, for Originate its own
+ * Timeout + 5 s). Returns its sequence and writes its ActionID, or 0 with `err` (not_ready, backpressure, invalid).
+ * `tag` comes back in the reply. Never calls the owner. */
+uint64_t link_send(struct link *link, const struct action *action, double timeout, void *tag, char id[ACTION_ID_MAX + 1],
+                   struct err *err);
+
+const char *link_name(const struct link *link);
+void *link_owner_ctx(const struct link *link);
+enum link_state link_state(const struct link *link);
+const char *link_state_name(enum link_state state);
+/* AMI version of the peer ("13.0.0"), empty before the banner. */
+const char *link_version(const struct link *link);
+uint32_t link_pending(const struct link *link);
+void link_pending_each(const struct link *link, void (*fn)(void *ctx, const struct pending_view *view), void *ctx);
+
+/* For a console: why the last session or try ended, and what it waits for. */
+struct link_view {
+	const char *name, *host, *state, *version, *breaker, *last_reason; /* last_reason: "" when none */
+	char last_text[256];
+	char address[64];     /* of the peer, "" when not connected */
+	uint16_t port;
+	double state_age;     /* seconds in this state */
+	double next_try;      /* seconds until the next try; < 0: none is planned */
+	double heartbeat_rtt; /* seconds, < 0: none yet */
+	uint32_t pending;
+	uint64_t backlog_events, backlog_bytes;
+	uint64_t sessions, failures, events, shed, bytes_in, bytes_out;
+};
+void link_view(const struct link *link, struct link_view *out);
+
+#endif

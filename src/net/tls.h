@@ -1,0 +1,29 @@
+/* TLS by OpenSSL: what a client is configured with, one session's handshake, and errors in an operator's words. */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <openssl/ssl.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+struct tls_options {
+	bool verify;            /* the certificate and the name in it */
+	const char *ca;         /* PEM file of trusted authorities; NULL: the system's */
+	const char *cert, *key; /* PEM files of the client's certificate; NULL: none */
+};
+
+struct tls;
+
+/* Reads the files, so it may block: at start-up or on the loader's thread only. TLS 1.2 and up. NULL with `err`. */
+struct tls *tls_create(const struct tls_options *options, struct err *err);
+void tls_destroy(struct tls **tls);
+
+/* A client session on the connected socket `fd`, handshake not begun. `name` is asked for and, with verify, must stand in
+ * the certificate; an IP literal is checked as an address. NULL with `err`. */
+SSL *tls_session(struct tls *tls, int fd, const char *name, struct err *err);
+/* Says in `err` why a call on `ssl` that returned `result` failed, with OpenSSL's name of it; empties the error queue.
+ * True when the peer just went away (`err` is ERR_SYSTEM then, else ERR_PROTOCOL). */
+bool tls_failed(SSL *ssl, int result, const char *name, struct err *err);
+
+#endif

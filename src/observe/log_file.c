@@ -1,0 +1,155 @@
+#include "observe/log_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define READER_PATIENCE CLOCK_NS_PER_S
+
+static bool is_regular(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* O_NONBLOCK: a named pipe without a reader is an error, not a wait. */
+static int open_append(const char *name, struct err *err)
+{
+	int fd = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	if (fd == -1)
+		return err_system(err, "cannot open %s for appending", name);
+	return fd;
+}
+
+static struct log_file *create(int fd, const char *name)
+{
+	struct log_file *file = mem_zalloc(sizeof *file);
+	file->name = name ? mem_strdup(name) : NULL;
+	file->fd = fd;
+	file->regular = is_regular(fd);
+	buf_init(&file->out, 0);
+	return file;
+}
+
+struct log_file *log_file_open(const char *name, struct err *err)
+{
+	int fd = open_append(name, err);
+	return fd == -1 ? NULL : create(fd, name);
+}
+
+struct log_file *log_file_stderr(void)
+{
+	return create(STDERR_FILENO, NULL);
+}
+
+void log_file_close(struct log_file **file)
+{
+	if (!*file)
+		return;
+	if ((*file)->name)
+		close((*file)->fd);
+	free((*file)->name);
+	buf_close(&(*file)->out);
+	free(*file);
+	*file = NULL;
+}
+
+int log_file_reopen(struct log_file *file, struct err *err)
+{
+	if (!file->name)
+		return 0;
+	int fd = open_append(file->name, err);
+	if (fd == -1)
+		return -1;
+	close(file->fd);
+	file->fd = fd;
+	file->regular = is_regular(fd);
+	file->midline = false;
+	return 0;
+}
+
+static bool wait_writable(const struct log_file *file, uint64_t give_up)
+{
+	struct pollfd poll_fd = { .fd = file->fd, .events = POLLOUT };
+	for (;;) {
+		uint64_t now = clock_mono_ns();
+		int left = now < give_up ? (int)((give_up - now + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS) : 0;
+		int rc = poll(&poll_fd, 1, left);
+		if (rc == -1 && errno == EINTR)
+			continue;
+		return rc > 0;
+	}
+}
+
+/* Returns how many bytes were written; fewer than `s` has: refused, with errno. */
+static size_t write_some(struct log_file *file, struct slice s)
+{
+	uint64_t give_up = file->failing ? 0 : clock_mono_ns() + READER_PATIENCE;
+	size_t done = 0;
+
+	while (done < s.len) {
+		size_t n = s.len - done;
+		if (!file->regular) {
+			/* stderr is not ours to make non-blocking: a ready pipe takes this much without a wait. */
+			if (n > PIPE_BUF)
+				n = PIPE_BUF;
+			if (!wait_writable(file, give_up)) {
+				errno = EAGAIN;
+				break;
+			}
+		}
+		ssize_t written = write(file->fd, s.ptr + done, n);
+		if (written == -1 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			break;
+		done += (size_t)written;
+	}
+	return done;
+}
+
+/* Ends a line that was cut by a refusal, so that the next one is not glued to it. */
+static bool end_cut_line(struct log_file *file)
+{
+	if (file->midline && write_some(file, SLICE("\n")) == 1)
+		file->midline = false;
+	return !file->midline;
+}
+
+size_t log_file_flush(struct log_file *file)
+{
+	struct slice batch = buf_slice(&file->out);
+	size_t written = 0, lost = 0;
+
+	if (batch.len == 0)
+		return 0;
+	if (end_cut_line(file))
+		written = write_some(file, batch);
+	file->failing = written < batch.len;
+	if (file->failing) {
+		file->error = errno;
+		if (written > 0)
+			file->midline = batch.ptr[written - 1] != '\n';
+		for (size_t i = 0; i < file->lines; i++)
+			lost += file->ends[i] > written;
+	}
+	file->lost += lost;
+	file->lines = 0;
+	buf_clear(&file->out);
+	return lost;
+}
+
+size_t log_file_line_end(struct log_file *file)
+{
+	file->ends[file->lines++] = buf_len(&file->out);
+	if (file->lines == LOG_FILE_BATCH || buf_len(&file->out) >= LOG_FILE_BATCH_BYTES)
+		return log_file_flush(file);
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* A file that lines are appended to in batches, and what was lost when it refused them. For the writer thread only,
+ * but for opening. */
+#ifndef OBSERVE_LOG_FILE_H
+#define OBSERVE_LOG_FILE_H
+
+#include "base/buf.h"
+#include "observe/log.h"
+
+#define LOG_FILE_BATCH 256             /* lines */
+#define LOG_FILE_BATCH_BYTES (64 * 1024) /* a batch is written when it has passed this */
+
+struct log_file {
+	char *name; /* owned; NULL: stderr */
+	int fd;
+	bool regular; /* a regular file never makes us wait for a reader */
+	bool midline; /* the last write stopped inside a line */
+	bool failing; /* the last write was refused */
+	int error;    /* errno of the last refusal */
+	uint64_t lost; /* lines lost and not yet told; the teller sets it to 0 */
+	struct buf out;
+	size_t ends[LOG_FILE_BATCH]; /* where each line of `out` ends */
+	size_t lines;
+};
+
+/* A new one on stderr. */
+struct log_file *log_file_stderr(void);
+/* The line (or record of several lines) that was appended to `out` is complete. Writes the batch when it is large;
+ * returns the number of lines lost by that, as log_file_flush(). */
+size_t log_file_line_end(struct log_file *file);
+/* Writes the batch. What is refused is lost; the number of lost lines is returned and added to `lost`.
+ * Waits at most a second for a slow reader, and not at all while it is failing. */
+size_t log_file_flush(struct log_file *file);
+/* Opens the name again; on failure nothing has changed. stderr is never reopened. */
+int log_file_reopen(struct log_file *file, struct err *err);
+
+#endif

@@ -1,0 +1,194 @@
+/* log, print and sink. */
+#include <stdlib.h>
+
+#include "observe/log.h"
+#include "script/json.h"
+#include "script/state.h"
+
+#define FIELDS_MAX 32
+
+static void count_drop(struct rule *rule)
+{
+	struct host *host = rule->gen->host;
+	struct slice name = slice_cstr(rule->name);
+	struct series *s = metric_series(host->m_log_dropped, &name, 1);
+	if (s)
+		s->value++;
+	if (may_tell(host, &rule->drop_told))
+		log_write(LOG_WARN, "log lines of a rule were dropped (limits.log_lines_per_second)", F_TEXT("rule", rule->name));
+}
+
+static bool may_log(struct generation *gen)
+{
+	struct host *host = gen->host;
+	if (!host || token_take(&gen->current_rule->log_lines, gen->limits.log_lines_per_second, host->ops.now(host->ctx)))
+		return true;
+	count_drop(gen->current_rule);
+	return false;
+}
+
+static int compare_fields(const void *a, const void *b)
+{
+	const struct log_field *x = a, *y = b;
+	return strcmp(x->name, y->name);
+}
+
+/* Reads { key = value } into fields, sorted by name: a table has no order of its own. Texts stay on the stack. */
+static size_t read_fields(lua_State *L, int index, struct log_field *fields, size_t max)
+{
+	size_t count = 0;
+	luaL_checkstack(L, (int)(2 * max) + 10, NULL);
+	for (lua_pushnil(L); lua_next(L, index);) {
+		if (count == max)
+			luaL_error(L, "a log record has at most %d fields", FIELDS_MAX);
+		if (lua_type(L, -2) != LUA_TSTRING)
+			luaL_error(L, "a log field's name is a string");
+		struct log_field *f = &fields[count++];
+		const char *name = lua_tostring(L, -2);
+		switch (lua_type(L, -1)) {
+		case LUA_TBOOLEAN:
+			*f = F_BOOL(name, lua_toboolean(L, -1));
+			break;
+		case LUA_TNUMBER:
+			*f = lua_isinteger(L, -1) ? F_INT(name, lua_tointeger(L, -1)) : F_NUMBER(name, lua_tonumber(L, -1));
+			break;
+		default: {
+			struct slice text;
+			text.ptr = luaL_tolstring(L, -1, &text.len);
+			*f = F_SLICE(name, text);
+			lua_replace(L, -2);
+			break;
+		}
+		}
+		lua_insert(L, -2); /* the value stays below the key that lua_next needs */
+	}
+	qsort(fields, count, sizeof *fields, compare_fields);
+	return count;
+}
+
+static int log_at(lua_State *L, enum log_level level)
+{
+	struct generation *gen = generation_of(L);
+	struct log_field fields[FIELDS_MAX + 2];
+	size_t count = 0;
+	lua_settop(L, 2);
+	const char *text = luaL_tolstring(L, 1, NULL);
+	if (level < log_get_level() || !may_log(gen))
+		return 0;
+	fields[count++] = F_TEXT("rule", gen->current_rule->name);
+	if (!lua_isnoneornil(L, 2)) {
+		luaL_checktype(L, 2, LUA_TTABLE);
+		count += read_fields(L, 2, fields + count, FIELDS_MAX);
+	}
+	log_record_exact(level, text, fields, count);
+	return 0;
+}
+
+static int log_debug(lua_State *L)
+{
+	return log_at(L, LOG_DEBUG);
+}
+
+static int log_info(lua_State *L)
+{
+	return log_at(L, LOG_INFO);
+}
+
+static int log_warn(lua_State *L)
+{
+	return log_at(L, LOG_WARN);
+}
+
+static int log_error(lua_State *L)
+{
+	return log_at(L, LOG_ERROR);
+}
+
+/* print() goes to the log: a daemon has no terminal. */
+static int print(lua_State *L)
+{
+	int n = lua_gettop(L);
+	luaL_Buffer b;
+	luaL_buffinit(L, &b);
+	for (int i = 1; i <= n; i++) {
+		if (i > 1)
+			luaL_addchar(&b, ' ');
+		luaL_tolstring(L, i, NULL);
+		luaL_addvalue(&b);
+	}
+	luaL_pushresult(&b);
+	lua_insert(L, 1);
+	lua_settop(L, 1);
+	return log_info(L);
+}
+
+void log_open(lua_State *L, struct generation *gen)
+{
+	static const luaL_Reg functions[] = {
+		{ "debug", log_debug }, { "info", log_info }, { "warn", log_warn }, { "error", log_error }, { NULL, NULL },
+	};
+	(void)gen;
+	luaL_newlib(L, functions);
+}
+
+void print_open(lua_State *L)
+{
+	lua_pushcfunction(L, print);
+}
+
+/* ---- sinks ---- */
+
+static int sink_write(lua_State *L)
+{
+	struct generation *gen = generation_of(L);
+	check_object(L, 1, gen->sink_meta, "a sink");
+	struct slice name, line;
+	struct err err;
+
+	lua_settop(L, 2);
+	check_live(L, "writing to a sink", false);
+	lua_getiuservalue(L, 1, 1);
+	name.ptr = lua_tolstring(L, -1, &name.len);
+	buf_clear(&gen->text);
+	if (lua_type(L, 2) == LUA_TTABLE) {
+		if (json_encode(gen->json, L, 2, &gen->text, &err))
+			return push_failure(L, gen, &err);
+		line = buf_slice(&gen->text);
+	} else {
+		line.ptr = luaL_checklstring(L, 2, &line.len);
+		if (memchr(line.ptr, '\n', line.len)) {
+			err_set(&err, ERR_INVALID, "a line of a sink holds no line end");
+			return push_failure(L, gen, &err);
+		}
+	}
+	if (gen->host->ops.sink(gen->host->ctx, name, line, &err))
+		return push_failure(L, gen, &err);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+static int sink_open_named(lua_State *L)
+{
+	struct generation *gen = generation_of(L);
+	const struct host_ops *ops = gen->host ? &gen->host->ops : gen->options.ops;
+	void *ctx = gen->host ? gen->host->ctx : gen->options.ctx;
+	struct slice name;
+	name.ptr = luaL_checklstring(L, 1, &name.len);
+	if (!ops->sink_exists(ctx, name))
+		return luaL_error(L, "the configuration has no sink '%s': add sinks = { %s = { file = \"…\" } }", name.ptr, name.ptr);
+	lua_newuserdatauv(L, 1, 1);
+	lua_pushvalue(L, 1);
+	lua_setiuservalue(L, -2, 1);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->sink_meta);
+	lua_setmetatable(L, -2);
+	return 1;
+}
+
+void sink_open(lua_State *L, struct generation *gen)
+{
+	static const luaL_Reg meta[] = { { NULL, NULL } };
+	static const luaL_Reg methods[] = { { "write", sink_write }, { NULL, NULL } };
+	static const luaL_Reg functions[] = { { "open", sink_open_named }, { NULL, NULL } };
+	gen->sink_meta = make_meta(L, "sink", meta, methods);
+	luaL_newlib(L, functions);
+}

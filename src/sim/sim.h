@@ -1,0 +1,53 @@
+/* A simulated Asterisk: speaks AMI on a TCP port, with calls and queues that live, for tests, demos and load.
+ *
+ * Its dialplan, for calls that it makes itself and for Originate:
+ *   100        answers, sets GREETING, hangs up after 1 s      200, 201, 202  dial a phone: answered, busy, no answer
+ *   300, 301   the queues `support` and `sales`                900            waits 60 s
+ *   302, 303   `support`: the first agent does not answer; the caller gives up after 2 s
+ *   1000-1019  dials a phone with an outcome by chance         others         answer and hang up after 1 s
+ * A channel of Originate behaves by its number: 102 is busy, 103 congested, 104 rings only, `nosuch` and unknown
+ * technologies fail, every other one answers (101 and phones after ringing for 1 s).
+ */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct sim_options {
+	const char *host;         /* IP literal to listen on */
+	uint16_t port;            /* 0: any free one, see sim_port() */
+	const char *user, *secret;
+	const char *ami_version;  /* for the banner; below 3.0 Command answers in its old form, below 2.6 lists have no EventList */
+	uint64_t seed;            /* the same seed gives the same calls */
+	unsigned max_clients;     /* 1 .. 65536; one more is closed without a banner */
+	double write_timeout;     /* s; a client that takes no byte for so long is closed */
+	size_t max_backlog;       /* bytes that wait for one client; beyond, it is closed */
+	double calls_per_second;  /* 0: none but those of Originate */
+	unsigned max_calls;       /* at once; further ones are not begun */
+	double speed;             /* 2: calls live twice as fast */
+	const char *play;         /* a capture to send to each client after its login, or NULL */
+	bool loop;                /* play it again and again */
+	bool flood;               /* send `events` made-up events to each client after its login */
+	uint64_t events;          /* 0: without end */
+	bool stamp;               /* flood: each event has SentAt, CLOCK_MONOTONIC in nanoseconds */
+	bool on_ping;             /* play and flood begin with the client's first Ping, not with its login */
+	double rate;              /* of play and flood, events a second for each client; 0: as fast as its socket takes them */
+};
+
+void sim_options_init(struct sim_options *options);
+
+struct sim;
+
+/* Listens on `loop`. The strings of `options` must live as long as the object. NULL with `err` when the address cannot be
+ * bound or the capture not read (the only blocking file access, before anything runs). */
+struct sim *sim_create(struct ev_loop *loop, const struct sim_options *options, struct err *err);
+/* Closes every connection at once; frees everything. */
+void sim_destroy(struct sim **sim);
+/* The port that it listens on. */
+uint16_t sim_port(const struct sim *sim);
+
+#endif

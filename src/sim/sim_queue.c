@@ -1,0 +1,341 @@
+/* Two queues, their members, and the calls in them. */
+#include "sim/sim_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <time.h>
+
+#define QUEUE_TIMEOUT 5.0 /* s that an agent's phone rings */
+#define QUEUE_RETRY 1.0   /* s until the next agent is tried */
+#define SCRIPTED_PATIENCE 2.0 /* s of the caller who gives up */
+
+enum { MEMBER_FREE = 1, MEMBER_BUSY = 2, MEMBER_RINGING = 6 };
+
+struct sim_member *sim_member_find(struct sim_queue *queue, const char *interface)
+{
+	for (unsigned i = 0; i < queue->member_count; i++)
+		if (strcasecmp(queue->members[i]->interface, interface) == 0)
+			return queue->members[i];
+	return NULL;
+}
+
+static void add_static(struct sim *sim, struct sim_queue *queue, const char *name, const char *interface, unsigned penalty)
+{
+	struct sim_member *member = mem_zalloc(sizeof(*member));
+
+	snprintf(member->name, sizeof(member->name), "%s", name);
+	snprintf(member->interface, sizeof(member->interface), "%s", interface);
+	member->penalty = penalty;
+	member->status = MEMBER_FREE;
+	member->login = (int64_t)sim->started;
+	queue->members[queue->member_count++] = member;
+}
+
+void sim_queues_init(struct sim *sim)
+{
+	static const char *const names[SIM_QUEUES] = { "support", "sales" };
+	static const char *const strategies[SIM_QUEUES] = { "rrmemory", "ringall" };
+
+	for (unsigned i = 0; i < SIM_QUEUES; i++) {
+		sim->queues[i].name = names[i];
+		sim->queues[i].strategy = strategies[i];
+		list_init(&sim->queues[i].callers);
+	}
+	add_static(sim, &sim->queues[0], "Alice", "PJSIP/101", 0);
+	add_static(sim, &sim->queues[0], "Bob", "PJSIP/102", 1);
+	add_static(sim, &sim->queues[0], "Zoë", "PJSIP/103", 0);
+	add_static(sim, &sim->queues[1], "Alice", "PJSIP/101", 0);
+	add_static(sim, &sim->queues[1], "Dave", "PJSIP/104", 0);
+}
+
+void sim_queues_close(struct sim *sim)
+{
+	for (unsigned i = 0; i < SIM_QUEUES; i++) {
+		for (unsigned k = 0; k < sim->queues[i].member_count; k++)
+			free(sim->queues[i].members[k]);
+		sim->queues[i].member_count = 0;
+	}
+}
+
+struct sim_queue *sim_queue_find(struct sim *sim, const char *name)
+{
+	for (unsigned i = 0; i < SIM_QUEUES; i++)
+		if (strcasecmp(sim->queues[i].name, name) == 0)
+			return &sim->queues[i];
+	return NULL;
+}
+
+void sim_put_member(struct buf *out, const struct sim_member *member)
+{
+	sim_put(out, "StateInterface", "%s", member->interface);
+	sim_put(out, "Membership", "%s", member->dynamic ? "dynamic" : "static");
+	sim_put(out, "Penalty", "%u", member->penalty);
+	sim_put(out, "CallsTaken", "%u", member->calls_taken);
+	sim_put(out, "LastCall", "%lld", (long long)member->last_call);
+	sim_put(out, "LastPause", "%lld", (long long)member->last_pause);
+	sim_put(out, "LoginTime", "%lld", (long long)member->login);
+	sim_put(out, "InCall", "%u", member->in_call ? 1u : 0u);
+	sim_put(out, "Status", "%u", member->status);
+	sim_put(out, "Paused", "%u", member->paused ? 1u : 0u);
+	sim_put(out, "PausedReason", "%s", member->paused_reason);
+}
+
+void sim_member_event(struct sim *sim, const struct sim_queue *queue, const struct sim_member *member, const char *event)
+{
+	struct buf *out = sim_event(sim, event, SIM_AGENT);
+
+	sim_put(out, "Queue", "%s", queue->name);
+	sim_put(out, "MemberName", "%s", member->name);
+	sim_put(out, "Interface", "%s", member->interface);
+	sim_put_member(out, member);
+	sim_put(out, "Ringinuse", "1");
+	sim_put(out, "Wrapuptime", "0");
+	sim_publish(sim);
+}
+
+/* A phone's state shows at the member of each queue that has it. */
+static void phone_status(struct sim *sim, const char *interface, unsigned status)
+{
+	static const char *const device_states[] = { "UNKNOWN", "NOT_INUSE", "INUSE", "BUSY", "INVALID", "UNAVAILABLE", "RINGING" };
+	struct buf *out = sim_event(sim, "DeviceStateChange", SIM_CALL);
+
+	sim_put(out, "Device", "%s", interface);
+	sim_put(out, "State", "%s", device_states[status]);
+	sim_publish(sim);
+	for (unsigned i = 0; i < SIM_QUEUES; i++) {
+		struct sim_member *member = sim_member_find(&sim->queues[i], interface);
+		if (!member || member->status == status)
+			continue;
+		member->status = status;
+		sim_member_event(sim, &sim->queues[i], member, "QueueMemberStatus");
+	}
+}
+
+static struct buf *caller_event(struct sim_call *call, const char *event)
+{
+	struct buf *out = sim_event(call->sim, event, SIM_AGENT);
+	sim_put_channel(out, "", call->caller);
+	return out;
+}
+
+static struct buf *agent_event(struct sim_call *call, const char *event)
+{
+	struct buf *out = caller_event(call, event);
+
+	sim_put_channel(out, "Dest", call->callee);
+	sim_put(out, "Queue", "%s", call->queue->name);
+	sim_put(out, "Interface", "%s", call->agent_interface);
+	sim_put(out, "MemberName", "%s", call->agent_name);
+	return out;
+}
+
+void sim_queue_enter(struct sim_call *call, struct sim_queue *queue, bool missed, bool gives_up)
+{
+	struct sim *sim = call->sim;
+	static const char *const cleared[] = { "ANSWEREDTIME", "DIALEDTIME", "QUEUEWAIT" };
+
+	sim_channel_app(call->caller, 2, "Queue", "%s,,,,60", queue->name);
+	for (size_t i = 0; i < sizeof(cleared) / sizeof(cleared[0]); i++)
+		sim_variable_set(sim, call->caller, cleared[i], "");
+	call->queue = queue;
+	call->missed = missed;
+	call->state = SIM_QUEUED;
+	call->joined = clock_mono_ns();
+	if (call->by_chance)
+		call->patience = sim_random_range(&call->random, 4, 40);
+	else
+		call->patience = gives_up ? SCRIPTED_PATIENCE : INFINITY;
+	list_append(&queue->callers, &call->queue_node);
+	call->position = call->original_position = ++queue->caller_count;
+	struct buf *out = caller_event(call, "QueueCallerJoin");
+	sim_put(out, "Queue", "%s", queue->name);
+	sim_put(out, "Position", "%u", call->position);
+	sim_put(out, "Count", "%u", queue->caller_count);
+	sim_publish(sim);
+	sim_call_after(call, 0.05);
+}
+
+static void leave(struct sim_call *call)
+{
+	struct sim_queue *queue = call->queue;
+	unsigned position = 0;
+
+	list_remove(&call->queue_node);
+	queue->caller_count--;
+	struct buf *out = caller_event(call, "QueueCallerLeave");
+	sim_put(out, "Queue", "%s", queue->name);
+	sim_put(out, "Position", "%u", call->position);
+	sim_put(out, "Count", "%u", queue->caller_count);
+	sim_publish(call->sim);
+	list_each(it, &queue->callers)
+		list_entry(it, struct sim_call, queue_node)->position = ++position;
+}
+
+/* The next one that may be rung, in turn; lower penalties first. */
+static struct sim_member *free_member(struct sim_queue *queue)
+{
+	struct sim_member *best = NULL;
+	unsigned best_index = 0;
+
+	for (unsigned i = 0; i < queue->member_count; i++) {
+		unsigned index = (queue->next + i) % queue->member_count;
+		struct sim_member *member = queue->members[index];
+		if (member->status == MEMBER_FREE && !member->paused && (!best || member->penalty < best->penalty)) {
+			best = member;
+			best_index = index;
+		}
+	}
+	if (best)
+		queue->next = best_index + 1;
+	return best;
+}
+
+static void ring(struct sim_call *call, const struct sim_member *member)
+{
+	struct sim *sim = call->sim;
+	const char *number = strchr(member->interface, '/');
+	bool local = strncasecmp(member->interface, "Local/", 6) == 0;
+	double rings, patience_left = call->patience - sim_elapsed(sim, call->joined);
+	char prefix[96];
+
+	number = number ? number + 1 : member->interface;
+	snprintf(prefix, sizeof(prefix), "%s", member->interface);
+	if (local)
+		prefix[strcspn(prefix + 6, "/") + 6] = '\0';
+	snprintf(call->agent_name, sizeof(call->agent_name), "%s", member->name);
+	snprintf(call->agent_interface, sizeof(call->agent_interface), "%s", member->interface);
+	snprintf(call->dial_string, sizeof(call->dial_string), "%s", number);
+	call->state = SIM_AGENT_RINGING;
+	call->rung = call->dialled = clock_mono_ns();
+	struct sim_channel *b = sim_call_callee(call, prefix, number, "AppQueue");
+	sim_variable_set(sim, b, "DIALEDPEERNUMBER", number);
+	agent_event(call, "AgentCalled");
+	sim_publish(sim);
+	sim_call_dial_event(call, "DialBegin", NULL);
+	sim_channel_state(b, 5);
+	sim_call_dial_event(call, "DialState", "RINGING");
+	phone_status(sim, call->agent_interface, MEMBER_RINGING);
+	if (call->by_chance ? sim_random(&call->random, 4) == 0 : call->missed || isfinite(call->patience))
+		call->outcome = SIM_NO_ANSWER;
+	else
+		call->outcome = SIM_ANSWERED;
+	call->missed = false;
+	rings = call->outcome == SIM_NO_ANSWER ? QUEUE_TIMEOUT : sim_random_range(&call->random, 1, 4);
+	if (patience_left < rings) {
+		call->outcome = SIM_CANCELLED;
+		rings = fmax(patience_left, 0);
+	}
+	sim_call_after(call, rings);
+}
+
+void sim_queue_no_answer(struct sim_call *call)
+{
+	struct sim *sim = call->sim;
+
+	sim_call_dial_event(call, "DialEnd", "NOANSWER");
+	sim_put(agent_event(call, "AgentRingNoAnswer"), "RingTime", "%.0f", floor(sim_elapsed(sim, call->rung) * 1000));
+	sim_publish(sim);
+	sim_channel_hangup(&call->callee, 0);
+	phone_status(sim, call->agent_interface, MEMBER_FREE);
+	call->state = SIM_QUEUED;
+	sim_call_after(call, QUEUE_RETRY);
+}
+
+static void connect_agent(struct sim_call *call)
+{
+	struct sim *sim = call->sim;
+	struct sim_member *member = sim_member_find(call->queue, call->agent_interface);
+	char text[24];
+
+	call->hold = sim_elapsed(sim, call->joined);
+	sim_channel_state(call->callee, 6);
+	sim_call_dial_event(call, "DialEnd", "ANSWER");
+	leave(call);
+	snprintf(text, sizeof(text), "%u", call->original_position);
+	sim_variable_set(sim, call->caller, "QUEUEPOSITION", text);
+	snprintf(text, sizeof(text), "%.0f", floor(call->hold));
+	sim_variable_set(sim, call->caller, "QUEUEWAIT", text);
+	struct buf *out = agent_event(call, "AgentConnect");
+	sim_put(out, "HoldTime", "%.0f", floor(call->hold));
+	sim_put(out, "RingTime", "%.0f", floor(sim_elapsed(sim, call->rung)));
+	sim_publish(sim);
+	if (member)
+		member->in_call = true;
+	phone_status(sim, call->agent_interface, MEMBER_BUSY);
+	call->state = SIM_AGENT_TALKING;
+	call->rung = clock_mono_ns();
+	sim_call_bridge(call);
+	sim_call_after(call, sim_random_range(&call->random, 4, 15));
+}
+
+void sim_queue_complete(struct sim_call *call, const char *reason)
+{
+	struct sim *sim = call->sim;
+	struct sim_queue *queue = call->queue;
+	struct sim_member *member = sim_member_find(queue, call->agent_interface);
+	double talk = sim_elapsed(sim, call->rung);
+	struct buf *out = agent_event(call, "AgentComplete");
+
+	sim_put(out, "HoldTime", "%.0f", floor(call->hold));
+	sim_put(out, "TalkTime", "%.0f", floor(talk));
+	sim_put(out, "Reason", "%s", reason);
+	sim_publish(sim);
+	queue->completed++;
+	queue->hold_sum += call->hold;
+	queue->talk_sum += talk;
+	if (member) {
+		member->calls_taken++;
+		member->last_call = (int64_t)time(NULL);
+		member->in_call = false;
+	}
+	phone_status(sim, call->agent_interface, MEMBER_FREE);
+}
+
+void sim_queue_abandon(struct sim_call *call)
+{
+	struct sim *sim = call->sim;
+	struct sim_queue *queue = call->queue;
+
+	if (call->state == SIM_AGENT_RINGING) {
+		sim_call_dial_event(call, "DialEnd", "CANCEL");
+		sim_channel_hangup(&call->callee, 0);
+		phone_status(sim, call->agent_interface, MEMBER_FREE);
+	}
+	struct buf *out = caller_event(call, "QueueCallerAbandon");
+	sim_put(out, "Queue", "%s", queue->name);
+	sim_put(out, "Position", "%u", call->position);
+	sim_put(out, "OriginalPosition", "%u", call->original_position);
+	sim_put(out, "HoldTime", "%.0f", floor(sim_elapsed(sim, call->joined)));
+	sim_publish(sim);
+	queue->abandoned++;
+	leave(call);
+}
+
+void sim_queue_timer(struct sim_call *call)
+{
+	struct sim_member *member;
+
+	switch (call->state) {
+	case SIM_QUEUED:
+		if (sim_elapsed(call->sim, call->joined) > call->patience)
+			sim_call_end(call, call->caller, 16, false);
+		else if ((member = free_member(call->queue)) != NULL)
+			ring(call, member);
+		else
+			sim_call_after(call, QUEUE_RETRY / 2);
+		break;
+	case SIM_AGENT_RINGING:
+		if (call->outcome == SIM_NO_ANSWER)
+			sim_queue_no_answer(call);
+		else if (call->outcome == SIM_CANCELLED)
+			sim_call_end(call, call->caller, 16, false);
+		else
+			connect_agent(call);
+		break;
+	default:
+		sim_call_end(call, sim_random(&call->random, 2) ? call->caller : call->callee, 16, false);
+		break;
+	}
+}

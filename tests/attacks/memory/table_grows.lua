@@ -1,0 +1,9 @@
+-- A table that grows for ever, with pcall around it.
+-- ends: memory
+local hoard = {}
+
+timer.after(settings({ at = 0.1 }).at, function()
+  while true do
+    pcall(function() for i = #hoard + 1, math.huge do hoard[i] = { i } end end)
+  end
+end)

@@ -1,0 +1,7 @@
+-- A coroutine made while the file was loaded loops when it is resumed.
+-- ends: deadline
+local co = coroutine.create(function() while true do end end)
+
+timer.after(settings({ at = 0.1 }).at, function()
+  while true do coroutine.resume(co) end
+end)

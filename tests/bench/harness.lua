@@ -1,0 +1,153 @@
+-- Starts generator, engine and floor, each on its core, and reads what they say of themselves.
+local json = require "cjson"
+
+local harness = { build = "build", generator_core = 0, engine_core = 1, limit = 120 }
+
+local live = {} -- processes by their id
+
+local Process = {}
+Process.__index = Process
+
+local function quote(word)
+	return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
+end
+
+local function launch(core, words)
+	local command = { quote(harness.build .. "/bench/launch"), core, harness.limit }
+	for _, word in ipairs(words) do command[#command + 1] = quote(word) end
+	local pipe = assert(io.popen("exec " .. table.concat(command, " ") .. " 2>&1", "r"))
+	local pid, started = pipe:read("n", "n")
+	assert(pid and started, "nothing was started: " .. tostring(words[1]))
+	pipe:read("L")
+	local process = setmetatable({ pid = pid, started = started / 1e9, pipe = pipe, said = {} }, Process)
+	live[pid] = process
+	return process
+end
+
+-- Its next line that fits, or an error with what it said instead.
+function Process:expect(pattern)
+	for line in self.pipe:lines() do
+		self.said[#self.said + 1] = line
+		if line:find(pattern) then return line end
+	end
+	self.pipe:close()
+	live[self.pid] = nil
+	local faults = {}
+	for _, line in ipairs(self.said) do
+		if #faults < 5 and line:find '"level":"[we]' then faults[#faults + 1] = line end
+	end
+	error(("process %d ended before it said %q. Its first faults:\n%s\nIts last words:\n%s"):format(self.pid, pattern,
+		table.concat(faults, "\n"), table.concat(self.said, "\n", math.max(1, #self.said - 2))), 0)
+end
+
+-- The fields of the next log record with that text.
+function Process:record(text)
+	return json.decode(self:expect('"msg":"' .. text .. '"'))
+end
+
+function Process:signal(name)
+	os.execute(("kill -%s %d 2>/dev/null"):format(name, self.pid))
+end
+
+function Process:stop()
+	self:signal("TERM")
+	for line in self.pipe:lines() do self.said[#self.said + 1] = line end
+	self.pipe:close()
+	live[self.pid] = nil
+end
+
+-- After an error: ends what it left.
+function harness.stop_all()
+	for _, process in pairs(live) do process:stop() end
+end
+
+-- Bytes; `field` is VmRSS or VmHWM.
+function Process:memory(field)
+	for line in io.lines(("/proc/%d/status"):format(self.pid)) do
+		local kib = line:match("^" .. field .. ":%s+(%d+) kB")
+		if kib then return kib * 1024 end
+	end
+end
+
+-- A generator with the port that it listens on. `words` are further arguments.
+function harness.generator(words)
+	local command = { harness.build .. "/hookswitch", "sim", "--listen", "127.0.0.1:0", "--user", "ops", "--secret", "bench-secret",
+		"--max-clients", "4096", "--write-timeout", "60", "--on-ping" }
+	for _, word in ipairs(words) do command[#command + 1] = word end
+	local process = launch(harness.generator_core, command)
+	process.port = process:expect("^listening on"):match(":(%d+)$")
+	return process
+end
+
+-- The flood of a case: how many events for each of `servers` clients, how fast, what else.
+function harness.flood(events, rate, ...)
+	local words = { "--events", ("%d"):format(events), ... }
+	if rate then
+		words[#words + 1] = "--rate"
+		words[#words + 1] = rate
+	end
+	return harness.generator(words)
+end
+
+local function write(path, text)
+	local file = assert(io.open(path, "w"))
+	assert(file:write(text))
+	assert(file:close())
+end
+
+-- Writes the configuration and the rules of one engine into the folder `name`. `case.rule` is a rule's text, or `case.rules` a
+-- list of texts.
+local function prepare(case, port, name)
+	local folder = harness.build .. "/bench/work/" .. (name or "engine")
+	assert(os.execute(("rm -rf %s && mkdir -p %s/rules"):format(quote(folder), quote(folder))))
+	for i, text in ipairs(case.rules or { case.rule }) do write(("%s/rules/r%04d.lua"):format(folder, i), text) end
+	assert(os.execute(('ln -s "$PWD/tests/bench/lib" %s/lib'):format(quote(folder))))
+	local servers = {}
+	for i = 1, case.servers or 1 do
+		servers[i] = ('\ts%d = { host = "127.0.0.1", port = %s, username = "ops", secret = "bench-secret" },\n'):format(i, port)
+	end
+	write(folder .. "/hookswitch.lua", ([[
+return {
+servers = {
+%s},
+defaults = { events = "system,call,dialplan,cdr,user", limits = { pending = 100000, %s } },
+scripts = { rules = "rules", lib = "lib" },
+limits = { actions_per_second = 0, pending = 100000, waiting = 100000, load_deadline = 1.5, %s },
+log = { format = "json" },
+}
+]]):format(table.concat(servers), case.server_limits or "", case.limits or ""))
+	return folder .. "/hookswitch.lua"
+end
+
+-- The engine with a case's rules; `before` (or nil) are the words before its command line, `name` (or nil) tells apart those that
+-- run at the same time.
+function harness.engine(case, port, before, name)
+	local command = {}
+	for _, word in ipairs(before or {}) do command[#command + 1] = word end
+	for _, word in ipairs { harness.build .. "/hookswitch", "run", "--strict", "-c", prepare(case, port, name) } do command[#command + 1] = word end
+	return launch(harness.engine_core, command)
+end
+
+-- From its start to the end of the stream.
+function harness.run_engine(case, port)
+	local engine = harness.engine(case, port)
+	local done = engine:record("done")
+	engine:stop()
+	return done
+end
+
+function harness.run_floor(port, ...)
+	local floor = launch(harness.engine_core, { harness.build .. "/bench/floor", port, ... })
+	local done = json.decode(floor:expect("^{"))
+	floor:stop()
+	return done
+end
+
+function harness.median(list)
+	local sorted = table.move(list, 1, #list, 1, {})
+	table.sort(sorted)
+	local middle = #sorted // 2
+	return #sorted % 2 == 1 and sorted[middle + 1] or (sorted[middle] + sorted[middle + 1]) / 2
+end
+
+return harness

@@ -1,0 +1,42 @@
+# libFuzzer targets, built by clang with AddressSanitizer and UndefinedBehaviorSanitizer, seeded from the captures.
+#   make fuzz        FUZZ_SECONDS (600) for each target
+#   make fuzz-short  10 seconds for each
+
+FUZZ_SECONDS ?= 600
+FUZZ_CC      ?= clang
+FUZZ_BUILD   := build-fuzz
+FUZZ_TARGETS := framer action pending config
+FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Isrc -D_GNU_SOURCE $(WARNINGS) -fno-sanitize-recover=all \
+                -fsanitize=fuzzer,address,undefined
+FUZZ_SOURCES := $(wildcard src/ami/*.c) $(addprefix src/base/,buf.c err.c heap.c mem.c slice.c utf8.c)
+# The configuration is read by Lua.
+FUZZ_CONFIG_SOURCES := $(wildcard src/config/*.c) $(addprefix src/base/,buf.c err.c faults.c map.c mem.c slice.c utf8.c value.c clock.c)
+
+.PHONY: fuzz fuzz-short
+
+fuzz: $(FUZZ_TARGETS:%=fuzz-run-%)
+fuzz-short: FUZZ_SECONDS := 10
+fuzz-short: $(FUZZ_TARGETS:%=fuzz-run-%)
+
+$(FUZZ_BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SOURCES) $(wildcard src/ami/*.h src/base/*.h) tests/fuzz/require.h
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $< $(FUZZ_SOURCES)
+
+$(FUZZ_BUILD)/fuzz_config: tests/fuzz/fuzz_config.c $(FUZZ_CONFIG_SOURCES) $(wildcard src/config/*.h src/base/*.h) tests/fuzz/require.h
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) $(shell pkg-config --cflags-only-I lua5.4 | sed 's/-I/-isystem /g') -o $@ $< $(FUZZ_CONFIG_SOURCES) \
+	   $(shell pkg-config --libs lua5.4) -lm
+
+$(FUZZ_BUILD)/seeds/stamp: tests/fuzz/seeds.lua conf/hookswitch.lua $(wildcard tests/fixtures/captures/*.ami)
+	@mkdir -p $(FUZZ_TARGETS:%=$(@D)/%)
+	lua5.4 tests/fuzz/seeds.lua tests/fixtures/captures conf/hookswitch.lua $(@D)
+	@touch $@
+
+# What libFuzzer finds interesting is kept in the build folder; a crash is left there as crash-<target>-<digest>.
+fuzz-run-%: $(FUZZ_BUILD)/fuzz_% $(FUZZ_BUILD)/seeds/stamp
+	@mkdir -p $(FUZZ_BUILD)/corpus/$*
+	@$< -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1 -verbosity=0 \
+	   -artifact_prefix=$(FUZZ_BUILD)/crash-$*- $(FUZZ_BUILD)/corpus/$* $(FUZZ_BUILD)/seeds/$* \
+	   >$(FUZZ_BUILD)/$*.log 2>&1 || { tail -n 60 $(FUZZ_BUILD)/$*.log; exit 1; }
+	@sed -n 's/stat::number_of_executed_units: */fuzz $*: no fault in runs: /p' $(FUZZ_BUILD)/$*.log
+.SECONDARY: $(FUZZ_TARGETS:%=$(FUZZ_BUILD)/fuzz_%)

@@ -1,0 +1,89 @@
+-- Names, and what a name server may do. The daemon runs in a mount namespace with a resolv.conf and a hosts file of its own; the name
+-- server has an address of 127.0.0.0/8 to itself.
+local support = require "scenarios.support"
+local session = support.session
+
+local function needs()
+  return not support.can "test $(id -u) = 0 && unshare -m true" and "a mount namespace and port 53 take root" or nil
+end
+
+local function write_in_place(path, text)
+  support.write_file(path .. ".new", text)
+  assert(os.rename(path .. ".new", path))
+end
+
+-- A name server with this table; gives a function that changes the table, and a program that runs hookswitch on it.
+local function name_server(table_text)
+  local folder = support.folder()
+  local server = support.start(support.tools .. "nameserver", { ("127.%d.%d.%d"):format(math.random(1, 250), math.random(1, 250),
+    math.random(2, 250)), folder .. "/table" })
+  support.wait_for(function() return server:stdout():find "listening" or not server:running() end)
+  assert(server:running(), server:tail())
+  local address = support.read("/proc/" .. server.pid .. "/cmdline"):match "127%.%d+%.%d+%.%d+"
+  support.write_file(folder .. "/table", table_text)
+  support.write_file(folder .. "/resolv", "nameserver " .. address .. "\n")
+  support.write_file(folder .. "/hosts", "127.0.0.1 localhost\n")
+  support.write_file(folder .. "/hookswitch", ([[
+#!/bin/sh
+if [ -z "$INSIDE" ]; then INSIDE=1 exec unshare -m "$0" "$@"; fi
+mount --bind %s/resolv /etc/resolv.conf && mount --bind %s/hosts /etc/hosts || exit 1
+exec %s "$@"
+]]):format(folder, folder, support.binary))
+  os.execute("chmod +x " .. folder .. "/hookswitch")
+  return function(text) write_in_place(folder .. "/table", text) end, folder .. "/hookswitch"
+end
+
+local function start(t, program, options)
+  local binary = support.binary
+  local helper = getmetatable(support).__index
+  helper.binary = program
+  local good, daemon = pcall(t.daemon, t, options)
+  helper.binary = binary
+  return assert(good and daemon, daemon)
+end
+
+return {
+  {
+    name = "a name server that never answers",
+    must = "it delays the servers with such names only, by timeouts.resolve; garbage, a forged answer and an unknown name end as resolve, too",
+    needs = needs,
+    play = function(t)
+      local _, program = name_server "good.test 127.0.0.1\nmute.test silent\nlies.test garbage\nforged.test forged\nempty.test\n"
+      local sim = support.sim()
+      local function at(host) return support.at(sim, { host = host, timeouts = { resolve = 0.5 }, reconnect = { first = 60, max = 60 } }) end
+      local daemon = start(t, program, { servers = { good = at "good.test", mute = at "mute.test", lies = at "lies.test", forged = at "forged.test",
+        unknown = at "unknown.test", empty = at "empty.test" } })
+      local started = daemon:find({ msg = "started" })[1]
+      local ready = daemon:ready "good"
+      for _, name in ipairs { "mute", "lies", "forged", "unknown", "empty" } do
+        local record = daemon:await { msg = "no session", server = name }
+        t:report("%s after %.2f s: %s", name, support.between(started, record), record.error)
+        assert(record.reason == "resolve", support.source(record))
+        assert(support.between(started, record) < 2.5)
+      end
+      assert(support.between(started, ready) < 0.5, "the good name was held up")
+      local mute = daemon:find({ msg = "no session", server = "mute" })[1]
+      assert(support.between(started, mute) >= 0.49)
+    end,
+  },
+  {
+    name = "a name with several addresses, and one that moves",
+    must = "all addresses are tried in turn, and the name is asked again at each reconnect",
+    needs = needs,
+    play = function(t)
+      local cut = support.signal_file()
+      local first = support.peer(session("wait " .. cut))
+      local change, program = name_server "pbx.test 127.66.0.1 127.66.0.2 127.0.0.1\n"
+      local daemon = start(t, program, { servers = { pbx = support.at(first, { host = "pbx.test" }) } })
+      daemon:ready "pbx"
+      assert(support.server(daemon, "pbx").address == "127.0.0.1")
+      -- Now it lives elsewhere, on the same port.
+      local sim = support.start(support.binary, { "sim", "--listen", "127.66.0.9:" .. first.port, "--user", support.USER, "--secret", support.SECRET })
+      support.wait_for(function() return sim:stdout():find "listening" end)
+      change "pbx.test 127.66.0.9\n"
+      support.touch(cut)
+      daemon:ready("pbx", { count = 2 })
+      assert(support.server(daemon, "pbx").address == "127.66.0.9")
+    end,
+  },
+}

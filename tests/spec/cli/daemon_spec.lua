@@ -1,0 +1,103 @@
+local helper = require "tests.spec.helper"
+
+describe("run as a daemon", function()
+  after_each(helper.cleanup)
+
+  local notify_binary = helper.binary:gsub("[^/]*$", "tests/notify")
+
+  -- Something that listens as systemd does.
+  local function manager()
+    local path = helper.folder() .. "/notify"
+    local process = helper.start(notify_binary, { path })
+    process.path = path
+    helper.wait_for(function() return process:stdout():find("listening on", 1, true) end)
+    function process.await(text, count)
+      helper.wait_for(function()
+        local _, n = process:stdout():gsub("%f[^\n]" .. text .. "\n", "")
+        return n >= (count or 1)
+      end, nil, function() return text .. "; it got:\n" .. process:stdout() end)
+    end
+    return process
+  end
+
+  local function limit(daemon, name)
+    local soft, hard = helper.read("/proc/" .. daemon.pid .. "/limits"):match("Max " .. name .. " +(%S+) +(%S+)")
+    return soft, hard
+  end
+
+  it("tells systemd when it is ready, reloads and stops", function()
+    local systemd = manager()
+    local d = helper.daemon({}, { env = { NOTIFY_SOCKET = systemd.path } })
+    systemd.await "READY=1"
+    assert.is_nil(systemd:stdout():find("WATCHDOG", 1, true))
+    assert.is_true(d:reload())
+    systemd.await "RELOADING=1"
+    systemd.await("READY=1", 2)
+    d.project.rule("bad.lua", "error 'bad'")
+    assert.is_false((d:reload()))
+    systemd.await("RELOADING=1", 2)
+    systemd.await("READY=1", 3)
+    assert.are.equal(0, d:stop())
+    systemd.await "STOPPING=1"
+  end)
+
+  it("feeds the watchdog from the loop, and only while that turns", function()
+    local systemd = manager()
+    local d = helper.daemon({}, { env = { NOTIFY_SOCKET = systemd.path, WATCHDOG_USEC = "100000" } })
+    systemd.await("WATCHDOG=1", 3)
+    d:signal "STOP"
+    helper.wait_for(function() return helper.read("/proc/" .. d.pid .. "/stat"):match "%) T " end)
+    local before = systemd:stdout()
+    local fence = helper.now() + 0.3
+    helper.wait_for(function() return helper.now() > fence end)
+    assert.are.equal(before, systemd:stdout())
+    d:signal "CONT"
+    local _, n = before:gsub("WATCHDOG", "")
+    systemd.await("WATCHDOG=1", n + 2)
+  end)
+
+  it("raises the limit on descriptors and makes no core dumps unless asked", function()
+    local d = helper.daemon {}
+    local soft, hard = limit(d, "open files")
+    assert.are.equal(hard, soft)
+    assert.are.equal("0", (limit(d, "core file size")))
+    local other = helper.daemon({}, { arguments = { "--core" } })
+    local core, most = limit(other, "core file size")
+    assert.are.equal(most, core)
+  end)
+
+  it("keeps a pid file, which only one daemon may hold", function()
+    local path = helper.folder() .. "/pid"
+    local d = helper.daemon({}, { arguments = { "--pid-file", path } })
+    assert.are.equal(d.pid .. "\n", helper.read(path))
+    local code, _, err = helper.run("run", "-c", helper.project({}).config, "--pid-file", path)
+    assert.are.equal(1, code)
+    assert.matches("pid: another daemon runs with this pid file", err)
+    assert.are.equal(d.pid .. "\n", helper.read(path))
+    assert.are.equal(0, d:stop())
+    assert.is_false(helper.exists(path))
+  end)
+
+  it("takes over the pid file of one that was killed", function()
+    local path = helper.folder() .. "/pid"
+    local killed = helper.daemon({}, { arguments = { "--pid-file", path } })
+    killed:signal "KILL"
+    killed:ended()
+    local d = helper.daemon({}, { arguments = { "--pid-file", path } })
+    assert.are.equal(d.pid .. "\n", helper.read(path))
+  end)
+
+  it("says why it cannot write the pid file", function()
+    local code, _, err = helper.run("run", "-c", helper.project({}).config, "--pid-file", "/nowhere/pid")
+    assert.are.equal(1, code)
+    assert.matches("%-%-pid%-file /nowhere/pid: No such file or directory", err)
+  end)
+
+  it("has a unit that systemd calls hardened", function()
+    if not os.execute "command -v systemd-analyze >/dev/null 2>&1" then return pending "systemd-analyze is not installed" end
+    local code, out, err = helper.run("-c", "systemd-analyze security --offline=true --threshold=20 --no-pager conf/hookswitch.service",
+      { program = "sh" })
+    assert.are.equal(0, code, out .. err)
+    assert.is_true(tonumber(out:match "exposure level for hookswitch.service: ([%d.]+)") < 2.0)
+  end)
+end)

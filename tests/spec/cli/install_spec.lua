@@ -1,0 +1,114 @@
+local helper = require "tests.spec.helper"
+
+-- The package is made from what was built; nothing is compiled here unless it is out of date.
+local build = helper.binary:match "^(.*)/" or "build"
+
+local function run(program, ...)
+  local words = table.pack(...)
+  words[words.n + 1] = { program = program, timeout = 300 }
+  return helper.run(table.unpack(words))
+end
+
+local function sh(script, ...)
+  return run("sh", "-c", script, "sh", ...)
+end
+
+describe("install", function()
+  after_each(helper.cleanup)
+
+  local function make(...)
+    local code, out, err = run("make", "-s", "BUILD=" .. build, ...)
+    assert.are.equal(0, code, out .. err)
+    return out
+  end
+
+  -- A sanitized build, or another compiler's, is not what is installed.
+  if build:match "[^/]*$" ~= "build" then return end
+
+  local package
+  local function deb()
+    package = package or make("deb"):match "(%S+%.deb)\n"
+    return package
+  end
+
+  local function checked(root, program, etc)
+    local code, out, err = helper.run("check", "-c", etc .. "/hookswitch.lua", { program = root .. program })
+    assert.are.equal(0, code, out .. err)
+  end
+
+  it("puts a working set under PREFIX and leaves a configuration that is there alone", function()
+    local root = helper.folder()
+    make("install", "DESTDIR=" .. root, "PREFIX=/opt/hs")
+    for _, file in ipairs { "/opt/hs/bin/hookswitch", "/opt/hs/lib/lua/5.4/hookswitch.so", "/opt/hs/share/man/man1/hookswitch.1",
+      "/opt/hs/share/man/man5/hookswitch.lua.5", "/opt/hs/share/man/man7/hookswitch-rules.7", "/etc/hookswitch/scripts/calls.lua",
+      "/opt/hs/share/bash-completion/completions/hookswitch", "/opt/hs/lib/systemd/system/hookswitch.service" } do
+      assert.is_true(helper.exists(root .. file), file)
+    end
+    assert.matches("\nExecStart=/opt/hs/bin/hookswitch run %-c /etc/hookswitch/hookswitch.lua\n",
+      helper.read(root .. "/opt/hs/lib/systemd/system/hookswitch.service"))
+    checked(root, "/opt/hs/bin/hookswitch", root .. "/etc/hookswitch")
+    local config = helper.read(root .. "/etc/hookswitch/hookswitch.lua")
+    assert.is_nil(config:find("build/", 1, true))
+    helper.write_file(root .. "/etc/hookswitch/hookswitch.lua", "-- mine\n" .. config)
+    make("install", "DESTDIR=" .. root, "PREFIX=/opt/hs")
+    assert.matches("^%-%- mine\n", helper.read(root .. "/etc/hookswitch/hookswitch.lua"))
+  end)
+
+  it("makes manual pages without a complaint of the formatter", function()
+    make "man"
+    for page, words in pairs { ["hookswitch.1"] = { "hookswitch run", "%-%-strict", "EXIT CODES" },
+      ["hookswitch.lua.5"] = { "servers.NAME.host", "http.listen" }, ["hookswitch-rules.7"] = { "ami.on", "server:call" } } do
+      local source = helper.read(build .. "/man/" .. page):gsub("\\%-", "-"):gsub("\\f.", "")
+      for _, word in ipairs(words) do assert.matches(word, source) end
+      if os.execute "command -v man >/dev/null 2>&1" then
+        local code, out, err = sh("LC_ALL=C.UTF-8 man --warnings -l \"$1\" 2>&1 >/dev/null", build .. "/man/" .. page)
+        assert.are.equal("", out .. err)
+        assert.are.equal(0, code)
+      end
+    end
+  end)
+
+  it("completes commands and options in bash", function()
+    local code, out, err = helper.run("-c", [[
+      . conf/completion.bash
+      try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _hookswitch 2>/dev/null; echo "${COMPREPLY[*]}"; }
+      try "$0" ch; try "$0" run --str; try "$0" ctl sta]], helper.binary, { program = "bash" })
+    assert.are.equal(0, code, err)
+    assert.are.same({ "check", "--strict", "status" }, helper.lines(out))
+  end)
+
+  it("makes a Debian package that installs and purges cleanly", function()
+    if not os.execute "command -v dpkg-deb >/dev/null 2>&1 && [ $(id -u) = 0 ]" then return pending "dpkg-deb as root is needed" end
+    local root = helper.folder()
+    local dpkg = "dpkg --root=\"$1\" --force-script-chrootless --force-depends --force-confnew "
+    assert.are.equal(0, (sh("mkdir -p \"$1\"/var/lib/dpkg/info \"$1\"/var/lib/dpkg/updates \"$1\"/etc && : >\"$1\"/var/lib/dpkg/status", root)))
+    local code, out, err = sh(dpkg .. "-i \"$2\"", root, deb())
+    assert.are.equal(0, code, out .. err)
+    for _, file in ipairs { "/usr/bin/hookswitch", "/lib/systemd/system/hookswitch.service", "/etc/logrotate.d/hookswitch",
+      "/usr/share/man/man1/hookswitch.1.gz", "/usr/share/doc/hookswitch/copyright", "/usr/share/bash-completion/completions/hookswitch" } do
+      assert.is_true(helper.exists(root .. file), file)
+    end
+    assert.matches("\nUser=hookswitch\n", helper.read(root .. "/lib/systemd/system/hookswitch.service"))
+    checked(root, "/usr/bin/hookswitch", root .. "/etc/hookswitch")
+    local _, conffiles = sh("dpkg-query --admindir=\"$1\"/var/lib/dpkg -W -f '${Conffiles}' hookswitch", root)
+    assert.matches("/etc/hookswitch/hookswitch.lua ", conffiles)
+    assert.matches("/etc/hookswitch/scripts/calls.lua ", conffiles)
+
+    -- What the operator has changed outlives the program, until it is purged.
+    helper.write_file(root .. "/etc/hookswitch/hookswitch.lua", "return { servers = {} }\n")
+    assert.are.equal(0, (sh(dpkg .. "-r hookswitch", root)))
+    assert.is_false(helper.exists(root .. "/usr/bin/hookswitch"))
+    assert.are.equal("return { servers = {} }\n", helper.read(root .. "/etc/hookswitch/hookswitch.lua"))
+    code, out, err = sh(dpkg .. "-P hookswitch", root)
+    assert.are.equal(0, code, out .. err)
+    local _, left = sh("cd \"$1\" && find . -path ./var/lib/dpkg -prune -o -type f -print", root)
+    assert.is_nil(left:find("hookswitch.lua", 1, true))
+    assert.is_nil(left:find("/usr/bin", 1, true))
+  end)
+
+  it("makes a package without an error of lintian", function()
+    if not os.execute "command -v lintian >/dev/null 2>&1" then return pending "lintian is not installed" end
+    local _, out = sh("lintian --fail-on none --tag-display-limit 0 \"$1\" 2>/dev/null", deb())
+    for _, line in ipairs(helper.lines(out)) do assert.is_nil(line:match "^E: ", line) end
+  end)
+end)

@@ -1,0 +1,264 @@
+local h = require "tests.spec.helper"
+
+local expected = h.json(h.read(h.captures .. "expected.json"))
+local names = {}
+for name in pairs(expected) do names[#names + 1] = name end
+table.sort(names)
+
+local DIAL = h.captures .. "dial.ami"
+
+-- Runs `replay` with one rule of this text; exit code, stdout as decoded lines, stderr. Further arguments come last.
+local function replay(rule, ...)
+  local folder = h.folder()
+  h.write_file(folder .. "/rules/probe.lua", rule)
+  local code, out, err = h.run("replay", "--rules", folder .. "/rules", ...)
+  local lines = {}
+  for i, line in ipairs(h.lines(out)) do lines[i] = h.json(line) end
+  return code, lines, err
+end
+
+-- A capture of these frames, each a list of lines.
+local function capture(frames)
+  local parts = { "Asterisk Call Manager/9.0.0\r\n" }
+  for _, frame in ipairs(frames) do parts[#parts + 1] = table.concat(frame, "\r\n") .. "\r\n\r\n" end
+  return h.write_file(h.folder() .. "/made.ami", table.concat(parts))
+end
+
+describe("replay", function()
+  after_each(h.cleanup)
+
+  for _, name in ipairs(names) do
+    it("counts all of " .. name .. " as an independent reader did, however the bytes come", function()
+      for _, chunk in ipairs { "65536", "1", "7" } do
+        local code, out, err = h.run("replay", "--summary", "--chunk", chunk, h.captures .. name)
+        assert.equal(0, code, err)
+        assert.same(expected[name], h.json(out))
+      end
+    end)
+  end
+
+  it("gives one summary for each capture", function()
+    local code, out = h.run("replay", "--summary", DIAL, h.captures .. "queue.ami")
+    assert.equal(0, code)
+    local lines = h.lines(out)
+    assert.equal(2, #lines)
+    assert.same(expected["dial.ami"], h.json(lines[1]))
+    assert.same(expected["queue.ami"], h.json(lines[2]))
+  end)
+
+  it("runs rules on every event and prints their actions as JSON lines instead of sending them", function()
+    local code, lines, err = replay([[
+      ami.on("Newchannel", function(ev, server)
+        server:send { Action = "Setvar", Channel = ev.Channel, Variable = "X", Value = true, Tag = { "a", "b" } }
+      end)]], DIAL)
+    assert.equal(0, code, err)
+    assert.equal(expected["dial.ami"].by_event.Newchannel, #lines)
+    assert.same({ server = "replay", rule = "probe",
+      action = { Action = "Setvar", Channel = "Local/900@default-00000003;1", Variable = "X", Value = "true", Tag = { "a", "b" } } }, lines[1])
+  end)
+
+  it("calls the server as --server says", function()
+    local _, lines = replay([[
+      ami.once("Newchannel", { server = "pbx7" }, function(ev, server) server:send { Action = "Ping" } end)]], "--server", "pbx7", DIAL)
+    assert.equal(1, #lines)
+    assert.equal("pbx7", lines[1].server)
+  end)
+
+  it("prints what rules write to sinks", function()
+    local _, lines = replay([[
+      local journal = sink.open "journal"
+      ami.once("Newchannel", function(ev) journal:write { channel = ev.Channel } journal:write "plain" end)]], DIAL)
+    assert.equal(2, #lines)
+    assert.equal("journal", lines[1].sink)
+    assert.same({ channel = "Local/900@default-00000003;1" }, h.json(lines[1].line))
+    assert.equal("plain", lines[2].line)
+  end)
+
+  it("answers actions as --answer says, and as cancelled unless told", function()
+    local rule = [[
+      local out = sink.open "out"
+      ami.once("Newchannel", function(ev, server)
+        local res, err = server:call { Action = "Ping" }
+        out:write(res and "success" or err.code)
+      end)]]
+    for answer, code in pairs { cancelled = "cancelled", success = "success", error = "error", timeout = "timeout" } do
+      local _, lines = replay(rule, "--answer", answer, DIAL)
+      assert.equal(code, lines[2] and lines[2].line)
+    end
+    local _, lines = replay(rule, DIAL)
+    assert.equal("cancelled", lines[2].line)
+  end)
+
+  it("lets an action's timeout pass in the capture's time", function()
+    local at = 1800000000
+    local path = capture {
+      { "Event: UserEvent", "UserEvent: begin", "Timestamp: " .. at .. ".0" },
+      { "Event: UserEvent", "UserEvent: end", "Timestamp: " .. at + 60 .. ".0" },
+    }
+    local _, lines = replay([[
+      local out = sink.open "out"
+      ami.once("UserEvent", function(ev, server)
+        local before = timer.now()
+        local res, err = server:call({ Action = "Ping" }, { timeout = 12.5 })
+        out:write { code = err.code, after = timer.now() - before, at = os.time() }
+      end)]], "--answer", "timeout", path)
+    local told = h.json(lines[2].line)
+    assert.equal("timeout", told.code)
+    assert.equal(12.5, told.after)
+    assert.equal(at + 12, told.at)
+  end)
+
+  it("runs timers, os.time and os.date in the capture's time, as fast as it goes", function()
+    local at = 1800000000
+    local path = capture {
+      { "Event: UserEvent", "UserEvent: begin", "Timestamp: " .. at .. ".0" },
+      { "Event: UserEvent", "UserEvent: end", "Timestamp: " .. at + 3600 .. ".25" },
+    }
+    local began = h.now()
+    local _, lines = replay([[
+      local out, ticks = sink.open "out", 0
+      timer.every(60, function() ticks = ticks + 1 end)
+      ami.on("UserEvent", function(ev)
+        if ev.UserEvent == "begin" then
+          timer.after(90, function() out:write { what = "after", at = os.time(), text = os.date("!%H:%M:%S") } end)
+          timer.sleep(1800)
+          out:write { what = "slept", at = os.time() }
+        else
+          out:write { what = "end", at = os.time(), ticks = ticks, arrived = ami.time(ev) }
+        end
+      end)]], path)
+    assert.is_true(h.now() - began < 30)
+    assert.equal(3, #lines)
+    assert.same({ what = "after", at = at + 90, text = os.date("!%H:%M:%S", at + 90) }, h.json(lines[1].line))
+    assert.same({ what = "slept", at = at + 1800 }, h.json(lines[2].line))
+    local last = h.json(lines[3].line)
+    assert.equal(at + 3600, last.at)
+    assert.equal(60, last.ticks)
+    assert.equal(at + 3600.25, last.arrived)
+  end)
+
+  it("keeps the capture's pace when --speed says so", function()
+    local at = 1800000000
+    local path = capture {
+      { "Event: UserEvent", "UserEvent: begin", "Timestamp: " .. at .. ".0" },
+      { "Event: UserEvent", "UserEvent: end", "Timestamp: " .. at + 20 .. ".0" },
+    }
+    local began = h.now()
+    assert.equal(0, (replay("local nothing", "--speed", "100x", path)))
+    assert.is_true(h.now() - began >= 0.2)
+  end)
+
+  it("gives the rules the session's beginning, and the same engine events as a real one", function()
+    local _, lines = replay([[
+      local out = sink.open "out"
+      ami.on("server.ready", function(ev, server)
+        out:write { name = server.name, ready = server.ready, version = server.version, reason = ev.reason }
+      end)]], DIAL)
+    assert.same({ name = "replay", ready = true, version = "13.0.0", reason = "connected" }, h.json(lines[1].line))
+  end)
+
+  it("takes settings, policy and sinks from a configuration", function()
+    local project = h.project {
+      rules = { ["probe.lua"] = [[
+        local set = settings { greeting = "none" }
+        local out = sink.open "out"
+        ami.once("Newchannel", function(ev, server)
+          local id, err = server:send { Action = "Ping" }
+          out:write(set.greeting .. " " .. tostring(id) .. " " .. (err and err.code or ""))
+        end)]] },
+      config = { rules = { probe = { greeting = "hello" } }, policy = { deny = { "Ping" } }, sinks = { out = { file = "out" } } },
+    }
+    local code, out, err = h.run("replay", "-c", project.config, DIAL)
+    assert.equal(0, code, err)
+    assert.equal("hello nil denied", h.json(out).line)
+    assert.is_false(h.exists(project.folder .. "/out"))
+    project.rule("probe.lua", "sink.open 'other'")
+    code, _, err = h.run("replay", "-c", project.config, DIAL)
+    assert.equal(1, code)
+    assert.truthy(err:find("scripts/probe.lua:1: the configuration has no sink 'other'", 1, true), err)
+  end)
+
+  it("masks secrets in the actions that it prints", function()
+    local _, lines, err = replay([[
+      ami.once("Newchannel", function(ev, server) server:send { Action = "UserEvent", UserEvent = "x", Secret = "wombat-4711" } end)]], DIAL)
+    assert.equal(1, #lines)
+    assert.falsy((lines[1].action.Secret .. err):find("wombat", 1, true))
+  end)
+
+  it("logs what rules say to stderr, as text or as JSON, from the level asked for", function()
+    local rule = [[ami.once("Newchannel", function() log.debug("quiet") log.info("loud", { n = 1 }) end)]]
+    local _, _, err = replay(rule, DIAL)
+    assert.truthy(err:find("info  loud rule=probe n=1\n", 1, true), err)
+    assert.falsy(err:find("quiet", 1, true))
+    _, _, err = replay(rule, "--json", "--log", "debug", DIAL)
+    local told = {}
+    for _, line in ipairs(h.lines(err)) do told[h.json(line).msg] = true end
+    assert.is_true(told.quiet and told.loud)
+  end)
+
+  it("goes on after a rule's error and tells it with file, line and event", function()
+    local code, lines, err = replay([[
+      local out = sink.open "out"
+      ami.once("Newchannel", function(ev) local x = nil; x.y = 1 end)
+      ami.once("Hangup", function(ev) out:write "went on" end)]], DIAL)
+    assert.equal(0, code)
+    assert.equal("went on", lines[1].line)
+    assert.truthy(err:find("probe.lua:2: attempt to index a nil value (local 'x')", 1, true), err)
+    assert.truthy(err:find("event=Newchannel", 1, true), err)
+  end)
+
+  it("reads a recording that begins in mid-session", function()
+    local path = h.write_file(h.folder() .. "/mid.ami", "Event: Hangup\r\nCause: 16\r\n\r\n")
+    local code, out = h.run("replay", "--summary", path)
+    assert.equal(0, code)
+    assert.equal(1, h.json(out).by_event.Hangup)
+  end)
+
+  it("refuses what is no capture in one line that says why", function()
+    local folder = h.folder()
+    local wanted = {
+      [h.write_file(folder .. "/empty", "")] = "is empty",
+      [h.write_file(folder .. "/text", "once upon a time\n")] = "is no AMI capture: it does not begin with a banner",
+      [h.write_file(folder .. "/binary", "\127ELF\0\0\0")] = "is no AMI capture",
+      [folder] = "is a directory",
+      [folder .. "/none"] = "No such file or directory",
+    }
+    for path, text in pairs(wanted) do
+      local code, out, err = h.run("replay", "--summary", path)
+      assert.equal(1, code)
+      assert.equal("", out)
+      assert.equal(1, #h.lines(err))
+      assert.truthy(err:find(path .. ": ", 1, true) and err:find(text, 1, true), err)
+    end
+  end)
+
+  it("reads the other captures when one is bad, and still fails", function()
+    local code, out, err = h.run("replay", "--summary", h.folder() .. "/none", DIAL)
+    assert.equal(1, code)
+    assert.same(expected["dial.ami"], h.json(out))
+    assert.equal(1, #h.lines(err))
+  end)
+
+  it("refuses rules that do not load: a missing folder, syntax, an error", function()
+    local code, _, err = h.run("replay", "--rules", h.folder() .. "/nowhere", DIAL)
+    assert.equal(1, code)
+    assert.truthy(err:find("nowhere: the rules folder cannot be read: No such file or directory", 1, true), err)
+    local lines
+    code, lines, err = replay("x = = 1", DIAL)
+    assert.equal(1, code)
+    assert.equal(0, #lines)
+    assert.truthy(err:find("rules/probe.lua:1: unexpected symbol near '='", 1, true), err)
+    code, _, err = replay("local t\nt.x = 1", DIAL)
+    assert.equal(1, code)
+    assert.truthy(err:find("rules/probe.lua:2: attempt to index a nil value (local 't')", 1, true), err)
+  end)
+
+  it("refuses option values that mean nothing", function()
+    for _, how in ipairs { { "--answer", "maybe" }, { "--chunk", "0" }, { "--speed", "fast" }, { "--log", "loud" }, { "--server", "" } } do
+      local code, _, err = h.run("replay", how[1], how[2], DIAL)
+      assert.equal(2, code)
+      assert.truthy(err:find(how[1], 1, true), err)
+    end
+    assert.equal(2, (h.run "replay"))
+  end)
+end)

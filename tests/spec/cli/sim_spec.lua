@@ -1,0 +1,270 @@
+local h = require "tests.spec.helper"
+
+local LOGIN = [[
+expect Asterisk Call Manager/
+send Action: Login\r\nActionID: login\r\nUsername: operator\r\nSecret: wombat-4711\r\n\r\n
+expect ActionID: login\r\nMessage: Authentication accepted\r\n\r\n
+]]
+
+-- The frames of what a server sent, each { name = value } of the first values, with `lines`.
+local function frames(text)
+  local all = {}
+  for block in text:gsub("^Asterisk[^\r]*\r\n", ""):gmatch "(.-)\r\n\r\n" do
+    local frame = { lines = {} }
+    for line in (block .. "\r\n"):gmatch "(.-)\r\n" do
+      local name, value = line:match "^([^:]+): ?(.*)$"
+      frame.lines[#frame.lines + 1] = line
+      if name and frame[name] == nil then frame[name] = value end
+    end
+    if #frame.lines > 0 then all[#all + 1] = frame end
+  end
+  return all
+end
+
+-- The frame that answers this ActionID.
+local function answer(all, id)
+  for _, frame in ipairs(all) do
+    if frame.Response and not frame.Event and frame.ActionID == id then return frame end
+  end
+end
+
+-- Names of the events with that header's value, in their order.
+local function events(all, header, value)
+  local names = {}
+  for _, frame in ipairs(all) do
+    if frame.Event and (not header or frame[header] == value) then names[#names + 1] = frame.Event end
+  end
+  return names
+end
+
+-- Plays a script after a login; all frames.
+local function talk(sim, script)
+  local text = h.client(sim, LOGIN .. script .. "\nsend Action: Logoff\\r\\n\\r\\n\nhold")
+  return frames(text)
+end
+
+describe("the simulated Asterisk", function()
+  after_each(h.cleanup)
+
+  it("says where it listens, and ends with 0 when it is told to", function()
+    for _, signal in ipairs { "TERM", "INT" } do
+      local sim = h.sim()
+      assert.truthy(sim:stdout():find("listening on 127.0.0.1:" .. sim.port .. "\n", 1, true))
+      sim:signal(signal)
+      assert.equal(0, sim:ended())
+    end
+    assert.equal(0, (h.run("sim", "--listen", "127.0.0.1:0", "--duration", "0.05")))
+  end)
+
+  it("refuses what it cannot do in one line: a port in use, an address that is not here, values that mean nothing", function()
+    local sim = h.sim()
+    local code, _, err = h.run("sim", "--listen", "127.0.0.1:" .. sim.port)
+    assert.equal(1, code)
+    assert.truthy(err:find(tostring(sim.port), 1, true) and err:find("use", 1, true), err)
+    assert.equal(1, (h.run("sim", "--listen", "127.0.0.1:0", "--play", h.folder() .. "/none", "--duration", "1")))
+    for _, how in ipairs { { "--listen", "nowhere" }, { "--rate", "-1" }, { "--events", "x" }, { "--ami-version", "new" }, { "--speed", "0" } } do
+      code, _, err = h.run("sim", how[1], how[2])
+      assert.equal(2, code)
+      assert.truthy(err:find(how[1], 1, true), err)
+    end
+  end)
+
+  it("hides the secret in its own arguments", function()
+    local sim = h.sim()
+    assert.falsy(h.read("/proc/" .. sim.pid .. "/cmdline"):find(h.SECRET, 1, true))
+  end)
+
+  it("takes a plain login, boots fully and says goodbye", function()
+    local all = talk(h.sim(), [[send Action: Ping\r\nActionID: p\r\n\r\n
+expect Ping: Pong]])
+    assert.equal("Success", answer(all, "login").Response)
+    assert.equal("FullyBooted", events(all)[1])
+    assert.equal("Pong", answer(all, "p").Ping)
+    assert.equal("Goodbye", all[#all].Response)
+  end)
+
+  it("takes an MD5 login", function()
+    local daemon = h.daemon { servers = { pbx1 = h.server(h.sim(), { auth = "md5" }) } }
+    daemon:ready "pbx1"
+  end)
+
+  it("lets a wrong secret wait, refuses it and closes", function()
+    local began = h.now()
+    local text, closed = h.client(h.sim(), [[
+expect Asterisk Call Manager/
+send Action: Login\r\nActionID: 1\r\nUsername: operator\r\nSecret: wrong\r\n\r\n
+hold]])
+    local refused = answer(frames(text), "1")
+    assert.equal("Error", refused.Response)
+    assert.equal("Authentication failed", refused.Message)
+    assert.is_true(closed)
+    assert.is_true(h.now() - began >= 0.9)
+  end)
+
+  it("answers as Asterisk does before a login, to unknown actions and to messages that it cannot read", function()
+    local sim = h.sim()
+    local text = h.client(sim, [[
+expect Asterisk Call Manager/
+send Action: Ping\r\nActionID: 1\r\n\r\n
+expect ActionID: 1\r\n]])
+    assert.truthy(text:find("Permission denied", 1, true))
+    local all = talk(sim, [[
+send Action: Nosuch\r\nActionID: 2\r\n\r\n
+expect ActionID: 2\r\n
+send Action: Ping\r\nLong: ]] .. ("x"):rep(1100) .. [[\r\n\r\n
+expect line too long
+send Action: Ping\r\n]] .. ("H: 1\\r\\n"):rep(130) .. [[\r\n
+expect Too many lines
+send Action: Login\r\nActionID: 3\r\nUsername: operator\r\nSecret: wombat-4711\r\n\r\n
+expect Already authenticated]])
+    assert.truthy(answer(all, "2").Message:find("Invalid/unknown command: Nosuch", 1, true))
+    assert.equal("Success", answer(all, "3").Response)
+  end)
+
+  it("lives a call of Originate through its events, and answers it when it is decided", function()
+    local all = talk(h.sim("--speed", "10"), [[
+send Action: Originate\r\nActionID: 4\r\nChannel: Local/100@default\r\nContext: default\r\nExten: 100\r\nPriority: 1\r\nAsync: true\r\n\r\n
+expect Event: Hangup
+expect \r\n\r\n]])
+    assert.equal("Success", answer(all, "4").Response)
+    local decided
+    for _, frame in ipairs(all) do if frame.Event == "OriginateResponse" then decided = frame end end
+    assert.equal("4", decided.ActionID)
+    assert.equal("Success", decided.Response)
+    local names = table.concat(events(all, "Uniqueid", decided.Uniqueid), " ")
+    assert.truthy(names:find "^Newchannel .*Newstate .*VarSet .*Hangup", names)
+  end)
+
+  it("fails calls as they are dialled: busy, congested, nobody there", function()
+    local script = {}
+    local wanted = { ["102"] = "5", ["103"] = "8", nosuch = "0" }
+    for number in pairs(wanted) do
+      script[#script + 1] = ([[send Action: Originate\r\nActionID: o%s\r\nChannel: PJSIP/%s\r\nContext: default\r\nExten: 100\r\nPriority: 1\r\nAsync: true\r\n\r\n]]):format(number, number)
+    end
+    for _ = 1, 3 do script[#script + 1] = "expect Event: OriginateResponse\nexpect \\r\\n\\r\\n" end
+    local all = talk(h.sim("--speed", "10"), table.concat(script, "\n"))
+    local found = 0
+    for _, frame in ipairs(all) do
+      if frame.Event == "OriginateResponse" then
+        found = found + 1
+        assert.equal("Failure", frame.Response)
+        assert.equal(wanted[frame.ActionID:sub(2)], frame.Reason)
+      end
+    end
+    assert.equal(3, found)
+  end)
+
+  it("Q45 holds up the session behind a synchronous Originate", function()
+    local all = talk(h.sim(), [[
+send Action: Originate\r\nActionID: o\r\nChannel: Local/100@default\r\nContext: default\r\nExten: 100\r\nPriority: 1\r\n\r\nAction: Ping\r\nActionID: p\r\n\r\n
+expect Ping: Pong]])
+    local order = {}
+    for _, frame in ipairs(all) do
+      if frame.Response and (frame.ActionID == "o" or frame.ActionID == "p") then order[#order + 1] = frame.ActionID end
+    end
+    assert.same({ "o", "p" }, order)
+  end)
+
+  it("keeps queues that actions change and lists show", function()
+    local all = talk(h.sim(), [[
+send Action: QueueAdd\r\nActionID: a\r\nQueue: support\r\nInterface: PJSIP/77\r\nMemberName: Seven\r\n\r\n
+send Action: QueuePause\r\nActionID: b\r\nQueue: support\r\nInterface: PJSIP/77\r\nPaused: true\r\nReason: lunch\r\n\r\n
+send Action: QueueStatus\r\nActionID: c\r\nQueue: support\r\n\r\n
+expect Event: QueueStatusComplete
+send Action: QueueRemove\r\nActionID: d\r\nQueue: support\r\nInterface: PJSIP/77\r\n\r\n
+send Action: QueueRemove\r\nActionID: e\r\nQueue: support\r\nInterface: PJSIP/77\r\n\r\n
+expect ActionID: e\r\n]])
+    assert.equal("start", answer(all, "c").EventList)
+    local member
+    for _, frame in ipairs(all) do
+      if frame.Event == "QueueMember" and (frame.Location or frame.Interface) == "PJSIP/77" then member = frame end
+    end
+    assert.equal("1", member.Paused)
+    assert.equal("Success", answer(all, "d").Response)
+    assert.equal("Error", answer(all, "e").Response)
+    local named = table.concat(events(all), " ")
+    for _, name in ipairs { "QueueMemberAdded", "QueueMemberPause", "QueueMemberRemoved" } do
+      assert.truthy(named:find(name, 1, true), name)
+    end
+  end)
+
+  it("answers Command in the old form for an old server, and in the new one for a new", function()
+    local script = [[send Action: Command\r\nActionID: c\r\nCommand: core show version\r\n\r\nAction: Ping\r\nActionID: p\r\n\r\n
+expect ActionID: p\r\n]]
+    assert.equal("Follows", answer(talk(h.sim("--ami-version", "1.3"), script), "c").Response)
+    local new = answer(talk(h.sim(), script), "c")
+    assert.equal("Success", new.Response)
+    assert.truthy(new.Output)
+  end)
+
+  it("sends only the events that a client asks for", function()
+    local sim = h.sim("--calls-per-second", "50", "--speed", "50")
+    local text = h.client(sim, [[
+expect Asterisk Call Manager/
+send Action: Login\r\nUsername: operator\r\nSecret: wombat-4711\r\nEvents: off\r\n\r\n
+expect Authentication accepted
+sleep 200
+send Action: Ping\r\nActionID: p\r\n\r\n
+expect Ping: Pong]])
+    assert.equal(0, #events(frames(text)))
+  end)
+
+  it("makes calls that live through a real one's sequence, whole for every call", function()
+    local sim = h.sim("--calls-per-second", "20", "--speed", "20", "--seed", "7")
+    local script = {}
+    for _ = 1, 16 do script[#script + 1] = "expect Event: Cdr\nexpect \\r\\n\\r\\n" end
+    local all = talk(sim, table.concat(script, "\n"))
+    -- Calls that had begun before the login are seen from their middle on.
+    local whole = 0
+    for _, frame in ipairs(all) do
+      if frame.Event == "Newchannel" then
+        local names = events(all, "Uniqueid", frame.Uniqueid)
+        assert.equal("Newchannel", names[1])
+        for i = 1, #names - 1 do assert.not_equal("Hangup", names[i]) end
+        if names[#names] == "Hangup" then whole = whole + 1 end
+      end
+    end
+    assert.is_true(whole >= 8)
+    local seen = {}
+    for _, name in ipairs(events(all)) do seen[name] = true end
+    for _, name in ipairs { "Newchannel", "Newexten", "Newstate", "DialBegin", "DialEnd", "Hangup", "Cdr" } do
+      assert.is_true(seen[name], name)
+    end
+  end)
+
+  it("serves many clients, each with what is its own", function()
+    local sim = h.sim()
+    local clients = {}
+    for i = 1, 20 do
+      local folder = h.folder()
+      h.write_file(folder .. "/script", LOGIN .. ([[
+send Action: UserEvent\r\nActionID: u%d\r\nUserEvent: Hello\r\nFrom: %d\r\n\r\n
+expect ActionID: u%d\r\n]]):format(i, i, i))
+      clients[i] = h.start(h.peer_binary, { folder .. "/script", folder .. "/received", sim.port }, { folder = folder })
+    end
+    for _, client in ipairs(clients) do
+      assert.equal(0, client:ended())
+      assert.truthy(client:stdout():find "done")
+    end
+  end)
+
+  it("plays a capture to each client after its login", function()
+    local text = h.client(h.sim("--play", h.captures .. "dial.ami"), LOGIN .. [[
+expect Event: HangupHandlerRun]])
+    local expected = h.read(h.captures .. "dial.ami")
+    local from = text:find("Event: FullyBooted", 1, true)
+    local begin = expected:find("Event: FullyBooted", 1, true)
+    assert.equal(expected:sub(begin, begin + 20000), text:sub(from, from + 20000))
+  end)
+
+  it("sends the flood that was ordered, and tells its end", function()
+    local all = talk(h.sim("--events", "1000"), [[expect FloodDone]])
+    local count = 0
+    for _, frame in ipairs(all) do
+      if frame.Event and frame.Event ~= "FullyBooted" and frame.Event ~= "SuccessfulAuth" and frame.UserEvent ~= "FloodDone" then
+        count = count + 1
+      end
+    end
+    assert.equal(1000, count)
+  end)
+end)

@@ -1,0 +1,277 @@
+local helper = require "tests.spec.helper"
+
+describe("ctl", function()
+  after_each(helper.cleanup)
+
+  local RULE = [[
+    ami.on("crm.answered", function(ev) log.info("heard", { who = ev.who, text = ev.text }) end)
+    ami.on("crm.fail", function(ev) error("the line of " .. ev.who .. " is gone") end)
+  ]]
+
+  local function daemon(options)
+    options = options or {}
+    options.rules = options.rules or { ["crm.lua"] = RULE }
+    return helper.daemon(options)
+  end
+
+  describe("status", function()
+    it("tells people about the daemon, its servers and its rules", function()
+      local sim = helper.sim()
+      local d = daemon { servers = { pbx1 = helper.server(sim), dead = helper.server(helper.dead_port()) } }
+      d:ready "pbx1"
+      d:await { msg = "no session", server = "dead" }
+      local code, out, err = d:ctl "status"
+      assert.are.equal(0, code)
+      assert.are.equal("", err)
+      assert.matches("^hookswitch [%d.]+, pid " .. d.pid .. ", up ", out)
+      assert.matches("\npbx1 +ready ", out)
+      assert.matches("\ndead +%l+ .* refused: ", out)
+      assert.matches("\ngeneration 1 since %d+%-%d+%-%d+ %d+:%d+:%d+ ", out)
+      assert.matches("\ncrm +runs .* scripts/crm%.lua +%x+\n", out)
+    end)
+
+    it("tells programs the same as JSON", function()
+      local sim = helper.sim()
+      local d = daemon { servers = { pbx1 = helper.server(sim) } }
+      d:ready "pbx1"
+      local status = d:status()
+      assert.are.equal(tonumber(d.pid), status.pid)
+      assert.are.equal(1, status.generation)
+      assert.are.equal("pbx1", status.servers[1].name)
+      assert.are.equal("ready", status.servers[1].state)
+      assert.are.equal(sim.port, status.servers[1].port)
+      assert.are.equal("crm", status.rules[1].name)
+      assert.are.equal(2, status.rules[1].listeners)
+      assert.matches("^%x+$", status.rules[1].digest)
+      assert.are.equal(64, #status.rules[1].digest)
+      assert.are.equal(require("cjson").null, status.reload_failed)
+    end)
+
+    it("shows what a rule last failed with, unable to steer the terminal and without secrets", function()
+      local sim = helper.sim()
+      local d = daemon { servers = { pbx1 = helper.server(sim) } }
+      d:emit("crm.fail", "who=\27[2J" .. helper.SECRET)
+      d:await { kind = "error" }
+      local _, out = d:ctl "status"
+      assert.matches("last error of crm:\n  .*the line of \\x1b%[2J%[redacted%] is gone", out)
+      assert.is_nil(out:find("\27", 1, true))
+      assert.is_nil(out:find(helper.SECRET, 1, true))
+      local _, json = d:ctl("status", "--json")
+      assert.is_nil(json:find(helper.SECRET, 1, true))
+      assert.are.equal(1, helper.json(json).rules[1].errors)
+    end)
+
+    it("keeps the faults of the last failed reload until one is good", function()
+      local d = daemon()
+      d.project.rule("bad.lua", "local x = = 1\n")
+      d:ctl "reload"
+      local _, out = d:ctl "status"
+      assert.matches("the last reload failed at .*\n  .*scripts/bad%.lua:1: ", out)
+      assert.matches("scripts/bad%.lua:1: ", table.concat(d:status().reload_failed.faults, "\n"))
+      d.project.rule "bad.lua"
+      d:ctl "reload"
+      _, out = d:ctl "status"
+      assert.is_nil(out:find("failed", 1, true))
+    end)
+  end)
+
+  it("servers and scripts are parts of the status", function()
+    local d = daemon()
+    local code, out = d:ctl "servers"
+    assert.are.equal(0, code)
+    assert.are.equal("no servers in the configuration\n", out)
+    code, out = d:ctl("servers", "--json")
+    assert.are.equal(0, code)
+    assert.are.equal('{"servers":[]}\n', out)
+    code, out = d:ctl "scripts"
+    assert.are.equal(0, code)
+    assert.matches("^generation 1 .*\ncrm +runs ", out)
+    code, out = d:ctl("scripts", "--json")
+    assert.are.equal(0, code)
+    assert.are.equal("crm", helper.json(out).rules[1].name)
+  end)
+
+  it("metrics are Prometheus' text, or JSON", function()
+    local d = daemon()
+    local code, out = d:ctl "metrics"
+    assert.are.equal(0, code)
+    assert.matches("# TYPE hookswitch_console_requests_total counter\nhookswitch_console_requests_total %d+\n", out)
+    assert.is_true(d:metric "hookswitch_console_requests_total" > 1)
+  end)
+
+  describe("reload", function()
+    it("waits for the result and tells the new generation", function()
+      local d = daemon()
+      local code, out, err = d:ctl "reload"
+      assert.are.same({ 0, "reloaded, generation 2\n", "" }, { code, out, err })
+      assert.are.equal(2, d:status().generation)
+    end)
+
+    it("tells every fault on stderr, exits 1 and changes nothing", function()
+      local d = daemon()
+      d.project.rule("bad.lua", "local x = = 1\n")
+      d.project.rule("worse.lua", "error 'no'\n")
+      local code, out, err = d:ctl "reload"
+      assert.are.equal(1, code)
+      assert.are.equal("", out)
+      assert.matches("^not reloaded; what ran before goes on:\n", err)
+      assert.matches("scripts/bad%.lua:1: ", err)
+      assert.matches("scripts/worse%.lua:1: ", err)
+      assert.are.equal(1, d:status().generation)
+    end)
+  end)
+
+  describe("emit", function()
+    it("lets rules hear an event, whatever stands in its values", function()
+      local d = daemon()
+      assert.are.equal(0, (d:ctl("emit", "crm.answered", "who=Zoë", "text=a=b  c\nd")))
+      local record = d:await { msg = "heard" }
+      assert.are.equal("Zoë", record.who)
+      assert.are.equal("a=b  c\nd", record.text)
+    end)
+
+    it("refuses the engine's own names and fields that are none", function()
+      local d = daemon()
+      local code, _, err = d:ctl("emit", "server.ready")
+      assert.are.equal(1, code)
+      assert.matches("server.ready", err)
+      code, _, err = d:ctl("emit", "crm.answered", "who")
+      assert.are.equal(2, code)
+      assert.matches("NAME=VALUE", err)
+    end)
+  end)
+
+  it("log sets the level", function()
+    local d = daemon()
+    local code, out = d:ctl("log", "error")
+    assert.are.same({ 0, "log level error (was info)\n" }, { code, out })
+    assert.are.equal("error", d:status().log_level)
+    code = d:ctl("log", "loud")
+    assert.are.equal(2, code)
+  end)
+
+  it("stop ends the daemon and returns when it has ended its sessions", function()
+    local sim = helper.sim()
+    local d = daemon { servers = { pbx1 = helper.server(sim) } }
+    d:ready "pbx1"
+    local code, out = d:ctl "stop"
+    assert.are.same({ 0, "stopping\n" }, { code, out })
+    assert.are.equal(0, d:ended())
+    assert.is_true(#d:find { msg = "session stopped", server = "pbx1" } == 1)
+    assert.is_false(helper.exists(d.project.folder .. "/console"))
+  end)
+
+  it("logs who gave an order", function()
+    local d = daemon()
+    d:ctl "reload"
+    local record = d:await { msg = "console: reload" }
+    assert.is_number(record.uid)
+    assert.is_number(record.pid)
+  end)
+
+  describe("finds the daemon", function()
+    it("by the configuration's control.socket", function()
+      local d = daemon()
+      assert.are.equal(0, (helper.run("ctl", "-c", d.project.config, "status")))
+      assert.are.equal(0, (helper.run("ctl", "--config=" .. d.project.config, "servers", "--json")))
+    end)
+
+    it("in a configuration that has faults elsewhere by now", function()
+      local d = daemon()
+      helper.write_file(d.project.config, [[return {
+        servers = { pbx1 = { host = "127.0.0.1", username = "x", secret = env "NO_SUCH_VARIABLE", conect = 1 } },
+        control = { socket = "console" },
+      }]])
+      local code, out, err = helper.run("ctl", "-c", d.project.config, "status")
+      assert.are.same({ 0, "" }, { code, err })
+      assert.matches("^hookswitch ", out)
+      code, _, err = helper.run("ctl", "-c", d.project.config, "reload")
+      assert.are.equal(1, code)
+      assert.matches("conect: unknown option", err)
+    end)
+
+    it("not in a configuration without one, or that cannot be read, and says so", function()
+      local folder = helper.folder()
+      local code, _, err = helper.run("ctl", "-c", helper.write_file(folder .. "/a.lua", "return { servers = {} }"), "status")
+      assert.are.equal(1, code)
+      assert.matches("has no control.socket", err)
+      code, _, err = helper.run("ctl", "-c", helper.write_file(folder .. "/b.lua", "return { contrl = {} }"), "status")
+      assert.are.equal(1, code)
+      assert.matches("contrl: unknown option", err)
+      assert.matches("%-%-socket", err)
+      code, _, err = helper.run("ctl", "-c", helper.write_file(folder .. "/c.lua", "return {"), "status")
+      assert.are.equal(1, code)
+      assert.matches("c%.lua:1: ", err)
+      code, _, err = helper.run("ctl", "-c", folder .. "/nosuch.lua", "status")
+      assert.are.equal(1, code)
+      assert.is_truthy(err:find(folder .. "/nosuch.lua", 1, true))
+    end)
+  end)
+
+  describe("exits with 3 when no daemon answers, and names the socket and what to do:", function()
+    it("no such socket", function()
+      local path = helper.folder() .. "/console"
+      local code, out, err = helper.run("ctl", "--socket", path, "status")
+      assert.are.equal(3, code)
+      assert.are.equal("", out)
+      assert.is_truthy(err:find(path, 1, true))
+      assert.matches("hookswitch run", err)
+    end)
+
+    it("a socket whose daemon was killed", function()
+      local d = daemon()
+      d:signal "KILL"
+      d:ended()
+      local code, _, err = d:ctl "status"
+      assert.are.equal(3, code)
+      assert.matches("it has ended", err)
+      local successor = helper.daemon(d.project)
+      assert.are.equal(1, successor:status().generation)
+    end)
+
+    it("a daemon that is stopped", function()
+      local d = daemon()
+      d:signal "STOP"
+      local code, _, err = d:ctl("--timeout", "0.1", "status")
+      d:signal "CONT"
+      assert.are.equal(3, code)
+      assert.matches("nothing in time", err)
+      assert.are.equal(0, (d:ctl "status"))
+    end)
+  end)
+
+  it("a second daemon on the same socket does not start, and the first goes on", function()
+    local d = daemon()
+    local code, out, err = helper.run("run", "-c", d.project.config)
+    assert.are.equal(1, code)
+    assert.matches("another daemon answers there", out .. err)
+    assert.are.equal(0, (d:ctl "status"))
+  end)
+
+  it("wrong usage exits 2 and says what is wrong", function()
+    local d = daemon()
+    for _, case in ipairs {
+      { { "ctl" }, "no command" },
+      { { "ctl", "--socket", "x", "-c", "y", "status" }, "give one of them" },
+      { { "ctl", "--nosuch" }, "nosuch" },
+      { { "ctl", "--timeout", "soon", "status" }, "timeout" },
+      { { "ctl", "--socket", "x", "" }, "empty" },
+      { { "ctl", "--socket", "x", "emit", "a.b", "x=" .. ("y"):rep(5000) }, "too long" },
+      { { "ctl", "--socket", d.project.folder .. "/console", "nosuch" }, "unknown command 'nosuch'; commands:\n  status" },
+      { { "ctl", "--socket", d.project.folder .. "/console", "status", "now" }, "usage: status" },
+    } do
+      local code, out, err = helper.run(table.unpack(case[1]))
+      assert.are.equal(2, code, case[2])
+      assert.are.equal("", out)
+      assert.is_truthy(err:find(case[2], 1, true), err)
+    end
+  end)
+
+  it("--help tells the commands and the exit codes", function()
+    local code, out = helper.run("ctl", "--help")
+    assert.are.equal(0, code)
+    for _, word in ipairs { "status", "servers", "scripts", "metrics", "reload", "emit", "log", "stop", "exit codes" } do
+      assert.is_truthy(out:find(word, 1, true), word)
+    end
+  end)
+end)

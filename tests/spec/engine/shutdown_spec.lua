@@ -1,0 +1,151 @@
+local h = require "tests.spec.helper"
+
+local GOODBYE = "\naction Logoff\nsend Response: Goodbye\\r\\nActionID: $id\\r\\nMessage: Thanks for all the fish.\\r\\n\\r\\n"
+
+local WATCH = [[
+  ami.on("server.lost", function(ev, server) log.info("lost", { name = server.name, reason = ev.reason }) end)
+]]
+
+describe("the end", function()
+  after_each(h.cleanup)
+
+  for _, signal in ipairs { "TERM", "INT" } do
+    it("comes in order with SIG" .. signal .. ": Logoff, the rules hear of it, exit 0", function()
+      local peer = h.peer(h.LOGIN .. GOODBYE)
+      local daemon = h.daemon { servers = { pbx1 = h.server(peer), pbx2 = h.server(h.sim()), dead = h.server(h.dead_port()) },
+        rules = { ["probe.lua"] = WATCH } }
+      daemon:ready "pbx1"
+      daemon:ready "pbx2"
+      daemon:signal(signal)
+      assert.equal(0, daemon:ended())
+      assert.truthy(peer.received():find("Action: Logoff", 1, true))
+      assert.truthy(peer:stdout():find "done")
+      for _, name in ipairs { "pbx1", "pbx2" } do assert.equal("shutdown", daemon:await({ msg = "lost", name = name }).reason) end
+      assert.equal(2, #daemon:find { msg = "lost" })
+      local records = daemon:log()
+      assert.equal("stopped", records[#records].msg)
+      assert.equal(0, #daemon:find { level = "error" })
+    end)
+  end
+
+  it("lets an action that is answered in time end well, and cancels the others", function()
+    local peer = h.peer(h.LOGIN .. [[
+
+action Getvar
+expect Action: Getvar
+action Logoff
+send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
+    local daemon = h.daemon { servers = { slow = h.server(peer), quick = h.server(h.sim()) }, rules = { ["probe.lua"] = WATCH .. [[
+      local function report(name)
+        return function(res, err) log.info("ended", { name = name, code = err and err.code or "good" }) end
+      end
+      ami.on("server.ready", { server = "slow" }, function(ev, server)
+        server:send({ Action = "Getvar", Variable = "A" }, { timeout = 600 }, report "callback")
+        local res, err = server:call({ Action = "Getvar", Variable = "B" }, { timeout = 600 })
+        report "call" (res, err)
+      end)
+      -- Decided about 1 s later: inside of the drain, which holds up the Logoff behind it.
+      ami.on("server.ready", { server = "quick" }, function(ev, server)
+        log.info "originating"
+        server:send({ Action = "Originate", Channel = "Local/101@default", Context = "default", Exten = "100",
+          Priority = 1, Async = false }, report "quick")
+      end)]] } }
+    daemon:await { msg = "originating" }
+    h.wait_for(function()
+      local _, n = peer.received():gsub("Action: Getvar", "")
+      return n == 2
+    end)
+    assert.equal(0, daemon:stop())
+    local ended = {}
+    for _, record in ipairs(daemon:find { msg = "ended" }) do
+      assert.is_nil(ended[record.name], "ended twice")
+      ended[record.name] = record.code
+    end
+    assert.same({ callback = "cancelled", call = "cancelled", quick = "good" }, ended)
+  end)
+
+  it("waits for a server that does not say goodbye only as long as timeouts.drain", function()
+    local daemon = h.daemon { servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nhold"), { timeouts = { drain = 0.3 } }) },
+      rules = { ["probe.lua"] = WATCH } }
+    daemon:ready "pbx1"
+    local began = h.now()
+    assert.equal(0, daemon:stop())
+    assert.is_true(h.now() - began >= 0.25)
+    assert.equal("shutdown", daemon:await({ msg = "lost" }).reason)
+  end)
+
+  it("comes at once with a second signal", function()
+    for _, signals in ipairs { { "TERM", "TERM" }, { "INT", "TERM" }, { "TERM", "INT" } } do
+      local daemon = h.daemon { servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nhold"), { timeouts = { drain = 300 } }) } }
+      daemon:ready "pbx1"
+      daemon:signal(signals[1])
+      daemon:await { msg = "stopping" }
+      daemon:signal(signals[2])
+      assert.equal(0, daemon:ended())
+      daemon:await { msg = "asked to stop again: stopping at once" }
+    end
+  end)
+
+  it("comes at once when no session stands: waiting, connecting, before the banner, in the login", function()
+    local servers = {
+      waiting = h.server(h.dead_port(), { reconnect = { first = 300, max = 300 } }),
+      banner = h.server(h.peer "hold", { timeouts = { banner = 300, drain = 300 } }),
+      login = h.server(h.peer "line Asterisk Call Manager/9.0.0\nhold", { timeouts = { login = 300, drain = 300 } }),
+    }
+    local daemon = h.daemon { servers = servers }
+    h.wait_for(function()
+      local states = {}
+      for _, server in ipairs(daemon:status().servers) do states[server.name] = server.state end
+      return states.waiting == "waiting" and states.banner == "banner" and states.login == "login"
+    end)
+    assert.equal(0, daemon:stop())
+    assert.equal(3, #daemon:find { msg = "session stopped" })
+  end)
+
+  it("is not kept by rules that wait, nor by endless timers and flows", function()
+    local daemon = h.daemon { servers = { pbx1 = h.server(h.sim()) }, rules = { ["probe.lua"] = [[
+      ami.on("server.ready", function() timer.every(0.001, function() end) timer.sleep(3600) end)
+      timer.after(0, function() log.info "looping" while true do timer.sleep(0) end end)
+      timer.after(0, function() ami.wait("Never.comes", nil, 3600) end)]] } }
+    daemon:await { msg = "looping" }
+    daemon:ready "pbx1"
+    assert.equal(0, daemon:stop())
+  end)
+
+  it("closes what is parked: <close> variables run", function()
+    local daemon = h.daemon { rules = { ["probe.lua"] = [[
+      timer.after(0, function()
+        local guard <close> = setmetatable({}, { __close = function() log.info "closed" end })
+        log.info "parked"
+        timer.sleep(3600)
+      end)]] } }
+    daemon:await { msg = "parked" }
+    assert.equal(0, daemon:stop())
+    assert.equal(1, #daemon:find { msg = "closed" })
+  end)
+
+  it("comes also while rules are being loaded, which then change nothing", function()
+    local project = h.project { rules = { ["probe.lua"] = "log.info 'one'" }, config = { limits = { load_deadline = 10, stuck = 30 } } }
+    local daemon = h.daemon(project)
+    project.rule("probe.lua", "local began = os.clock() while os.clock() - began < 0.3 do end ami.on('script.loaded', function() log.info 'two' end)")
+    daemon:signal "HUP"
+    daemon:await { msg = "reload asked for by signal" }
+    assert.equal(0, daemon:stop())
+    assert.equal(0, #daemon:find { msg = "two" })
+    assert.equal(0, #daemon:find { msg = "reloaded" })
+  end)
+
+  it("leaves nothing in a sink or the log unwritten, and no socket behind", function()
+    local daemon = h.daemon { config = { sinks = { out = { file = "out" } } }, rules = { ["probe.lua"] = [[
+      local out = sink.open "out"
+      ami.on("probe.go", function() for i = 1, 500 do out:write("line " .. i) end log.info "last words" end)]] } }
+    assert.is_true(h.exists(daemon.project.folder .. "/console"))
+    daemon:emit "probe.go"
+    assert.equal(0, daemon:stop())
+    local lines = h.lines(h.read(daemon.project.folder .. "/out"))
+    assert.equal(500, #lines)
+    assert.equal("line 500", lines[500])
+    assert.equal(1, #daemon:find { msg = "last words" })
+    assert.is_false(h.exists(daemon.project.folder .. "/console"))
+  end)
+end)

@@ -1,0 +1,96 @@
+/* What is never shown: values of secret names, known secrets, what configured patterns match. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "check.h"
+#include "observe/redact.h"
+
+static void masks_by_name_and_by_value(void)
+{
+	static const char *const hidden[] = { "Secret", "PASSWORD", "Key", "Challenge", "MD5Secret", "api_key", "AuthToken" };
+	static const char *const shown[] = { "server", "keys", "monkey", "Response", "Exten", "" };
+	char *copy;
+
+	for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+		CHECK(redact_name(slice_cstr(hidden[i])));
+	for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+		CHECK(!redact_name(slice_cstr(shown[i])));
+
+	struct slice text = SLICE("login hunter2");
+	CHECK(redact_text(text, &copy).ptr == text.ptr && !copy);
+	redact_add_value("hunter2");
+	redact_add_value("hunter2");
+	redact_add_value("hunter22-long");
+	redact_add_value("long-tail");
+	redact_add_value("abc");
+	redact_add_value(NULL);
+	CHECK(slice_eq(redact_text(text, &copy), SLICE("login " REDACTED)) && copy);
+	free(copy);
+	/* The longest one, and one that begins inside another. */
+	CHECK(slice_eq(redact_text(SLICE("hunter22-long-tail,hunter2hunter2 abc hunte"), &copy),
+	               SLICE(REDACTED "," REDACTED REDACTED " abc hunte")));
+	free(copy);
+	redact_clear();
+}
+
+static void masks_what_patterns_match(void)
+{
+	char *const names[] = { (char[]){ "Caller*" }, (char[]){ "*CARD*" } };
+	char *const values[] = { (char[]){ "\\b[0-9]{4}-[0-9]{4}\\b" }, (char[]){ "(?i)ssn=\\S+" }, (char[]){ "é+x" } };
+	char *const slow[] = { (char[]){ "(a+)+$" } };
+	char *const wrong[] = { (char[]){ "[0-9" }, (char[]){ "a*" }, (char[]){ "\\C" } };
+	struct err err;
+	char *copy, out[64];
+	size_t used;
+
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		CHECK(!redact_patterns_create(NULL, 0, &wrong[i], 1, &err));
+		CHECK(strstr(err.text, "redact.values: the pattern ") && strstr(err.text, wrong[i]));
+	}
+	CHECK(!redact_name(slice_cstr("CallerIDNum")));
+	struct redact_patterns *patterns = redact_patterns_create(names, 2, values, 3, &err);
+	redact_use(&patterns);
+	CHECK(!patterns && redact_name(slice_cstr("calleridnum")) && redact_name(slice_cstr("my_card_no")) && redact_name(slice_cstr("Secret")));
+	CHECK(!redact_name(slice_cstr("Channel")));
+	CHECK(slice_eq(redact_text(SLICE("card 1234-5678, SSN=1 and 12345-6789"), &copy), SLICE("card " REDACTED ", " REDACTED " and 12345-6789")));
+	free(copy);
+	/* Beside and over a known secret, and between bytes that are not UTF-8. */
+	redact_add_value("5678, S");
+	CHECK(slice_eq(redact_text(SLICE("1234-5678, SSN=1 5678, S"), &copy), SLICE(REDACTED " " REDACTED)));
+	free(copy);
+	CHECK(slice_eq(redact_text(SLICE("\xff" "éx\xfe"), &copy), SLICE("\xff" REDACTED "\xfe")));
+	free(copy);
+	/* Never half of one at the end of the room. */
+	size_t len = redact_copy(out, 12, SLICE("number 1234-5678 and more"), &used);
+	CHECK(slice_eq(slice_make(out, len), SLICE("number ")) && used == 7);
+	len = redact_copy(out, sizeof out, SLICE("number 1234-5678"), &used);
+	CHECK(slice_eq(slice_make(out, len), SLICE("number " REDACTED)) && used == 16);
+	/* What begins inside the room and ends far behind it. */
+	char *big = mem_alloc(20001);
+	memset(big, 's', 20000);
+	memcpy(big, "now ssn=", 8);
+	big[20000] = '\0';
+	len = redact_copy(out, 40, slice_cstr(big), &used);
+	CHECK(slice_eq(slice_make(out, len), SLICE("now " REDACTED)));
+	free(big);
+
+	/* One that takes too long: nothing of that text is shown. The others are gone. */
+	patterns = redact_patterns_create(NULL, 0, slow, 1, &err);
+	redact_use(&patterns);
+	CHECK(slice_eq(redact_text(SLICE("hello aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), &copy), SLICE(REDACTED)));
+	free(copy);
+	len = redact_copy(out, sizeof out, SLICE("hello aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), &used);
+	CHECK(slice_eq(slice_make(out, len), SLICE(REDACTED)) && used == 47);
+	CHECK(redact_copy(out, 5, SLICE("hello aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), &used) == 0 && used == 0);
+	struct slice shown = SLICE("card 1234-5678");
+	CHECK(redact_text(shown, &copy).ptr == shown.ptr && !redact_name(slice_cstr("CallerIDNum")));
+	redact_clear();
+}
+
+int main(void)
+{
+	masks_by_name_and_by_value();
+	masks_what_patterns_match();
+	return check_report();
+}
