@@ -11,8 +11,8 @@ OBJ     := $(BUILD)/obj
 
 # What is needed, by its Debian packages.
 PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libmicrohttpd-dev libpcre2-dev libsystemd-dev lua-cjson lua-busted
-# What only the tests need: a second compiler and its fuzzer, a counter of instructions.
-TEST_PACKAGES := clang libclang-rt-14-dev valgrind
+# What only the tests need: a second compiler and its fuzzer, a counter of instructions, who reads the metrics and the package.
+TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian
 
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
