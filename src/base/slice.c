@@ -2,24 +2,49 @@
 
 #include <limits.h>
 
-bool slice_eq_nocase_bytes(const char *a, const char *b, size_t len)
+/* Bits that case may change. */
+#define CASE8 UINT64_C(0x2020202020202020)
+#define CASE4 UINT32_C(0x20202020)
+
+static bool eq_nocase_slow(const char *a, const char *b, size_t len)
 {
-	size_t i = 0;
-	/* Eight at once while they are equal but for bits that case may change; then byte by byte. */
-	for (; i + 8 <= len; i += 8) {
-		uint64_t x, y;
-		memcpy(&x, a + i, 8);
-		memcpy(&y, b + i, 8);
-		if (x == y)
-			continue;
-		if ((x ^ y) & ~UINT64_C(0x2020202020202020))
-			return false;
-		break;
-	}
-	for (; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		if (a[i] != b[i] && slice_lower(a[i]) != slice_lower(b[i]))
 			return false;
 	return true;
+}
+
+static uint64_t differ8(const char *a, const char *b)
+{
+	uint64_t x, y;
+	memcpy(&x, a, sizeof x);
+	memcpy(&y, b, sizeof y);
+	return x ^ y;
+}
+
+static uint32_t differ4(const char *a, const char *b)
+{
+	uint32_t x, y;
+	memcpy(&x, a, sizeof x);
+	memcpy(&y, b, sizeof y);
+	return x ^ y;
+}
+
+/* Names are nearly always written as expected: words are compared, the last one overlaps the one before. Where only bits
+ * differ that case may change, the bytes decide. */
+bool slice_eq_nocase_bytes(const char *a, const char *b, size_t len)
+{
+	if (len >= 8) {
+		uint64_t differ = differ8(a + len - 8, b + len - 8);
+		for (size_t i = 0; i + 8 < len; i += 8)
+			differ |= differ8(a + i, b + i);
+		return differ == 0 || (!(differ & ~CASE8) && eq_nocase_slow(a, b, len));
+	}
+	if (len >= 4) {
+		uint32_t differ = differ4(a, b) | differ4(a + len - 4, b + len - 4);
+		return differ == 0 || (!(differ & ~CASE4) && eq_nocase_slow(a, b, len));
+	}
+	return eq_nocase_slow(a, b, len);
 }
 
 bool slice_starts_with(struct slice s, struct slice prefix)

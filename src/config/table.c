@@ -218,7 +218,7 @@ const struct option options[] = {
 	  .help = "One value of a store." },
 	{ .path = "limits.emitted", INTEGER(1, 10000000, 10000), .unit = "events", ALL(limits.emitted),
 	  .help = "Events of `ami.emit`, `ctl emit` and the engine itself that may wait. Beyond, `ami.emit` fails." },
-	{ .path = "limits.turn_events", INTEGER(1, 1000000, 256), .unit = "events", ALL(limits.turn_events),
+	{ .path = "limits.turn_events", INTEGER(1, 1000000, 512), .unit = "events", ALL(limits.turn_events),
 	  .help = "Events that one server may deliver before the others have their turn." },
 	{ .path = "limits.turn_bytes", BYTES(1 * KIB, 1024 * MIB, 256 * KIB), ALL(limits.turn_bytes), .help = "The same in bytes." },
 	{ .path = "limits.turn_microseconds", INTEGER(10, 10000000, 2000), .unit = "µs", ALL(limits.turn_microseconds),

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#define POOL_BUFFER 65536u /* bytes of each */
+#define POOL_BUFFER 131072u /* bytes of each */
 #define POOL_KEPT 16       /* free ones; more go back to the system */
 
 struct pool {

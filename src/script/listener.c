@@ -54,6 +54,8 @@ struct quarantine *listener_quarantine(struct listener *l)
 
 bool listener_note(struct listener *l, bool failed)
 {
+	if (!failed && l->history == 0)
+		return false; /* nearly always */
 	l->history = (uint16_t)(((unsigned)l->history << 1 | failed) & ((1u << CALL_HISTORY) - 1));
 	if (l->quarantine.active)
 		return failed;
