@@ -37,8 +37,9 @@ struct entry {
 struct pending {
 	struct pending_limits limits;
 	char prefix[PREFIX_MAX + 1];
-	size_t prefix_len;
 	uint32_t connection;
+	char head[PREFIX_MAX + 13]; /* "prefix-connection-": how each id of this connection begins */
+	size_t head_len;
 	unsigned ami_version; /* 0: not known */
 	uint64_t next_sequence;
 	uint64_t written;
@@ -50,12 +51,17 @@ struct pending {
 	struct pending_stats stats;
 };
 
+static void make_head(struct pending *p)
+{
+	p->head_len = (size_t)snprintf(p->head, sizeof p->head, "%s-%u-", p->prefix, p->connection);
+}
+
 struct pending *pending_create(const struct pending_limits *limits, struct slice prefix)
 {
 	struct pending *p = mem_zalloc(sizeof *p);
 	p->limits = *limits;
-	p->prefix_len = prefix.len < PREFIX_MAX ? prefix.len : PREFIX_MAX;
-	memcpy(p->prefix, prefix.ptr, p->prefix_len);
+	slice_to_text(prefix, p->prefix, sizeof p->prefix);
+	make_head(p);
 	p->next_sequence = 1;
 	list_init(&p->order);
 	p->hash_size = 4;
@@ -97,6 +103,7 @@ void pending_reset(struct pending *p)
 {
 	drop_all(p);
 	p->connection++;
+	make_head(p);
 	p->ami_version = 0;
 	p->written = 0;
 }
@@ -164,7 +171,7 @@ static struct reply *complete(struct pending *p, struct entry *e, enum err_code 
 	struct reply *r = mem_zalloc(sizeof *r);
 	detach(p, e);
 	r->code = code;
-	snprintf(r->text, sizeof r->text, "%.*s", SLICE_ARG(text));
+	slice_to_text(text, r->text, sizeof r->text);
 	r->response = e->response;
 	r->events = e->events;
 	r->event_count = e->event_count;
@@ -179,6 +186,19 @@ static struct reply *complete(struct pending *p, struct entry *e, enum err_code 
 	e->event_count = 0;
 	entry_free(e);
 	return r;
+}
+
+/* Q33: the head, then the sequence in decimal. */
+static void write_id(const struct pending *p, uint64_t sequence, char id[ACTION_ID_MAX + 1])
+{
+	char digits[20];
+	size_t n = sizeof digits;
+	do
+		digits[--n] = (char)('0' + sequence % 10);
+	while ((sequence /= 10) > 0);
+	memcpy(id, p->head, p->head_len);
+	memcpy(id + p->head_len, digits + n, sizeof digits - n);
+	id[p->head_len + sizeof digits - n] = '\0';
 }
 
 uint64_t pending_add(struct pending *p, const struct action *action, const struct pending_options *options,
@@ -197,7 +217,7 @@ uint64_t pending_add(struct pending *p, const struct action *action, const struc
 	e->offset = options->offset;
 	e->tag = options->tag;
 	e->info = catalogue_action(name);
-	snprintf(e->action, sizeof e->action, "%.*s", SLICE_ARG(name));
+	slice_to_text(name, e->action, sizeof e->action);
 	if (slice_eq_nocase(name, SLICE("Originate"))) {
 		bool is_async = action_get(action, SLICE("Async"), &async) &&
 		                (slice_eq_nocase(async, SLICE("true")) || slice_eq_nocase(async, SLICE("yes")) ||
@@ -208,7 +228,7 @@ uint64_t pending_add(struct pending *p, const struct action *action, const struc
 		e->holds_line = e->info && (e->info->flags & ACTION_HOLDS_LINE);
 	}
 	insert(p, e);
-	snprintf(id, ACTION_ID_MAX + 1, "%s-%u-%llu", p->prefix, p->connection, (unsigned long long)e->sequence);
+	write_id(p, e->sequence, id);
 	return e->sequence;
 }
 
@@ -226,9 +246,7 @@ void pending_forget(struct pending *p, uint64_t sequence)
 /* Q21: only an id that this connection made counts. Returns its sequence, or 0. */
 static uint64_t own_sequence(const struct pending *p, struct slice id)
 {
-	char expected[PREFIX_MAX + 16];
-	int n = snprintf(expected, sizeof expected, "%s-%u-", p->prefix, p->connection);
-	struct slice head = { expected, (size_t)n };
+	struct slice head = { p->head, p->head_len };
 	int64_t sequence;
 
 	if (!slice_starts_with(id, head) || id.len - head.len > 19 || id.len == head.len || id.ptr[head.len] == '0' ||
@@ -528,8 +546,8 @@ struct reply *reply_failed(enum err_code code, const char *text, void *tag, cons
 	struct reply *r = mem_zalloc(sizeof *r);
 	r->code = code;
 	r->tag = tag;
-	snprintf(r->text, sizeof r->text, "%s", text);
-	snprintf(r->action, sizeof r->action, "%s", action);
+	slice_to_text(slice_cstr(text), r->text, sizeof r->text);
+	slice_to_text(slice_cstr(action), r->action, sizeof r->action);
 	return r;
 }
 

@@ -47,6 +47,14 @@ bool slice_starts_with_nocase(struct slice s, struct slice prefix);
 /* Offset of the first `needle` in `s`, or -1. */
 ptrdiff_t slice_find(struct slice s, struct slice needle);
 struct slice slice_trim(struct slice s);
+/* Copies `s` into `to`, NUL-terminated and cut to fit its `cap` bytes (at least 1). */
+static inline void slice_to_text(struct slice s, char *to, size_t cap)
+{
+	size_t n = s.len < cap - 1 ? s.len : cap - 1;
+	if (n > 0)
+		memcpy(to, s.ptr, n);
+	to[n] = '\0';
+}
 
 /* Hashes for tables; the second gives equal values for names that differ only in ASCII case. */
 uint32_t slice_hash(struct slice s);

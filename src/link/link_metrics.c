@@ -198,6 +198,7 @@ void link_metrics_remove(struct link *link)
 	list_each(it, &link->hub->links)
 		if (slice_eq(slice_cstr(list_entry(it, struct link, hub_node)->config.name), labels[0]))
 			return;
+	link->series = (struct link_series){ .seconds = NULL };
 	for (int i = 0; i < PLAINS; i++)
 		metric_remove(f->plain[i], labels, 1);
 	metric_remove(f->seconds, labels, 1);
@@ -215,12 +216,15 @@ void link_metrics_remove(struct link *link)
 
 void link_metrics_action(struct link *link, const struct reply *reply, double seconds)
 {
-	struct slice labels[2] = { slice_cstr(link->config.name),
-		                   reply->code == ERR_NONE ? SLICE("success") : slice_cstr(err_name(reply->code)) };
-	struct series *series = metric_series(link->hub->families.actions, labels, 2);
+	struct series **end = &link->series.ends[reply->code];
 
-	if (series)
-		series->value++;
+	if (!*end) {
+		struct slice labels[2] = { slice_cstr(link->config.name),
+			                   reply->code == ERR_NONE ? SLICE("success") : slice_cstr(err_name(reply->code)) };
+		*end = metric_series(link->hub->families.actions, labels, 2);
+	}
+	if (*end) /* a refused one is counted by the registry */
+		(*end)->value++;
 	if (link->series.seconds)
 		series_observe(link->series.seconds, seconds);
 }

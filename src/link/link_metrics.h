@@ -17,6 +17,7 @@ struct link_families {
 };
 
 struct link_series {
+	struct series *ends[ERR_CODES]; /* of actions, by how they ended; NULL: not asked for yet */
 	struct series *seconds; /* NULL: none */
 };
 

@@ -8,6 +8,7 @@
 #include "script/luavalue.h"
 
 #define KEYS_MAX 256 /* more than an action can have (Q31) */
+#define FEW 16       /* keys that are sorted by hand: qsort() costs as much as all the rest */
 
 static int compare_slices(const void *a, const void *b)
 {
@@ -17,10 +18,24 @@ static int compare_slices(const void *a, const void *b)
 	return d != 0 ? d : (x->len > y->len) - (x->len < y->len);
 }
 
-/* The table's keys, sorted, in a userdata that is pushed. Their strings live in the table. */
-static int sorted_keys(lua_State *L, int index, const char *what, struct slice **keys, size_t *count, struct err *err)
+static void sort(struct slice *keys, size_t count)
 {
-	*keys = lua_newuserdatauv(L, KEYS_MAX * sizeof **keys, 0);
+	if (count > FEW) {
+		qsort(keys, count, sizeof *keys, compare_slices);
+		return;
+	}
+	for (size_t i = 1; i < count; i++) {
+		struct slice key = keys[i];
+		size_t k = i;
+		for (; k > 0 && compare_slices(&keys[k - 1], &key) > 0; k--)
+			keys[k] = keys[k - 1];
+		keys[k] = key;
+	}
+}
+
+/* The table's keys, sorted. Their strings live in the table. */
+static int sorted_keys(lua_State *L, int index, const char *what, struct slice keys[KEYS_MAX], size_t *count, struct err *err)
+{
 	*count = 0;
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		if (lua_type(L, -2) != LUA_TSTRING) {
@@ -33,10 +48,10 @@ static int sorted_keys(lua_State *L, int index, const char *what, struct slice *
 			lua_pop(L, 2);
 			return -1;
 		}
-		struct slice *key = &(*keys)[(*count)++];
+		struct slice *key = &keys[(*count)++];
 		key->ptr = lua_tolstring(L, -2, &key->len);
 	}
-	qsort(*keys, *count, sizeof **keys, compare_slices);
+	sort(keys, *count);
 	return 0;
 }
 
@@ -82,9 +97,9 @@ static int add_scalar(lua_State *L, int index, struct action *action, struct sli
 /* { A = 1, B = "x" }: sorted, so that the same table always makes the same bytes. */
 static int add_variables(lua_State *L, int index, struct action *action, struct err *err)
 {
-	struct slice *keys;
+	struct slice keys[KEYS_MAX];
 	size_t count;
-	int rc = sorted_keys(L, index, "Variable", &keys, &count, err);
+	int rc = sorted_keys(L, index, "Variable", keys, &count, err);
 	for (size_t i = 0; i < count && rc == 0; i++) {
 		char scratch[40];
 		struct slice value;
@@ -95,7 +110,6 @@ static int add_variables(lua_State *L, int index, struct action *action, struct 
 			rc = action_add_variable(action, keys[i], value, err);
 		lua_pop(L, 1);
 	}
-	lua_pop(L, 1);
 	return rc;
 }
 
@@ -131,7 +145,7 @@ static int add_header(lua_State *L, int index, struct action *action, struct sli
 
 int build_action(lua_State *L, int index, struct action *action, struct err *err)
 {
-	struct slice *keys, name, async;
+	struct slice keys[KEYS_MAX], name, async;
 	size_t count;
 
 	index = lua_absindex(L, index);
@@ -139,7 +153,7 @@ int build_action(lua_State *L, int index, struct action *action, struct err *err
 	luavalue_unface(L, index);
 	action_clear(action);
 	int top = lua_gettop(L);
-	int rc = sorted_keys(L, index, "the action", &keys, &count, err);
+	int rc = sorted_keys(L, index, "the action", keys, &count, err);
 	for (size_t i = 0; i < count && rc == 0; i++) {
 		lua_pushlstring(L, keys[i].ptr, keys[i].len);
 		lua_rawget(L, index);

@@ -200,8 +200,8 @@ static void complete_now(struct ticket *ticket, struct reply *reply)
 		ticket_free(ticket);
 		return;
 	}
-	snprintf(flow->server, sizeof flow->server, "%s", ticket->server_name);
-	snprintf(flow->event, sizeof flow->event, "%s", reply->action);
+	slice_to_text(slice_cstr(ticket->server_name), flow->server, sizeof flow->server);
+	slice_to_text(slice_cstr(reply->action), flow->event, sizeof flow->event);
 	flow->reply = reply;
 	flow_start(flow, push_callback, ticket);
 	ticket_free(ticket);

@@ -349,13 +349,6 @@ static int push_call(lua_State *co, struct flow *flow, void *arg)
 	return 2;
 }
 
-static void copy_name(char *to, size_t cap, struct slice s)
-{
-	size_t n = s.len < cap - 1 ? s.len : cap - 1;
-	memcpy(to, s.ptr, n);
-	to[n] = '\0';
-}
-
 static void note_gap(struct rule *rule, const char *reason)
 {
 	struct slice name = slice_cstr(rule->name);
@@ -388,9 +381,9 @@ static void call_listener(struct dispatch *d, struct listener *l)
 		return;
 	flow->listener = l;
 	listener_begin(l);
-	copy_name(flow->event, sizeof flow->event, d->heard->message->name);
+	slice_to_text(d->heard->message->name, flow->event, sizeof flow->event);
 	if (d->heard->server)
-		copy_name(flow->server, sizeof flow->server, slice_cstr(d->heard->server->name));
+		slice_to_text(slice_cstr(d->heard->server->name), flow->server, sizeof flow->server);
 	d->listener = l;
 	if (l->once)
 		listener_cancel(l);

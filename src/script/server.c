@@ -178,7 +178,7 @@ static struct ticket *send_action(lua_State *L, const struct send_request *reque
 	ticket->rule = rule;
 	ticket->callback = LUA_NOREF;
 	ticket->server = request->server;
-	snprintf(ticket->server_name, sizeof ticket->server_name, "%s", request->server_name);
+	slice_to_text(slice_cstr(request->server_name), ticket->server_name, sizeof ticket->server_name);
 	list_append(&rule->tickets, &ticket->of_rule);
 	rule->pending++;
 	if (host->ops.send(host->ctx, request->server, rule->name, &gen->scratch, timeout, ticket, id, err)) {
