@@ -465,11 +465,6 @@ void host_cancel_all(struct host *host)
 	}
 }
 
-bool host_busy(const struct host *host)
-{
-	return host->current && has_waits(host->current);
-}
-
 /* ---- looking inside ---- */
 
 static const struct generation *generation_at(const struct host *host, size_t index)

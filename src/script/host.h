@@ -124,8 +124,6 @@ void host_server_lost(struct host *host, const char *server);
 uint64_t host_turn(struct host *host);
 /* Ends waits and callbacks of every generation as `cancelled` (shutdown). */
 void host_cancel_all(struct host *host);
-/* True while some flow waits or some action of a rule is pending. */
-bool host_busy(const struct host *host);
 
 /* ---- looking inside ---- */
 
