@@ -59,7 +59,7 @@ static void walk_value(struct check *check, const struct value *value)
 	buf_init(&why, 0);
 	if (option && check->in_defaults && (option->flags & OPTION_OWN))
 		faults_add(check->faults, "%s: each server gives its own", buf_cstr(&check->path));
-	else if (option && has_missing(value) && option->type != OPTION_TREE)
+	else if (option && check->reading->has_missing && has_missing(value) && option->type != OPTION_TREE)
 		; /* reading has told it */
 	else if (option && option_check(option, value, &why) == -1)
 		faults_add(check->faults, "%s: %s", buf_cstr(&check->path), buf_cstr(&why));

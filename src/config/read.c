@@ -183,6 +183,12 @@ static struct slice text_argument(lua_State *L, int index, const char *usage)
 	return slice_make(text, len);
 }
 
+static void push_missing(lua_State *L, const struct reader *reader)
+{
+	reader->out->has_missing = true;
+	lua_pushstring(L, READ_MISSING);
+}
+
 static int get_env(lua_State *L)
 {
 	struct reader *reader = reader_of(L);
@@ -202,7 +208,7 @@ static int get_env(lua_State *L)
 		where(L, reader, at, sizeof at);
 		faults_add(reader->faults, "%s: the environment has no %.128s; set it, or give a default: env(\"%.128s\", \"default\")", at,
 		           name.ptr, name.ptr);
-		lua_pushstring(L, READ_MISSING);
+		push_missing(L, reader);
 	}
 	return 1;
 }
@@ -221,7 +227,7 @@ static int get_file(lua_State *L)
 	}
 	free(path);
 	if (rc == -1) {
-		lua_pushstring(L, READ_MISSING);
+		push_missing(L, reader);
 		return 1;
 	}
 	struct slice content = buf_slice(&reader->source);

@@ -23,6 +23,7 @@
 struct reading {
 	struct value root;   /* what the file returned, nil when it did not get so far */
 	bool incomplete;     /* an include failed or the tree was cut: what seems to be missing may stand there */
+	bool has_missing;    /* READ_MISSING was given out; else a text that looks like it is only a text */
 	char **secrets;      /* owned: values of env and file, each once */
 	size_t secret_count;
 };

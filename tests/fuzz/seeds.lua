@@ -49,5 +49,7 @@ write("config", "tls", 'return { servers = { a = { host = "::1", port = 5039, us
 write("config", "wrong", 'return { servers = { a = { hots = 1, port = 70000, secret = env "SECRET" .. 1 } }, limits = { deadline = -1 }, log = { level = env "SECRET" } }')
 write("config", "secret-key", 'return { [env "SECRET"] = 1, servers = { [env "SECRET"] = { host = env "SECRET", port = env "SECRET" } } }')
 write("config", "files", 'return { servers = include "*.lua", rules = { x = file "hookswitch.lua" }, sinks = { s = { file = "/tmp/x" } } }')
+-- What fuzzing has found: a text that looked like one that env could not give.
+write("config", "marker", 'return { servers = { a = { host = "::1", username = "u", secret = "\1missing\1" } } }')
 write("config", "loop", 'local t = {} t.t = t while t do t = t.t end return t')
 write("config", "error", 'error(env "SECRET") return nil')

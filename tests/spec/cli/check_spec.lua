@@ -126,6 +126,13 @@ describe("check", function()
     assert.truthy(err:find("hookswitch%.lua:3: [^\n]*pbx1%.secret: there is no such file"), err)
   end)
 
+  it("takes no text for one that is missing, whatever bytes stand in it", function()
+    local code, _, err = check [[return { servers = { pbx1 = { host = "127.0.0.1", username = "ops",
+      secret = "x" .. env("HOOKSWITCH_SPEC_UNSET", "\1missing\1") } } }]]
+    assert.equal(1, code)
+    assert.truthy(err:find("servers%.pbx1%.secret: "), err)
+  end)
+
   it("repeats no secret, whatever is wrong with it", function()
     local code, out, err = check([[return { servers = {
       pbx1 = { host = env "SPEC_SECRET", username = env "SPEC_SECRET", secret = env "SPEC_SECRET", [env "SPEC_SECRET"] = 1 } } }]], nil,
