@@ -82,6 +82,8 @@ static bool allowed(struct alloc *a, uint32_t owner, size_t more)
 	}
 	bool for_good = a->asked_twice;
 	deadline_hold(a->asked_twice = !for_good);
+	if (for_good && a->place[0] == '\0')
+		deadline_place(a->place, sizeof a->place);
 	if (for_good && !late)
 		refused_for_good(a, over_cap && !over_quota);
 	return false;

@@ -35,6 +35,7 @@ struct alloc {
 	size_t used;
 	uint32_t owner;           /* who runs: charged for new blocks */
 	unsigned call_refused;    /* refusals since the running call began; its owner sets it to 0 */
+	char place[72];           /* where the rule was at the first one in this call: Lua's own error names no line; likewise */
 	size_t last_stack;        /* slots of this call's last block that could be a stack; its owner sets it to 0 */
 	uint64_t last_stack_at;   /* monotonic ns then */
 	bool asked_twice;         /* the last request was refused, and Lua collects and asks again */

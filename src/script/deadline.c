@@ -63,6 +63,19 @@ static void on_hook(lua_State *L, lua_Debug *ar)
 	lua_sethook(L, NULL, 0, 0);
 }
 
+void deadline_place(char *to, size_t cap)
+{
+	lua_Debug ar;
+	lua_State *L = state.running;
+	to[0] = '\0';
+	for (int level = 0; L && lua_getstack(L, level, &ar); level++) {
+		if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0)
+			continue;
+		snprintf(to, cap, "%s:%d", ar.short_src, ar.currentline);
+		return;
+	}
+}
+
 /* Runs in the signal handler, and only when the process is about to end. */
 static void die_stuck(void)
 {
@@ -71,17 +84,12 @@ static void die_stuck(void)
 	ssize_t n = write(STDERR_FILENO, head, sizeof head - 1);
 	n = write(STDERR_FILENO, rule, strlen(rule));
 	n = write(STDERR_FILENO, "\n", 1);
-	/* The line last: Lua's state is looked at in the middle of whatever it does, which may end the process as well. */
-	lua_Debug ar;
-	lua_State *L = state.running;
-	for (int level = 0; lua_getstack(L, level, &ar); level++) {
-		char line[LUA_IDSIZE + 40];
-		if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0)
-			continue;
-		int len = snprintf(line, sizeof line, "hookswitch: it was at %s:%d\n", ar.short_src, ar.currentline);
+	/* The place last: Lua's state is looked at in the middle of whatever it does, which may end the process as well. */
+	char place[LUA_IDSIZE + 16], line[sizeof place + 32];
+	deadline_place(place, sizeof place);
+	int len = snprintf(line, sizeof line, "hookswitch: it was at %s\n", place);
+	if (place[0])
 		n = write(STDERR_FILENO, line, (size_t)len);
-		break;
-	}
 	(void)n; /* nothing can be done about it here */
 	abort();
 }

@@ -28,6 +28,9 @@ bool deadline_end(void);
 lua_State *deadline_switch(lua_State *thread);
 /* True from the moment the deadline passed until deadline_end(), also when it was ended for memory. */
 bool deadline_passed(void);
+/* "scripts/missed.lua:7", where the running call is in its rule's code; cut to fit `cap` bytes, empty when it is nowhere. Raises
+ * nothing and allocates nothing: also for a signal handler or an allocator. */
+void deadline_place(char *to, size_t cap);
 /* The running call ends as if over its deadline, because it was refused memory again and again. */
 void deadline_end_for_memory(void);
 bool deadline_is_memory(void);

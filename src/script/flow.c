@@ -9,6 +9,8 @@
 
 #define TRACEBACK_MAX 4096u
 #define MESSAGE_MAX 1024u
+#define DEEP 1000 /* calls within calls: more are a recursion that ran away */
+#define DEEP_SHOWN 10
 
 struct generation *generation_of(lua_State *L)
 {
@@ -113,6 +115,34 @@ static void keep_place(lua_State *co, struct generation *gen)
 	}
 }
 
+/* As luaL_traceback() has it, without its title. */
+static void trace(lua_State *co, struct buf *out)
+{
+	size_t len;
+	luaL_traceback(co, co, NULL, 1);
+	const char *text = lua_tolstring(co, -1, &len);
+	const char *first = memchr(text, '\n', len);
+	if (first) {
+		len -= (size_t)(first + 1 - text);
+		text = first + 1;
+	}
+	buf_append(out, slice_make(text, len < TRACEBACK_MAX ? len : TRACEBACK_MAX));
+	lua_pop(co, 1);
+}
+
+/* Of a recursion that ran away: luaL_traceback() walks all of it some thirty times, which takes seconds and cannot be stopped. */
+static void trace_top(lua_State *co, struct buf *out)
+{
+	lua_Debug ar;
+	for (int level = 1; level <= DEEP_SHOWN && lua_getstack(co, level, &ar); level++) {
+		lua_getinfo(co, "Sln", &ar);
+		if (ar.currentline > 0)
+			buf_printf(out, "\t%s:%d: in %s '%s'\n", ar.short_src, ar.currentline, *ar.namewhat ? ar.namewhat : "function",
+			           ar.name ? ar.name : "?");
+	}
+	buf_append(out, SLICE("\t... more calls than can be shown"));
+}
+
 /* Keeps the traceback for the record; the error's own text becomes a string. Runs inside the failing coroutine. */
 static int on_error(lua_State *co)
 {
@@ -124,16 +154,10 @@ static int on_error(lua_State *co)
 		lua_pushvalue(co, 1);
 	keep_place(co, gen);
 	buf_clear(&gen->traceback);
-	luaL_traceback(co, co, NULL, 1);
-	size_t len;
-	const char *text = lua_tolstring(co, -1, &len);
-	const char *first = memchr(text, '\n', len); /* behind its title */
-	if (first) {
-		len -= (size_t)(first + 1 - text);
-		text = first + 1;
-	}
-	buf_append(&gen->traceback, slice_make(text, len < TRACEBACK_MAX ? len : TRACEBACK_MAX));
-	lua_pop(co, 1);
+	if (lua_getstack(co, DEEP, &(lua_Debug){ 0 }))
+		trace_top(co, &gen->traceback);
+	else
+		trace(co, &gen->traceback);
 	return 1;
 }
 
@@ -170,9 +194,12 @@ static void fail(struct flow *flow, lua_State *co, int status)
 	size_t len = 0;
 	/* Only a string is looked at: converting anything else could raise. */
 	const char *text = lua_type(co, -1) == LUA_TSTRING ? lua_tolstring(co, -1, &len) : NULL;
+	struct generation *gen = flow->rule->gen;
 	flow->outcome = outcome_of(flow, status);
 	if (status == LUA_ERRMEM || !text)
-		buf_clear(&flow->rule->gen->traceback);
+		buf_clear(&gen->traceback);
+	if (status == LUA_ERRMEM && gen->alloc.place[0])
+		snprintf(gen->place, sizeof gen->place, "%s: ", gen->alloc.place);
 	if (!text) {
 		text = "error object is not a string";
 		len = strlen(text);
@@ -218,6 +245,7 @@ static bool run(struct flow *flow, int args)
 	gen->alloc.owner = rule->owner;
 	buf_clear(&gen->traceback);
 	gen->alloc.call_refused = 0;
+	gen->alloc.place[0] = '\0';
 	gen->alloc.last_stack = 0;
 	flow->suspending = false;
 	struct rule_clock began = rule_begins(rule);
@@ -327,6 +355,7 @@ void flow_close(struct flow *flow)
 
 	forget_waits(flow);
 	gen->alloc.call_refused = 0;
+	gen->alloc.place[0] = '\0';
 	gen->alloc.last_stack = 0;
 	flow->outcome = OUTCOME_OK;
 	struct rule_clock began = rule_begins(rule);

@@ -162,7 +162,7 @@ describe("a reload that fails", function()
       "scripts/other.lua:3: attempt to index a nil value (local 'x')" },
     { "a rule that takes too long to load", function(project) project.rule("other.lua", "while true do end") end, "scripts/other.lua:1: " },
     { "a rule that takes too much memory to load", function(project)
-      project.rule("other.lua", "local t = {} for i = 1, 1e9 do t[i] = { i } end") end, "scripts/other.lua: not enough memory" },
+      project.rule("other.lua", "local t = {} for i = 1, 1e9 do t[i] = { i } end") end, "scripts/other.lua:1: not enough memory" },
     { "a rule that acts while it loads", function(project) project.rule("other.lua", "ami.server 'pbx1':send { Action = 'Ping' }") end,
       "scripts/other.lua:1: " },
     { "a sink that no configuration has", function(project) project.rule("other.lua", "sink.open 'nowhere'") end,

@@ -21,6 +21,24 @@ describe("a rule that fails", function()
     assert.equal("scripts/rule.lua:2: attempt to index a nil value", t:rule().last_error)
   end)
 
+  it("of memory is told with its place as well", function()
+    local t = support.run("ami.on('Hangup', function()\n local t = {}\n while true do t[#t + 1] = { #t } end end)",
+      { limits = { rule_memory = 2e6, deadline = 5 } })
+    t:event "Hangup"
+    assert.equal("scripts/rule.lua:3: not enough memory", t:rule().last_error)
+  end)
+
+  -- Lua's own traceback walks all the calls some thirty times, where no deadline reaches.
+  it("in a recursion that ran away is told with the calls at its top", function()
+    local t = support.run("local function deep(n)\n if n == 0 then error 'at the bottom' end\n return 1 + deep(n - 1)\nend\n"
+      .. "ami.on('Hangup', function() deep(20000) end)", { limits = { deadline = 5 } })
+    local records = support.logged(function() t:event "Hangup" end, "error")
+    assert.equal("scripts/rule.lua:2: at the bottom", records[1].msg)
+    assert.matches("scripts/rule.lua:3: in", records[1].traceback)
+    assert.matches("more calls than can be shown$", records[1].traceback)
+    assert.is_true(select(2, records[1].traceback:gsub("\n", "")) <= 10)
+  end)
+
   it("does not keep the next listener and the next event from running", function()
     local t = support.run {
       ["a.lua"] = [[ami.on("Hangup", function(ev) note("a", ev.N) error { } end)]],

@@ -85,7 +85,7 @@ describe("rule files", function()
 
   it("run too long or take too much memory while loading are stopped", function()
     assert.matches("rule.lua:1: deadline", support.faults("while true do end", { limits = { load_deadline = 0.05 } }))
-    assert.matches("rule.lua: not enough memory %(limits.load_memory", support.faults("local t = {} for i = 1, 1e9 do t[i] = { i } end", { limits = { rule_memory = 2e6, load_deadline = 5 } }))
+    assert.matches("rule.lua:1: not enough memory %(limits.load_memory", support.faults("local t = {} for i = 1, 1e9 do t[i] = { i } end", { limits = { rule_memory = 2e6, load_deadline = 5 } }))
   end)
 
   it("keep what they are made of in a digest", function()
