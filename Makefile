@@ -8,6 +8,8 @@ SANITIZE ?=
 WERROR   ?=
 BUILD   := build$(if $(SANITIZE),-sanitize)
 OBJ     := $(BUILD)/obj
+# The builds that a command makes on its way use every core.
+JOBS    := -j$(shell nproc)
 
 # What is needed, by its Debian packages.
 PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libmicrohttpd-dev libpcre2-dev libsystemd-dev lua-cjson lua-busted
@@ -64,16 +66,16 @@ deps:
 build: $(BUILD)/hookswitch $(BUILD)/hookswitch.so
 
 run: deps
-	@$(MAKE) -s build
+	@$(MAKE) -s $(JOBS) build
 	@tests/demo $(BUILD)/hookswitch
 
 # A second make, because what the packages bring (pkg-config, headers) is looked for when one starts. The specs run last, so
 # that the last line counts the tests.
 test: deps
 	@tests/install-packages $(TEST_PACKAGES)
-	@$(MAKE) -s WERROR=1 build tests
+	@$(MAKE) -s $(JOBS) WERROR=1 build tests
 ifeq ($(SANITIZE),)
-	@$(MAKE) -s BUILD=build-clang CC=clang WERROR=1 build
+	@$(MAKE) -s $(JOBS) BUILD=build-clang CC=clang WERROR=1 build
 	@echo 'built without a warning by gcc and clang'
 	@$(MAKE) -s -j2 fuzz-short
 	@$(MAKE) -s bench-instructions
@@ -82,7 +84,7 @@ endif
 
 soak: deps
 	@tests/install-packages $(TEST_PACKAGES)
-	@$(MAKE) -s build
+	@$(MAKE) -s $(JOBS) build
 	@HOOKSWITCH=$(CURDIR)/$(BUILD)/hookswitch tests/soak
 
 tests: $(UNITS) $(TOOLS)
