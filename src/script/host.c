@@ -14,12 +14,14 @@
 
 static void collect(void *ctx);
 
+#define RULE_SERIES (4 * ALLOC_OWNERS) /* each rule and what it fails by */
+
 static struct metric *add_metric(struct metrics *metrics, enum metric_type type, const char *name, const char *help,
                                  const char *label, const char *second)
 {
 	const char *labels[] = { label, second };
 	struct err err;
-	struct metric *m = metrics_add(metrics, type, name, help, labels, label ? second ? 2 : 1 : 0, NULL, 0, 0, &err);
+	struct metric *m = metrics_add(metrics, type, name, help, labels, label ? second ? 2 : 1 : 0, NULL, 0, label ? RULE_SERIES : 0, &err);
 	if (!m)
 		abort(); /* two parts of the engine use one name */
 	return m;
@@ -53,12 +55,26 @@ static void set_by_rule(struct metric *m, const struct rule *rule, double value)
 		s->value = value;
 }
 
+/* Failures stand at 0 before the first one: an alert on an increase does not see a series that begins at 1. */
+static void begin_failures(struct host *h, const struct rule *rule)
+{
+	static const enum outcome kinds[] = { OUTCOME_ERROR, OUTCOME_DEADLINE, OUTCOME_MEMORY };
+	struct slice labels[2] = { slice_cstr(rule->name) };
+
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		labels[1] = slice_cstr(outcome_name(kinds[i]));
+		metric_series(h->m_errors, labels, 2);
+	}
+	metric_series(h->m_quarantined, labels, 1);
+}
+
 static void collect(void *ctx)
 {
 	struct host *h = ctx;
 	struct generation *gen = h->current;
 	for (size_t i = 0; gen && i < gen->rule_count; i++) {
 		struct rule *r = gen->rules[i];
+		begin_failures(h, r);
 		set_by_rule(h->m_timers, r, r->timer_count);
 		set_by_rule(h->m_listeners, r, r->listener_count);
 		set_by_rule(h->m_waiting, r, r->waiting);

@@ -15,6 +15,14 @@ describe("a rule that fails", function()
     assert.equal(record.msg, t:rule().last_error)
   end)
 
+  it("stands at 0 in the metrics before it fails, so that an alert sees the first failure", function()
+    local t = support.run "ami.on('Hangup', function() error 'x' end)"
+    for _, kind in ipairs { "error", "deadline", "memory" } do
+      assert.equal(0, t:metric(('hookswitch_rules_errors_total{rule="rule",kind="%s"}'):format(kind)))
+    end
+    assert.equal(0, t:metric 'hookswitch_rules_quarantined_total{rule="rule"}')
+  end)
+
   it("is told with its place also when only C functions name the error", function()
     local t = support.run "ami.on('Hangup', function()\n for _ in ipairs(nil) do end end)"
     t:event "Hangup"
