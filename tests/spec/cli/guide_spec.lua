@@ -67,12 +67,12 @@ end
 function Walk:here(text)
   text = text:gsub('host = "10%.0%.0%.5"', ('host = "127.0.0.1", port = %d'):format(self.sim and self.sim.port or 0))
   text = text:gsub("address=10%.0%.0%.5 port=5038", ("address=127.0.0.1 port=%d"):format(self.sim and self.sim.port or 0))
-  for there, here in pairs { [":9150"] = ":" .. self.http, [":9091"] = ":" .. self.prometheus, ["interval: 5s"] = "interval: 1s",
-    ["/etc/hookswitch"] = self.root .. "/etc/hookswitch", ["/etc/systemd"] = self.root .. "/etc/systemd",
-    ["/var/log/hookswitch"] = self.root, ["/run/hookswitch"] = self.root,
-    ["hookswitch_%*%.deb"] = "hookswitch.deb", ["sudo hookswitch (%l+)"] = "sudo hookswitch %1 -c " .. self.root .. "/etc/hookswitch/hookswitch.lua" } do
-    text = text:gsub(there, here)
-  end
+  for _, pair in ipairs {
+    { ":9150", ":" .. self.http }, { ":9091", ":" .. self.prometheus }, { "interval: 5s", "interval: 1s" }, { "hookswitch_%*%.deb", "hookswitch.deb" },
+    { "sudo hookswitch (%l+)", "sudo hookswitch %1 -c /etc/hookswitch/hookswitch.lua" }, -- nothing else is the default in the folder /
+    { "/etc/hookswitch", self.root .. "/etc/hookswitch" }, { "/etc/systemd", self.root .. "/etc/systemd" },
+    { "/var/log/hookswitch", self.root }, { "/run/hookswitch", self.root },
+  } do text = text:gsub(pair[1], pair[2]) end
   return text
 end
 
