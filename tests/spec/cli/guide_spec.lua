@@ -214,6 +214,17 @@ describe("the guide", function()
     assert.matches("\nmake deb\n", "\n" .. told)
   end)
 
+  it("agrees with README.md, whose configuration is good and whose manager user is the same", function()
+    local readme = helper.read "README.md"
+    local project = helper.project { rules = { ["quiet.lua"] = "local nothing" } }
+    helper.write_file(project.config, assert(readme:match "\n   ```lua\n(   return {.-\n)   ```"))
+    local code, out, err = helper.run("check", "-c", project.config, { env = { PBX1_SECRET = helper.SECRET } })
+    assert.equal(0, code, err)
+    assert.matches("good", out)
+    local user = assert(readme:match "(%[hookswitch%]\n.-)\n *```"):gsub("\n +", "\n"):gsub("secret[^\n]*\n", "")
+    assert.equal(user, (block_of "/etc/asterisk/manager.conf":match "(%[hookswitch%]\n.*)\n$":gsub("secret[^\n]*\n", "")))
+  end)
+
   it("gives the manager user what the shipped rules need, and no more", function()
     local given, needed = classes_given(), { call = "calls", agent = "queues" }
     -- Events: what a user with these classes hears of a recorded Asterisk makes the rules say the same as all of it.
