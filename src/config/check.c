@@ -341,6 +341,28 @@ static void fill_policies(struct check *check)
 			fill_policy(check, "policy.rules.NAME.", key_of(&rules->table.pairs[i]), &rules->table.pairs[i].value);
 }
 
+/* Only a warning: systemd makes some folders when the unit starts. */
+static void check_folder(struct check *check, const char *option, const char *name, const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	if (!slash || slash == path)
+		return;
+	char *folder = mem_slicedup(slice_make(path, (size_t)(slash - path)));
+	if (faccessat(AT_FDCWD, folder, F_OK, 0) == -1)
+		faults_warn(check->faults, "%s%s%s: its folder %s is not there; make it before the daemon starts", option, name,
+		            name[0] ? ".file" : "", folder);
+	free(folder);
+}
+
+static void check_folders(struct check *check)
+{
+	const struct config *config = check->config;
+	for (size_t i = 0; i < config->sink_count; i++)
+		check_folder(check, "sinks.", config->sinks[i].name, config->sinks[i].file);
+	check_folder(check, "log.file", "", config->log.file);
+	check_folder(check, "control.socket", "", config->control.socket);
+}
+
 static void check_limits(struct check *check)
 {
 	const struct config *config = check->config;
@@ -377,6 +399,7 @@ struct config *check_reading(const struct reading *reading, const char *path, co
 	fill_sinks(&check);
 	fill_policies(&check);
 	check_limits(&check);
+	check_folders(&check);
 
 	buf_close(&check.path);
 	buf_close(&check.pattern);

@@ -72,6 +72,20 @@ describe("check", function()
     assert.truthy(err:find(": 4 faults\n$"), err)
   end)
 
+  it("warns of folders that are not there, which run would need", function()
+    local config = [[return {
+      servers = { pbx1 = { host = "127.0.0.1", username = "u", secret = "wombat-4711" } },
+      sinks = { journal = { file = "out/journal.log" }, here = { file = "here.log" } }, log = { file = "out/log" }, control = { socket = "run/ctl" },
+    }]]
+    local code, _, err = check(config)
+    assert.equal(0, code, err)
+    local folder = err:match "sinks.journal.file: its folder (%S+)/out is not there"
+    has_lines(err, { ("warning: sinks.journal.file: its folder %s/out is not there; make it before the daemon starts"):format(folder),
+      ("warning: log.file: its folder %s/out is not there"):format(folder),
+      ("warning: control.socket: its folder %s/run is not there"):format(folder) })
+    assert.equal(3, #h.lines(err), err)
+  end)
+
   it("names the faults of configuration and rules together", function()
     local code, _, err = check([[return { servers = { pbx1 = { host = "127.0.0.1", username = "u" } } }]],
       { ["syntax.lua"] = "x = = 1" })
