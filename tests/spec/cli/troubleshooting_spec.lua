@@ -14,13 +14,13 @@ local function sources()
   return files
 end
 
--- The quotes in the first cells of the tables between two headings: { at, text }.
+-- The quotes in the first cells of the tables between two headings, and in the headings between: { at, text }.
 local function quotes(path, from, to)
   local list, inside, number = {}, false, 0
   for line in (helper.read(path)):gmatch "([^\n]*)\n" do
     number = number + 1
     if line == from then inside = true elseif line == to then inside = false end
-    local cell = inside and line:match "^| (.-) | "
+    local cell = inside and (line:match "^| (.-) | " or line:match "^### (.*)$")
     for quote in (cell or ""):gmatch "`([^`]+)`" do
       list[#list + 1] = { at = path .. ":" .. number, text = quote }
     end
