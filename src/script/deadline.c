@@ -113,7 +113,8 @@ static void on_tick(int sig)
 	state.last = now;
 	if (!state.passed && now - state.first >= state.limit)
 		state.passed = PASSED_TIME;
-	if (state.passed)
+	/* Once: Lua walks all calls to set it, and those of a recursion that ran away can take longer than a tick. */
+	if (state.passed && lua_gethook(L) != on_hook)
 		lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
 	if (now - state.first_stuck >= state.limit_stuck)
 		die_stuck();
