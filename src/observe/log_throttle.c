@@ -20,6 +20,7 @@ struct key {
 
 struct window {
 	struct list node; /* by start: all windows are equally long, so the head ends first */
+	struct list holds; /* by start too: those that hold something back; else linked to itself */
 	uint64_t start;
 	unsigned seen;
 	uint64_t held;
@@ -32,6 +33,7 @@ struct window {
 struct log_throttle {
 	struct map windows;
 	struct list by_start;
+	struct list holding; /* some of them: the writer asks for the first before each sleep */
 	log_throttle_report_fn *fn;
 	void *ctx;
 };
@@ -41,6 +43,7 @@ struct log_throttle *log_throttle_create(log_throttle_report_fn *fn, void *ctx)
 	struct log_throttle *throttle = mem_zalloc(sizeof *throttle);
 	map_init(&throttle->windows, false);
 	list_init(&throttle->by_start);
+	list_init(&throttle->holding);
 	throttle->fn = fn;
 	throttle->ctx = ctx;
 	return throttle;
@@ -71,6 +74,7 @@ static void end_window(struct log_throttle *throttle, struct window *window, uin
 {
 	map_remove(&throttle->windows, window->key);
 	list_remove(&window->node);
+	list_remove(&window->holds);
 	if (window->held > 0)
 		report(throttle, window, now);
 	free(window);
@@ -150,7 +154,18 @@ static struct window *begin_window(struct log_throttle *throttle, const struct k
 	window->start = now;
 	map_set(&throttle->windows, window->key, window);
 	list_append(&throttle->by_start, &window->node);
+	list_init(&window->holds);
 	return window;
+}
+
+/* From the end: what begins to repeat has mostly begun late. */
+static void begin_holding(struct log_throttle *throttle, struct window *window)
+{
+	struct list *before = throttle->holding.prev;
+
+	while (before != &throttle->holding && list_entry(before, struct window, holds)->start > window->start)
+		before = before->prev;
+	list_append(before->next, &window->holds);
 }
 
 bool log_throttle_pass(struct log_throttle *throttle, const struct log_entry *entry, uint64_t now, unsigned burst,
@@ -167,7 +182,8 @@ bool log_throttle_pass(struct log_throttle *throttle, const struct log_entry *en
 		window->seen++;
 		return true;
 	}
-	window->held++;
+	if (window->held++ == 0)
+		begin_holding(throttle, window);
 	window->level = entry->level;
 	return false;
 }
@@ -190,10 +206,7 @@ void log_throttle_expire(struct log_throttle *throttle, uint64_t now, uint64_t w
 
 uint64_t log_throttle_deadline(const struct log_throttle *throttle, uint64_t window_ns)
 {
-	list_each (it, &throttle->by_start) {
-		const struct window *window = list_entry(it, struct window, node);
-		if (window->held > 0)
-			return window->start + window_ns;
-	}
-	return UINT64_MAX;
+	if (list_empty(&throttle->holding))
+		return UINT64_MAX;
+	return list_entry(throttle->holding.next, struct window, holds)->start + window_ns;
 }

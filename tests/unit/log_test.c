@@ -232,8 +232,16 @@ static void holds_back_what_repeats(void)
 	CHECK(strcmp(reports.text, "connect failed") == 0 && strcmp(reports.server, "pbx1") == 0);
 	CHECK(log_throttle_deadline(throttle, 500) == UINT64_MAX);
 	CHECK(log_throttle_pass(throttle, &a, 1600, 1, 500) && !log_throttle_pass(throttle, &a, 1600, 1, 500));
+	/* The first report due is that of the first window, whichever began to hold something back first. */
+	CHECK(log_throttle_pass(throttle, &b, 1700, 1, 500) && log_throttle_pass(throttle, &c, 1800, 1, 500));
+	CHECK(!log_throttle_pass(throttle, &c, 1900, 1, 500) && !log_throttle_pass(throttle, &b, 1900, 1, 500));
+	CHECK(log_throttle_deadline(throttle, 500) == 2100);
+	log_throttle_expire(throttle, 2100, 500);
+	CHECK(reports.count == 2 && reports.repeated == 1 && log_throttle_deadline(throttle, 500) == 2200);
+	log_throttle_expire(throttle, 2200, 500);
+	CHECK(reports.count == 3 && log_throttle_deadline(throttle, 500) == 2300);
 	log_throttle_destroy(&throttle);
-	CHECK(reports.count == 2 && reports.repeated == 1);
+	CHECK(reports.count == 4 && reports.repeated == 1);
 }
 
 static void remembers_a_bounded_number_of_records(void)
