@@ -12,6 +12,10 @@
 /* Cells of the ring beyond the bound on records: for changes of sinks. */
 #define CONTROL_ITEMS 128
 #define TELL_EVERY CLOCK_NS_PER_S
+/* Records that come one by one within that time are written together, and cost their callers one wake-up: the first is
+ * written at once. A queue that is filled to this part ends the rest early. */
+#define REST (5 * CLOCK_NS_PER_MS)
+#define HURRY_PART 8
 
 static void write_lost(struct log_writer *writer)
 {
@@ -270,6 +274,8 @@ static uint64_t next_deadline(const struct log_writer *writer)
 
 static void run(struct log_writer *writer)
 {
+	uint64_t last = 0;
+
 	for (;;) {
 		/* Before the queue is looked at: what was pushed before the stop is then seen. */
 		bool stopping = atomic_load(&writer->stopping);
@@ -282,8 +288,12 @@ static void run(struct log_writer *writer)
 			reopen_files(writer);
 		if (stopping && (empty || out_of_time(writer)))
 			break;
-		if (empty)
-			wake_wait(&writer->wake, next_deadline(writer));
+		if (!empty)
+			continue;
+		wake_wait(&writer->wake, next_deadline(writer));
+		if (clock_mono_ns() - last < REST)
+			wake_wait(&writer->hurry, last + REST);
+		last = clock_mono_ns();
 	}
 	abandon(writer);
 	log_throttle_destroy(&writer->throttle);
@@ -295,6 +305,7 @@ static void destroy(struct log_writer **writer)
 {
 	ring_destroy(&(*writer)->ring);
 	wake_close(&(*writer)->wake);
+	wake_close(&(*writer)->hurry);
 	wake_close(&(*writer)->opened);
 	wake_close(&(*writer)->done);
 	free((*writer)->name);
@@ -350,6 +361,7 @@ struct log_writer *log_writer_start(const struct log_options *options, struct er
 	writer->ring = ring_create(writer->max_records + CONTROL_ITEMS);
 	writer->name = options->file ? mem_strdup(options->file) : NULL;
 	wake_init(&writer->wake);
+	wake_init(&writer->hurry);
 	wake_init(&writer->opened);
 	wake_init(&writer->done);
 	int rc = start_thread(writer);
@@ -375,8 +387,12 @@ static bool reserve(struct log_writer *writer, size_t size, bool important)
 		max_records -= max_records / 4;
 		max_bytes -= max_bytes / 4;
 	}
-	if (atomic_fetch_add(&writer->queued_records, 1) < max_records) {
+	size_t records = atomic_fetch_add(&writer->queued_records, 1);
+	if (records < max_records) {
 		size_t before = atomic_fetch_add(&writer->queued_bytes, size);
+		if (records == writer->max_records / HURRY_PART ||
+		    (before <= writer->max_bytes / HURRY_PART && size > writer->max_bytes / HURRY_PART - before))
+			wake_post(&writer->hurry);
 		if (before <= max_bytes && size <= max_bytes - before)
 			return true;
 		atomic_fetch_sub(&writer->queued_bytes, size);
@@ -417,6 +433,7 @@ void log_writer_stop(struct log_writer **writer, double seconds)
 	atomic_store(&w->stop_deadline, deadline);
 	atomic_store(&w->stopping, true);
 	wake_post(&w->wake);
+	wake_post(&w->hurry);
 	/* A little more than the writer gives itself, for its last words. */
 	if (wake_wait(&w->done, deadline + CLOCK_NS_PER_S / 4)) {
 		pthread_join(w->thread, NULL);

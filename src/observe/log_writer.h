@@ -41,6 +41,7 @@ struct log_writer {
 	size_t max_records, max_bytes;
 	atomic_size_t queued_records, queued_bytes; /* records and sink lines in the ring */
 	struct wake wake;                           /* work for the writer */
+	struct wake hurry;                          /* no time for a rest: the queue fills, or the end has come */
 	struct wake opened, done;                   /* the writer's answers to start and stop */
 	pthread_t thread;
 	atomic_bool reopen, stopping;
