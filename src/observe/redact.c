@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -19,6 +20,8 @@ struct secret {
 /* Nodes are only ever added, at the head by compare-and-swap; so readers need no lock (P1). */
 static _Atomic(struct secret *) buckets[BUCKETS];
 static atomic_size_t secret_count;
+/* Whether some value begins with that byte: most text is passed over by this alone. */
+static atomic_bool begins[UCHAR_MAX + 1];
 static _Atomic(struct redact_patterns *) patterns;
 
 static const struct redact_patterns *patterns_now(void)
@@ -26,22 +29,63 @@ static const struct redact_patterns *patterns_now(void)
 	return atomic_load_explicit(&patterns, memory_order_acquire);
 }
 
+/* Asked for every header of an event that a tail shows, so what is no secret's name is found out quickly. */
+#define WORD(text) { (text), sizeof(text) - 1 }
+
+/* A set of letters as bits; a byte's last five bits find its place whatever its case. Other bytes may be taken for letters:
+ * the comparison that follows tells them apart. */
+#define LETTER(c) (UINT32_C(1) << ((unsigned char)(c) & 31))
+
+static bool begins_part(struct slice rest)
+{
+	switch (slice_lower(*rest.ptr)) {
+	case 's':
+		return slice_starts_with_nocase(rest, SLICE("secret"));
+	case 'p':
+		return slice_starts_with_nocase(rest, SLICE("passw")) || slice_starts_with_nocase(rest, SLICE("passphrase"));
+	case 'c':
+		return slice_starts_with_nocase(rest, SLICE("challenge")) || slice_starts_with_nocase(rest, SLICE("credential"));
+	case 't':
+		return slice_starts_with_nocase(rest, SLICE("token"));
+	default:
+		return false;
+	}
+}
+
+static bool has_secret_part(struct slice name)
+{
+	const uint32_t first = LETTER('s') | LETTER('p') | LETTER('c') | LETTER('t');
+	const uint32_t second = LETTER('e') | LETTER('a') | LETTER('h') | LETTER('o') | LETTER('r');
+
+	for (size_t i = 0; i + 1 < name.len; i++)
+		if ((first & LETTER(name.ptr[i])) && (second & LETTER(name.ptr[i + 1])) &&
+		    begins_part(slice_make(name.ptr + i, name.len - i)))
+			return true;
+	return false;
+}
+
+static bool is_secret_word(struct slice name)
+{
+	static const struct slice words[] = {
+		WORD("key"), WORD("apikey"), WORD("api_key"), WORD("api-key"), WORD("authkey"), WORD("auth_key"), WORD("privatekey"),
+		WORD("private_key"), WORD("authorization"), WORD("cookie"), WORD("set-cookie"), WORD("pin"), WORD("md5cred"),
+		WORD("receivedhash"), WORD("expectedresponse"),
+	};
+	const uint32_t first = LETTER('k') | LETTER('a') | LETTER('p') | LETTER('c') | LETTER('s') | LETTER('m') | LETTER('r') | LETTER('e');
+	/* Of "key", "cookie", "md5cred", "receivedhash", "authorization", "expectedresponse". */
+	const uint32_t last = LETTER('y') | LETTER('e') | LETTER('n') | LETTER('d') | LETTER('h');
+
+	if (name.len == 0 || !(first & LETTER(name.ptr[0])) || !(last & LETTER(name.ptr[name.len - 1])))
+		return false;
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (slice_eq_nocase(name, words[i]))
+			return true;
+	return false;
+}
+
 bool redact_name(struct slice name)
 {
-	static const char *const whole[] = {
-		"key", "apikey", "api_key", "api-key", "authkey", "auth_key", "privatekey", "private_key",
-		"authorization", "cookie", "set-cookie", "pin", "md5cred", "receivedhash", "expectedresponse",
-	};
-	static const char *const parts[] = { "secret", "passw", "passphrase", "challenge", "token", "credential" };
-
-	for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
-		if (slice_eq_nocase(name, slice_cstr(whole[i])))
-			return true;
-	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-		for (struct slice rest = name; rest.len > 0; rest.ptr++, rest.len--)
-			if (slice_starts_with_nocase(rest, slice_cstr(parts[i])))
-				return true;
-	return patterns_hide_name(patterns_now(), name);
+	return is_secret_word(name) || has_secret_part(name) || patterns_hide_name(patterns_now(), name);
 }
 
 static size_t bucket_of(const char *bytes)
@@ -76,6 +120,7 @@ void redact_add_value(const char *text)
 			return;
 	struct secret *secret = mem_alloc(sizeof *secret + len);
 	secret->len = len;
+	atomic_store_explicit(&begins[(unsigned char)*text], true, memory_order_release);
 	memcpy(secret->bytes, text, len);
 	do
 		secret->next = first;
@@ -100,17 +145,21 @@ void redact_use(struct redact_patterns **fresh)
 static int find_spans(struct slice text, size_t window, struct spans *spans)
 {
 	const struct redact_patterns *now = patterns_now();
+	const char *bytes = text.ptr;
 
 	spans->count = 0;
 	if (atomic_load_explicit(&secret_count, memory_order_relaxed) > 0)
 		for (size_t i = 0; i < window; i++) {
+			if (!atomic_load_explicit(&begins[(unsigned char)bytes[i]], memory_order_relaxed))
+				continue;
 			size_t len = match(slice_make(text.ptr + i, text.len - i));
 			if (len > 0)
 				spans_add(spans, i, i + len);
 		}
 	if (patterns_have_values(now) && window > 0 && patterns_find(now, slice_make(text.ptr, window), window < text.len, spans) == -1)
 		return -1;
-	spans_join(spans);
+	if (spans->count > 1)
+		spans_join(spans);
 	return 0;
 }
 
@@ -181,6 +230,8 @@ void redact_clear(void)
 		}
 	}
 	atomic_store(&secret_count, 0);
+	for (size_t i = 0; i <= UCHAR_MAX; i++)
+		atomic_store(&begins[i], false);
 	struct redact_patterns *all = atomic_exchange(&patterns, NULL);
 	redact_patterns_destroy(&all);
 }

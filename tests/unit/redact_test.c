@@ -8,8 +8,12 @@
 
 static void masks_by_name_and_by_value(void)
 {
-	static const char *const hidden[] = { "Secret", "PASSWORD", "Key", "Challenge", "MD5Secret", "api_key", "AuthToken" };
-	static const char *const shown[] = { "server", "keys", "monkey", "Response", "Exten", "" };
+	static const char *const hidden[] = { "Secret", "PASSWORD", "Key", "Challenge", "MD5Secret", "api_key", "AuthToken", "PIN", "apikey",
+	                                      "API-Key", "AuthKey", "auth_key", "PrivateKey", "private_key", "Authorization", "Cookie", "Set-Cookie",
+	                                      "MD5Cred", "ReceivedHash", "ExpectedResponse", "SSLPassphrase", "ReceivedChallenge", "credentials",
+	                                      "xpassw", "SeSecret", "ttoken" };
+	static const char *const shown[] = { "server", "keys", "monkey", "Response", "Exten", "", "Channel", "Context", "ChanVariable", "StartTime",
+	                                     "S", "passe", "@secre", "pin_", "Linkedid", "ParkingTimeout", "Challeng" };
 	char *copy;
 
 	for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
