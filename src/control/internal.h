@@ -33,6 +33,8 @@ struct console {
 	unsigned client_count;
 	struct list tails; /* struct tail.node: who watches the engine */
 	struct engine_watch watch; /* set while there is one */
+	time_t shown_second; /* of the line that a tail printed last, and its text */
+	char shown_time[16];
 	size_t waiting;  /* bytes of all answers that wait */
 	unsigned ran_in; /* the loop's turn that ran a command; another waits for the next one, so that many clients delay nobody (P5) */
 	struct series *dropped[DROP_REASONS], *requests;

@@ -10,12 +10,34 @@
 
 #define GAP 2 /* spaces between columns */
 
+/* How much from the start is printable ASCII; eight bytes at once as long as it lasts. */
+static size_t plain_run(struct slice s)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
+	size_t run = 0;
+
+	for (uint64_t x; run + sizeof x <= s.len; run += sizeof x) {
+		memcpy(&x, s.ptr + run, sizeof x);
+		/* A byte's top bit stays 0 when it is at least 0x20, at most 0x7e, and below 0x80. */
+		if (((x - ones * 0x20) | (x + ones) | x) & tops)
+			break;
+	}
+	while (run < s.len && (unsigned char)s.ptr[run] >= 0x20 && (unsigned char)s.ptr[run] < 0x7f)
+		run++;
+	return run;
+}
+
 void text_clean(struct buf *out, struct slice text)
 {
 	char *copy;
 	struct slice s = redact_text(text, &copy);
 
 	while (s.len > 0) {
+		size_t plain = plain_run(s);
+		buf_append(out, slice_make(s.ptr, plain));
+		s = slice_make(s.ptr + plain, s.len - plain);
+		if (s.len == 0)
+			break;
 		size_t n = utf8_char(s);
 		unsigned char first = (unsigned char)s.ptr[0];
 		/* U+0080 to U+009F steer some terminals too. */

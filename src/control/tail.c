@@ -1,5 +1,6 @@
-/* `tail`: what happens, line by line, as it happens. A client gets at most LINES_PER_WINDOW lines in a WINDOW and has at most
- * TAIL_WAITING bytes waiting, so that looking on delays nobody (P5); what it misses for that it is told, with the count (P9). */
+/* `tail`: what happens, line by line, as it happens. A client gets LINES_PER_WINDOW lines in a WINDOW, and LINES_AT_ONCE after some
+ * rest, and has at most TAIL_WAITING bytes waiting, so that looking on delays nobody (P5) and costs a busy loop little; what it
+ * misses for that it is told, with the count (P9). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@
 #define TAIL_WAITING (256u << 10) /* bytes */
 #define TAIL_PATIENCE 60.0        /* seconds: somebody may look at a page for a while */
 #define WINDOW 0.1                /* seconds */
-#define LINES_PER_WINDOW 1000
+#define LINES_PER_WINDOW 300      /* in one go: a line by itself costs a wake-up of the reader too */
+#define LINES_AT_ONCE 1000
 #define PATTERNS_MAX 16
 #define TELL_PAUSE 0.5            /* seconds until what was missed is told when nothing else comes */
 
@@ -29,8 +31,9 @@ struct tail {
 	char *where[PATTERNS_MAX];         /* NAME=PATTERN, all of them */
 	unsigned name_count, where_count;
 	double window;                     /* when it began, the loop's time */
-	unsigned lines;                    /* in it */
+	double lines;                      /* that may still come in it */
 	uint64_t missed;
+	unsigned full_in;                  /* the loop's turn in which a line was refused last */
 	ev_timer tell;
 };
 
@@ -68,17 +71,24 @@ static void on_tell(struct ev_loop *loop, ev_timer *timer, int events)
 static bool take_line(struct tail *tail)
 {
 	struct ev_loop *loop = tail->client->console->loop;
-	double now = ev_now(loop);
+	unsigned turn = ev_iteration(loop);
 
-	if (fabs(now - tail->window) >= WINDOW) {
-		tail->window = now;
-		tail->lines = 0;
+	/* Time stands still within a turn, and so does what the client has not taken yet. */
+	if (tail->full_in == turn) {
+		tail->missed++;
+		return false;
 	}
-	if (tail->lines < LINES_PER_WINDOW && has_room(tail)) {
-		tail->lines++;
+	double now = ev_now(loop);
+	if (fabs(now - tail->window) >= WINDOW) {
+		tail->lines = fmin(LINES_AT_ONCE, tail->lines + fabs(now - tail->window) / WINDOW * LINES_PER_WINDOW);
+		tail->window = now;
+	}
+	if (tail->lines >= 1 && has_room(tail)) {
+		tail->lines--;
 		tell_missed(tail);
 		return true;
 	}
+	tail->full_in = turn;
 	tail->missed++;
 	if (!ev_is_active(&tail->tell)) {
 		tail->tell.repeat = TELL_PAUSE;
@@ -122,13 +132,26 @@ static bool where_matches(const struct tail *tail, const struct headers *headers
 
 /* ---- lines ---- */
 
-static void print_start(struct buf *out, double at, const char *server, const char *sign, struct slice name)
+static void print_time(struct console *console, struct buf *out, double at)
 {
 	time_t seconds = (time_t)at;
-	struct tm tm = { 0 };
+	int ms = (int)((at - (double)seconds) * 1000);
 
-	localtime_r(&seconds, &tm);
-	buf_printf(out, "%02d:%02d:%02d.%03d ", tm.tm_hour, tm.tm_min, tm.tm_sec, (int)((at - (double)seconds) * 1000));
+	if (seconds != console->shown_second) {
+		struct tm tm = { 0 };
+		localtime_r(&seconds, &tm);
+		strftime(console->shown_time, sizeof console->shown_time, "%H:%M:%S", &tm);
+		console->shown_second = seconds;
+	}
+	buf_append_cstr(out, console->shown_time);
+	buf_append(out, slice_make((const char[]){ '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), ' ' }, 5));
+}
+
+static void print_start(struct tail *tail, double at, const char *server, const char *sign, struct slice name)
+{
+	struct buf *out = &tail->client->out;
+
+	print_time(tail->client->console, out, at);
 	text_clean(out, slice_cstr(server));
 	buf_append_cstr(out, sign);
 	text_clean(out, name);
@@ -172,7 +195,7 @@ static void show_event(struct tail *tail, const char *server, const struct messa
 	struct writer writer;
 
 	if (!tail->json) {
-		print_start(out, at, server, own ? " * " : " ", message->name);
+		print_start(tail, at, server, own ? " * " : " ", message->name);
 		print_headers(out, &headers, SLICE("Event"));
 		return;
 	}
@@ -193,7 +216,7 @@ static void show_action(struct tail *tail, const char *server, const char *sende
 
 	action_get(action, SLICE("Action"), &name);
 	if (!tail->json) {
-		print_start(out, clock_wall(), server, " > ", name);
+		print_start(tail, clock_wall(), server, " > ", name);
 		buf_append_cstr(out, " (");
 		text_clean(out, slice_cstr(rule ? rule : sender));
 		buf_append_char(out, ')');
@@ -217,7 +240,7 @@ static void show_answer(struct tail *tail, const char *server, const char *sende
 	struct writer writer;
 
 	if (!tail->json) {
-		print_start(out, clock_wall(), server, " < ", slice_cstr(reply->action));
+		print_start(tail, clock_wall(), server, " < ", slice_cstr(reply->action));
 		buf_append_cstr(out, " (");
 		text_clean(out, slice_cstr(rule ? rule : sender));
 		buf_printf(out, ") %s after %.1f ms", reply->code == ERR_NONE ? "success" : err_name(reply->code), seconds * 1e3);
