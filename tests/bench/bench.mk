@@ -7,7 +7,7 @@ BENCH_BUILD := $(BUILD)/bench
 
 .PHONY: bench bench-instructions
 
-bench: build $(BENCH_BUILD)/floor $(BENCH_BUILD)/launch
+bench: build $(TOOLS) $(BENCH_BUILD)/floor $(BENCH_BUILD)/launch
 	@lua5.4 tests/bench/run $(BUILD) $(BENCH)
 
 bench-instructions: build $(BENCH_BUILD)/launch

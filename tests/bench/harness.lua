@@ -56,6 +56,14 @@ function Process:stop()
 	live[self.pid] = nil
 end
 
+-- The bytes that it has written.
+function Process:written()
+	for line in io.lines(("/proc/%d/io"):format(self.pid)) do
+		local bytes = line:match "^wchar: (%d+)"
+		if bytes then return tonumber(bytes) end
+	end
+end
+
 -- After an error: ends what it left.
 function harness.stop_all()
 	for _, process in pairs(live) do process:stop() end
@@ -89,33 +97,45 @@ function harness.flood(events, rate, ...)
 	return harness.generator(words)
 end
 
-local function write(path, text)
+function harness.write(path, text)
 	local file = assert(io.open(path, "w"))
 	assert(file:write(text))
 	assert(file:close())
 end
 
+function harness.read(path)
+	local file = assert(io.open(path))
+	local text = file:read "a"
+	file:close()
+	return text
+end
+
+function harness.folder(name)
+	return harness.build .. "/bench/work/" .. (name or "engine")
+end
+
 -- Writes the configuration and the rules of one engine into the folder `name`. `case.rule` is a rule's text, or `case.rules` a
--- list of texts.
+-- list of texts; `server_limits`, `defaults`, `limits` and `log` go into these sections, `config` beside them.
 local function prepare(case, port, name)
-	local folder = harness.build .. "/bench/work/" .. (name or "engine")
+	local folder = harness.folder(name)
 	assert(os.execute(("rm -rf %s && mkdir -p %s/rules"):format(quote(folder), quote(folder))))
-	for i, text in ipairs(case.rules or { case.rule }) do write(("%s/rules/r%04d.lua"):format(folder, i), text) end
+	for i, text in ipairs(case.rules or { case.rule }) do harness.write(("%s/rules/r%04d.lua"):format(folder, i), text) end
 	assert(os.execute(('ln -s "$PWD/tests/bench/lib" %s/lib'):format(quote(folder))))
 	local servers = {}
 	for i = 1, case.servers or 1 do
 		servers[i] = ('\ts%d = { host = "127.0.0.1", port = %s, username = "ops", secret = "bench-secret" },\n'):format(i, port)
 	end
-	write(folder .. "/hookswitch.lua", ([[
+	harness.write(folder .. "/hookswitch.lua", ([[
 return {
 servers = {
 %s},
-defaults = { events = "system,call,dialplan,cdr,user", limits = { pending = 100000, %s } },
+defaults = { events = "system,call,dialplan,cdr,user", limits = { pending = 100000, %s }, %s },
 scripts = { rules = "rules", lib = "lib" },
 limits = { actions_per_second = 0, pending = 100000, waiting = 100000, load_deadline = 1.5, %s },
-log = { format = "json" },
+log = { format = "json", %s },
+%s
 }
-]]):format(table.concat(servers), case.server_limits or "", case.limits or ""))
+]]):format(table.concat(servers), case.server_limits or "", case.defaults or "", case.limits or "", case.log or "", case.config or ""))
 	return folder .. "/hookswitch.lua"
 end
 
@@ -126,6 +146,28 @@ function harness.engine(case, port, before, name)
 	for _, word in ipairs(before or {}) do command[#command + 1] = word end
 	for _, word in ipairs { harness.build .. "/hookswitch", "run", "--strict", "-c", prepare(case, port, name) } do command[#command + 1] = word end
 	return launch(harness.engine_core, command)
+end
+
+-- A shell's script on the generator's core; further arguments are its $1, $2 …
+function harness.beside(script, ...)
+	return launch(harness.generator_core, { "sh", "-c", script, "sh", ... })
+end
+
+-- An Asterisk by script that speaks TLS, with a process for each session, and the folder of its certificates: the simulator has none.
+function harness.tls_peer()
+	local folder = harness.folder "tls"
+	assert(os.execute(("rm -rf %s && mkdir -p %s && %s/tests/certificates %s"):format(quote(folder), quote(folder), quote(harness.build), quote(folder))))
+	harness.write(folder .. "/script", [=[
+line Asterisk Call Manager/9.0.0
+action Login
+send Response: Success\r\nActionID: $id\r\nMessage: Authentication accepted\r\n\r\n
+send Event: FullyBooted\r\nStatus: Fully Booted\r\n\r\n
+serve
+]=])
+	local process = launch(harness.generator_core, { harness.build .. "/tests/peer", "--tls", folder .. "/good.pem", folder .. "/script", "/dev/null" })
+	process.port = process:expect("^listening on"):match(":(%d+)$")
+	local pwd = assert(io.popen "pwd"):read "l"
+	return process, folder:sub(1, 1) == "/" and folder or pwd .. "/" .. folder
 end
 
 -- From its start to the end of the stream.

@@ -1,6 +1,7 @@
 -- What the rules of benchmarks share: the stream begins when everything is ready, and the log tells what it cost.
 --
--- It begins with a Ping on every server, and ends with the UserEvent FloodDone of each. The log gets
+-- It begins with a Ping on every server, and ends with the UserEvent FloodDone of each. The log gets, at
+-- the one level that no case switches off,
 --   ready  cpu, at                 every session is up
 --   done   cpu, seconds, shed, …   of the stream alone, and what `extra` gives
 local bench = {}
@@ -42,7 +43,7 @@ function bench.when_ready(servers, begin)
 	ami.on("server.ready", { where = { reason = "connected" } }, function()
 		ready = ready + 1
 		if ready < servers then return end
-		log.info("ready", { cpu = os.clock(), at = timer.now() })
+		log.error("ready", { cpu = os.clock(), at = timer.now() })
 		timer.after(0.2, begin)
 	end)
 end
@@ -55,7 +56,7 @@ function bench.flood(servers, prepare, extra)
 		local all = ami.servers()
 		cpu, at = os.clock(), timer.now()
 		for _, server in ipairs(all) do server:send { Action = "Ping" } end
-		log.info("begun", {})
+		log.error("begun", {})
 	end)
 	ami.on("server.gap", function(ev) shed = shed + ev.count end)
 	ami.on("UserEvent", { where = { UserEvent = "FloodDone" } }, function()
@@ -63,7 +64,7 @@ function bench.flood(servers, prepare, extra)
 		if done < servers then return end
 		local fields = { cpu = os.clock() - cpu, seconds = timer.now() - at, shed = shed }
 		if extra then extra(fields) end
-		log.info("done", fields)
+		log.error("done", fields)
 	end)
 end
 
