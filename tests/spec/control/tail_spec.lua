@@ -130,6 +130,25 @@ describe("ctl tail", function()
     assert.are.equal(0, d:metric("hookswitch_console_dropped_total", { reason = "slow" }))
   end)
 
+  it("shows of a flood at most 1,000 lines at once and 3,000 a second, and counts the rest", function()
+    local d, go = daemon { "times 30000 " .. event("Event: Flood", "Number: $n"):sub(6), event("Event: After") }
+    local t = tail(d, "--json", "--server", "pbx1")
+    local began = helper.now()
+    go()
+    local missed, shown = 0, 0
+    helper.wait_for(function()
+      missed, shown = 0, 0
+      for line in t:stdout():gmatch "([^\n]*)\n" do
+        local record = helper.json(line)
+        missed = missed + (record.missed or 0)
+        shown = shown + (record.event and 1 or 0)
+      end
+      return missed + shown == 30001
+    end, 20, function() return "30001 events shown or missed, not " .. shown .. " and " .. missed end)
+    assert.is_true(shown >= 1000)
+    assert.is_true(shown <= 1300 + 3000 * (helper.now() - began), shown .. " shown")
+  end)
+
   it("ends when the daemon does, and costs nothing when its client has gone", function()
     local d, go = daemon(CALLS)
     local gone, t = tail(d), tail(d)
