@@ -77,12 +77,18 @@ int buf_append_char(struct buf *buf, char c)
 
 int buf_printf(struct buf *buf, const char *format, ...)
 {
+	size_t room = buf->data ? buf->cap - buf->tail : 0;
 	va_list args;
 	va_start(args, format);
-	int n = vsnprintf(NULL, 0, format, args);
+	int n = vsnprintf(room > 0 ? buf->data + buf->tail : NULL, room, format, args);
 	va_end(args);
 	if (n < 0)
 		return -1;
+	/* Mostly it fits at once. */
+	if ((size_t)n < room && (!buf->max || buf_len(buf) + (size_t)n + 1 <= buf->max)) {
+		buf->tail += (size_t)n;
+		return 0;
+	}
 	/* vsnprintf writes a NUL behind the text, so one byte more than is kept. */
 	char *to = buf_reserve(buf, (size_t)n + 1);
 	if (!to)
