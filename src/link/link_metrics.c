@@ -1,6 +1,9 @@
 #include "link/link_metrics.h"
 
+#include <stdlib.h>
+
 #include "base/clock.h"
+#include "base/mem.h"
 #include "link/internal.h"
 
 /* Series of one server each; the value is read from the link when somebody asks. */
@@ -195,10 +198,11 @@ void link_metrics_remove(struct link *link)
 	struct link_families *f = &link->hub->families;
 	struct slice labels[2] = { slice_cstr(link->config.name) };
 
+	free(link->series.ends);
+	link->series = (struct link_series){ .seconds = NULL };
 	list_each(it, &link->hub->links)
 		if (slice_eq(slice_cstr(list_entry(it, struct link, hub_node)->config.name), labels[0]))
 			return;
-	link->series = (struct link_series){ .seconds = NULL };
 	for (int i = 0; i < PLAINS; i++)
 		metric_remove(f->plain[i], labels, 1);
 	metric_remove(f->seconds, labels, 1);
@@ -216,8 +220,9 @@ void link_metrics_remove(struct link *link)
 
 void link_metrics_action(struct link *link, const struct reply *reply, double seconds)
 {
+	if (!link->series.ends)
+		link->series.ends = mem_zalloc(ERR_CODES * sizeof *link->series.ends);
 	struct series **end = &link->series.ends[reply->code];
-
 	if (!*end) {
 		struct slice labels[2] = { slice_cstr(link->config.name),
 			                   reply->code == ERR_NONE ? SLICE("success") : slice_cstr(err_name(reply->code)) };

@@ -17,7 +17,7 @@ struct link_families {
 };
 
 struct link_series {
-	struct series *ends[ERR_CODES]; /* of actions, by how they ended; NULL: not asked for yet */
+	struct series **ends;   /* of actions, by how they ended, ERR_CODES of them, owned; NULL: none has ended yet, nor one in this way */
 	struct series *seconds; /* NULL: none */
 };
 
