@@ -85,11 +85,17 @@ static void squeeze(struct backlog *b);
 static int grow(struct backlog *b)
 {
 	size_t cap = b->cap * 2;
-	char *data = malloc(cap);
+	bool pooled = b->cap == POOL_BUFFER;
+	/* A large block grows in its place, without a second one beside it. */
+	if (!pooled)
+		slide(b, b->data);
+	char *data = pooled ? malloc(cap) : realloc(b->data, cap);
 	if (!data)
 		return -1;
-	slide(b, data);
-	give_back(b);
+	if (pooled) {
+		slide(b, data);
+		give_back(b);
+	}
 	b->data = data;
 	b->cap = cap;
 	return 0;
