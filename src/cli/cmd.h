@@ -2,6 +2,8 @@
 #ifndef CLI_CMD_H
 #define CLI_CMD_H
 
+struct faults;
+
 /* What every command exits with. */
 enum {
 	CMD_OK = 0,
@@ -21,5 +23,7 @@ int cmd_ctl(int argc, char **argv);
 const char *cmd_default_config(void);
 /* "hookswitch check: unknown option …" went to stderr by getopt; adds where help is found. Returns CMD_USAGE. */
 int cmd_usage_error(const char *command);
+/* One a line on stderr, secrets masked: a rule may quote one in its error (P8). */
+void cmd_print_faults(const struct faults *faults);
 
 #endif

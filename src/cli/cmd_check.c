@@ -25,8 +25,7 @@ static int check(const char *path)
 	struct faults faults;
 	size_t rules, servers;
 	engine_check(path, &faults, &rules, &servers);
-	for (size_t i = 0; i < faults.count; i++)
-		fprintf(stderr, "%s\n", faults.lines[i]);
+	cmd_print_faults(&faults);
 	size_t errors = faults_errors(&faults);
 	if (errors == 0)
 		printf("%s: good (servers: %zu, rule files and modules: %zu)\n", path, servers, rules);

@@ -84,8 +84,7 @@ static char *configured_socket(const char *path)
 	} else if (config && faults_errors(&faults) == 0) {
 		fprintf(stderr, "hookswitch ctl: %s has no control.socket, so its daemon has no console\n", path);
 	} else {
-		for (size_t i = 0; i < faults.count; i++)
-			fprintf(stderr, "%s\n", faults.lines[i]);
+		cmd_print_faults(&faults);
 		fprintf(stderr, "hookswitch ctl: the configuration does not tell where the daemon is; name its socket with --socket PATH\n");
 	}
 	faults_close(&faults);

@@ -223,8 +223,8 @@ static int with_config(const char *config_path, const char *name, const char *ou
 
 	faults_init(&faults);
 	struct config *config = config_load(config_path, redact_add_value, &faults);
-	for (size_t i = 0; !config && i < faults.count; i++)
-		fprintf(stderr, "%s\n", faults.lines[i]);
+	if (!config)
+		cmd_print_faults(&faults);
 	faults_close(&faults);
 	const struct config_server *server = config ? find_server(config, name) : NULL;
 	if (server && log_start(&log, &err) == -1) {

@@ -43,8 +43,7 @@ static int replay(const struct replay_options *options, char *const *captures, i
 	struct faults faults;
 	struct replay *r = replay_create(options, &faults);
 	int rc = r ? CMD_OK : CMD_FAULT;
-	for (size_t i = 0; i < faults.count; i++)
-		fprintf(stderr, "%s\n", faults.lines[i]);
+	cmd_print_faults(&faults);
 	faults_close(&faults);
 	for (int i = 0; r && i < count; i++) {
 		struct err err;

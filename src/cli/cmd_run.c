@@ -35,11 +35,11 @@ static void print_help(void)
 static void tell(const struct faults *faults, bool started)
 {
 	static const struct slice warning = { "warning: ", 9 };
-	for (size_t i = 0; i < faults->count; i++) {
+	if (!started)
+		cmd_print_faults(faults);
+	for (size_t i = 0; started && i < faults->count; i++) {
 		const char *line = faults->lines[i];
-		if (!started)
-			fprintf(stderr, "%s\n", line);
-		else if (slice_starts_with(slice_cstr(line), warning))
+		if (slice_starts_with(slice_cstr(line), warning))
 			log_write(LOG_WARN, "looks wrong", F_TEXT("reason", line + warning.len));
 		else
 			log_write(LOG_ERROR, "left out, the rest runs", F_TEXT("reason", line));

@@ -1,11 +1,14 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/faults.h"
 #include "base/version.h"
 #include "cli/cmd.h"
+#include "observe/redact.h"
 
 static const struct command {
 	const char *name;
@@ -30,6 +33,16 @@ int cmd_usage_error(const char *command)
 {
 	fprintf(stderr, "try: hookswitch %s --help\n", command);
 	return CMD_USAGE;
+}
+
+void cmd_print_faults(const struct faults *faults)
+{
+	for (size_t i = 0; i < faults->count; i++) {
+		char *copy;
+		struct slice line = redact_text(slice_cstr(faults->lines[i]), &copy);
+		fprintf(stderr, "%.*s\n", SLICE_ARG(line));
+		free(copy);
+	}
 }
 
 static void print_help(FILE *out)

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "control/headers.h"
 #include "observe/redact.h"
 
 void capture_init(struct capture *capture, void (*write)(void *ctx, struct slice bytes, double at), void *ctx)
@@ -36,12 +35,11 @@ static void mask_line(struct capture *capture, char *line, size_t len)
 	while (start < len && line[start] == ' ')
 		start++;
 	value = slice_make(line + start, len - start);
-	bool beside = capture->secret_variable && slice_eq_nocase(name, SLICE("Value"));
-	if (len == 0)
-		capture->secret_variable = false;
-	else if (slice_eq_nocase(name, SLICE("Variable")))
-		capture->secret_variable = redact_name(value);
-	if (beside || header_is_secret(name, value) || holds_secret(value) || holds_secret(slice_make(line, len)))
+	if (len == 0) {
+		capture->frame = (struct header_context){ 0 };
+		return;
+	}
+	if (header_is_secret(&capture->frame, name, value) || holds_secret(value) || holds_secret(slice_make(line, len)))
 		memset(line + start, '*', len - start);
 }
 

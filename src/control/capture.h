@@ -4,10 +4,11 @@
 #define CONTROL_CAPTURE_H
 
 #include "base/buf.h"
+#include "engine/headers.h"
 
 struct capture {
-	struct buf held;      /* of a line that has not ended; at most CAPTURE_LINE_MAX */
-	bool secret_variable; /* the value that follows belongs to it */
+	struct buf held; /* of a line that has not ended; at most CAPTURE_LINE_MAX */
+	struct header_context frame; /* that the line belongs to */
 	void *ctx;
 	/* `at`: epoch seconds when the last of them arrived. */
 	void (*write)(void *ctx, struct slice bytes, double at);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "engine/headers.h"
 #include "engine/mapping.h"
 #include "observe/redact.h"
 #include "script/deadline.h"
@@ -102,6 +103,7 @@ static void append_masked(struct buf *out, struct slice text)
 /* Headers of that name are one member of the object: a text, or a list where it repeats. */
 static void append_header(struct buf *out, const struct action *action, uint32_t first)
 {
+	const struct headers headers = { .action = action };
 	struct slice name = action_field_name(action, first);
 	uint32_t repeats = 0;
 	for (uint32_t i = 0; i < action->count; i++)
@@ -113,10 +115,7 @@ static void append_header(struct buf *out, const struct action *action, uint32_t
 			continue;
 		if (n++ > 0)
 			buf_append_char(out, ',');
-		if (redact_name(name))
-			buf_append_json(out, SLICE(REDACTED));
-		else
-			append_masked(out, action_field_value(action, i));
+		append_masked(out, headers_masked(&headers, i));
 	}
 	if (repeats > 1)
 		buf_append_char(out, ']');

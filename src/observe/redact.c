@@ -2,7 +2,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
+#include "observe/redact_pairs.h"
 #include "observe/redact_patterns.h"
 
 /* Values are found by their first four bytes, so that text is scanned once however many secrets there are. */
@@ -88,6 +90,11 @@ bool redact_name(struct slice name)
 	return is_secret_word(name) || has_secret_part(name) || patterns_hide_name(patterns_now(), name);
 }
 
+bool redact_name_configured(struct slice name)
+{
+	return patterns_hide_name(patterns_now(), name);
+}
+
 static size_t bucket_of(const char *bytes)
 {
 	uint32_t prefix;
@@ -108,24 +115,54 @@ static size_t match(struct slice s)
 	return longest;
 }
 
-void redact_add_value(const char *text)
+static void add_value(struct slice value)
 {
-	size_t len = text ? strlen(text) : 0;
-	if (len < PREFIX)
-		return;
-	_Atomic(struct secret *) *head = &buckets[bucket_of(text)];
+	_Atomic(struct secret *) *head = &buckets[bucket_of(value.ptr)];
 	struct secret *first = atomic_load_explicit(head, memory_order_acquire);
+
 	for (const struct secret *it = first; it; it = it->next)
-		if (it->len == len && memcmp(it->bytes, text, len) == 0)
+		if (it->len == value.len && memcmp(it->bytes, value.ptr, value.len) == 0)
 			return;
-	struct secret *secret = mem_alloc(sizeof *secret + len);
-	secret->len = len;
-	atomic_store_explicit(&begins[(unsigned char)*text], true, memory_order_release);
-	memcpy(secret->bytes, text, len);
+	struct secret *secret = mem_alloc(sizeof *secret + value.len);
+	secret->len = value.len;
+	atomic_store_explicit(&begins[(unsigned char)*value.ptr], true, memory_order_release);
+	memcpy(secret->bytes, value.ptr, value.len);
 	do
 		secret->next = first;
 	while (!atomic_compare_exchange_weak_explicit(head, &first, secret, memory_order_release, memory_order_acquire));
 	atomic_fetch_add(&secret_count, 1);
+}
+
+/* As it stands in a JSON text; lua-cjson puts a backslash before a slash too. */
+static void add_json_value(struct slice value, bool slashes)
+{
+	struct buf plain, json;
+
+	buf_init(&plain, 0);
+	buf_init(&json, 0);
+	buf_append_json(&plain, value);
+	for (size_t i = 1; i + 1 < buf_len(&plain); i++) {
+		char c = buf_slice(&plain).ptr[i];
+		if (c == '/' && slashes)
+			buf_append_char(&json, '\\');
+		buf_append_char(&json, c);
+	}
+	add_value(buf_slice(&json));
+	explicit_bzero(plain.data, buf_len(&plain));
+	explicit_bzero(json.data, buf_len(&json));
+	buf_close(&plain);
+	buf_close(&json);
+}
+
+void redact_add_value(const char *text)
+{
+	struct slice value = slice_cstr(text ? text : "");
+
+	if (value.len < PREFIX)
+		return;
+	add_value(value);
+	add_json_value(value, false);
+	add_json_value(value, true);
 }
 
 void redact_use(struct redact_patterns **fresh)
@@ -156,6 +193,7 @@ static int find_spans(struct slice text, size_t window, struct spans *spans)
 			if (len > 0)
 				spans_add(spans, i, i + len);
 		}
+	pairs_find(text, window, spans);
 	if (patterns_have_values(now) && window > 0 && patterns_find(now, slice_make(text.ptr, window), window < text.len, spans) == -1)
 		return -1;
 	if (spans->count > 1)

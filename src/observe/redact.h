@@ -14,7 +14,9 @@
 /* True for Secret, Password, Key of a login, Challenge, MD5Secret and the like, and for what redact_use() added; case is
  * ignored. */
 bool redact_name(struct slice name);
-/* Secrets of the configuration: each value given here is masked wherever it stands in free text, for as long as the
+/* True only for what redact_use() added. */
+bool redact_name_configured(struct slice name);
+/* Secrets of the configuration: each value given here is masked wherever it stands in free text, also as JSON writes it, for as long as the
  * process lives (an old secret may still be valid somewhere). NULL, and values shorter than 4 bytes, are ignored, because
  * masking them would garble every line. Adding a value twice costs nothing. */
 void redact_add_value(const char *secret);
@@ -28,7 +30,8 @@ void redact_patterns_destroy(struct redact_patterns **patterns);
  * them; the same ones again cost nothing. For one thread. A text on which a pattern takes too long is masked whole. */
 void redact_use(struct redact_patterns **patterns);
 
-/* `text` with every secret in it masked: a malloc'd copy in `*copy`, or `text` itself with `*copy` NULL
+/* `text` with every secret in it masked (known values, what patterns match, and the values of secret names as redact_pairs.h
+ * says): a malloc'd copy in `*copy`, or `text` itself with `*copy` NULL
  * when there is nothing to mask (the usual case). */
 struct slice redact_text(struct slice text, char **copy);
 /* Copies as much of `text` to `to` as fits in `cap`, masked; never a part of a secret, never a part of the mask.

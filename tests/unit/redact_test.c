@@ -1,4 +1,5 @@
 /* What is never shown: values of secret names, known secrets, what configured patterns match. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,8 +93,79 @@ static void masks_what_patterns_match(void)
 	redact_clear();
 }
 
+static void masks_values_beside_their_names(void)
+{
+	static const char *const cases[][2] = {
+		/* As a header: to the end of the line. */
+		{ "Secret: hunter2", "Secret: #" },
+		{ "a\nsecret :hun ter, 2\nb: c", "a\nsecret :#\nb: c" },
+		{ "  Auth Secret\t : x y\r\n", "  Auth Secret\t : #\r\n" },
+		{ "PASSWORD=hunter2", "PASSWORD=#" },
+		{ "password=hunter two,user=bob", "password=#,user=bob" },
+		/* Anywhere else: to the next blank or comma. */
+		{ "Variable: DB_PASSWORD=hunter2", "Variable: DB_PASSWORD=#" },
+		{ "30,tT,password=hunter2,x=1", "30,tT,password=#,x=1" },
+		{ "GET /?token=abc&x=1 failed", "GET /?token=#&x=1 failed" },
+		{ "(password: hunter2) was wrong", "(password: # was wrong" },
+		{ "HASH(password)=x y", "HASH(password)=# y" },
+		{ "[api_key] => x, y", "[api_key] => #, y" },
+		{ "the Authorization: Bearer abc.def", "the Authorization: #" },
+		{ "x='1' password='hun ter' y='2'", "x='1' password='#' y='2'" },
+		{ "password=", "password=" },
+		{ "password=,x", "password=,x" },
+		/* JSON, and JSON inside JSON. */
+		{ "{\"password\": \"hun\\\"ter\", \"a\": 1}", "{\"password\": \"#\", \"a\": 1}" },
+		{ "{\"pin\":1234,\"a\":1}", "{\"pin\":#,\"a\":1}" },
+		{ "{\"token\":[\"a\",{\"b\":1}],\"c\":2}", "{\"token\":#,\"c\":2}" },
+		{ "{\"a\":\"{\\\"password\\\":\\\"x\\\",\\\"b\\\":1}\"}", "{\"a\":\"{\\\"password\\\":\\\"#\\\",\\\"b\\\":1}\"}" },
+		{ "{\"note\":\"password=x y\",\"b\":1}", "{\"note\":\"password=#\",\"b\":1}" },
+		{ "{\"note\":\"a\\nKey: x y\\nb\"}", "{\"note\":\"a\\nKey: #\\nb\"}" },
+		{ "{\"note\":\"in {\\\"x=1 password=y\\\"}\"}", "{\"note\":\"in {\\\"x=1 password=#\\\"}\"}" },
+		/* What is masked stays so. */
+		{ "Secret: [redacted]", "Secret: #" },
+		{ "a, token=[redacted], b", "a, token=#, b" },
+		/* No pairs. */
+		{ "keys: x", NULL }, { "scripts/token.lua:7: boom", NULL }, { "hookswitch.lua: servers.pbx1.secret: missing; give it", NULL },
+		{ "x.lua:3: /run/x/pbx1.secret: no such file", NULL }, { "/run/password: denied", NULL }, { "conf/a.key: denied", NULL },
+		{ "secret", NULL }, { "::==", NULL }, { "", NULL }, { "the password was wrong, twice", NULL },
+	};
+	static const char name[] = "password=";
+	char *copy, out[64], *all;
+	size_t used;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct slice text = slice_cstr(cases[i][0]), masked = redact_text(text, &copy);
+		const char *hash = cases[i][1] ? strchr(cases[i][1], '#') : NULL;
+		all = hash ? mem_printf("%.*s" REDACTED "%s", (int)(hash - cases[i][1]), cases[i][1], hash + 1) : mem_strdup(cases[i][0]);
+		if (!slice_eq(masked, slice_cstr(all)))
+			fprintf(stderr, "%s\n  became %.*s\n", cases[i][0], SLICE_ARG(masked));
+		CHECK(slice_eq(masked, slice_cstr(all)));
+		free(all);
+		free(copy);
+	}
+	/* A value that begins inside the room and ends far behind it, and one of which nothing fits. */
+	char *big = mem_alloc(20001);
+	memset(big, 's', 20000);
+	memcpy(big, name, sizeof name - 1);
+	big[20000] = '\0';
+	size_t len = redact_copy(out, 40, slice_cstr(big), &used);
+	CHECK(slice_eq(slice_make(out, len), SLICE("password=" REDACTED)));
+	len = redact_copy(out, 12, slice_cstr(big), &used);
+	CHECK(slice_eq(slice_make(out, len), SLICE("password=")));
+	free(big);
+	/* A known secret as JSON writes it. */
+	redact_add_value("qu\"ote\\d");
+	CHECK(slice_eq(redact_text(SLICE("{\"x\":\"qu\\\"ote\\\\d\"}"), &copy), SLICE("{\"x\":\"" REDACTED "\"}")));
+	free(copy);
+	redact_add_value("a/bcd");
+	CHECK(slice_eq(redact_text(SLICE("a/bcd a\\/bcd"), &copy), SLICE(REDACTED " " REDACTED)));
+	free(copy);
+	redact_clear();
+}
+
 int main(void)
 {
+	masks_values_beside_their_names();
 	masks_by_name_and_by_value();
 	masks_what_patterns_match();
 	return check_report();
