@@ -227,9 +227,12 @@ static int with_config(const char *config_path, const char *name, const char *ou
 		cmd_print_faults(&faults);
 	faults_close(&faults);
 	const struct config_server *server = config ? find_server(config, name) : NULL;
-	if (server && log_start(&log, &err) == -1) {
+	struct redact_patterns *patterns = server ? mapping_redact(config, &err) : NULL;
+	if (server && (!patterns || log_start(&log, &err) == -1)) {
 		fprintf(stderr, "hookswitch record: %s\n", err.text);
+		redact_patterns_destroy(&patterns);
 	} else if (server) {
+		redact_use(&patterns);
 		snprintf(path, sizeof path, "%s.ami", name);
 		rc = record_to(server, output ? output : path);
 		log_stop(1);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "observe/redact.h"
 
 void mapping_link(const struct config_server *s, struct link_config *out)
 {
@@ -85,4 +86,11 @@ void mapping_generation(const struct config *c, struct generation_options *out, 
 		.rules = c->scripts.rules, .lib = c->scripts.lib, .servers = *names, .server_count = c->server_count, .settings = settings,
 	};
 	mapping_limits(c, &out->limits);
+}
+
+struct redact_patterns *mapping_redact(const struct config *config, struct err *err)
+{
+	const struct config_list *names = &config->redact.names, *values = &config->redact.values;
+
+	return redact_patterns_create(names->items, names->count, values->items, values->count, err);
 }

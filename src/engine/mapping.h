@@ -17,5 +17,7 @@ void mapping_log(const struct config *config, const char *format, struct log_opt
 /* Everything that generation_load() reads of the configuration; `names` (config->server_count of them) and `settings` are the
  * caller's to free (free(), value_close()). */
 void mapping_generation(const struct config *config, struct generation_options *out, const char ***names, struct value *settings);
+/* A new set of patterns, for redact_use(); NULL with `err` when one is wrong. */
+struct redact_patterns *mapping_redact(const struct config *config, struct err *err);
 
 #endif

@@ -132,10 +132,9 @@ static int load_rules(struct plan *plan)
 
 static void plan_redact(struct plan *plan)
 {
-	const struct config_list *names = &plan->config->redact.names, *values = &plan->config->redact.values;
 	struct err err;
 
-	plan->redact = redact_patterns_create(names->items, names->count, values->items, values->count, &err);
+	plan->redact = mapping_redact(plan->config, &err);
 	if (!plan->redact) {
 		plan->sound = false;
 		faults_add(&plan->faults, "%s: %s", plan->path, err.text);

@@ -570,8 +570,7 @@ static int load_rules(struct replay *r, const struct replay_options *options, st
 
 static int use_redaction(const struct config *config, struct err *err)
 {
-	struct redact_patterns *patterns = redact_patterns_create(config->redact.names.items, config->redact.names.count,
-	                                                          config->redact.values.items, config->redact.values.count, err);
+	struct redact_patterns *patterns = mapping_redact(config, err);
 	if (!patterns)
 		return -1;
 	redact_use(&patterns);
