@@ -53,7 +53,8 @@ static int open_doors(struct engine *engine, struct console **console, struct ht
 	struct err err;
 
 	if (config->control.socket &&
-	    !(*console = console_create(engine, config->control.socket, (unsigned)strtoul(config->control.mode, NULL, 8), &err))) {
+	    !(*console = console_create(engine, config->control.socket, (unsigned)strtoul(config->control.mode, NULL, 8),
+	                                 config->control.group, &err))) {
 		log_write(LOG_ERROR, "the console cannot be opened", F_TEXT("reason", err.text));
 		return -1;
 	}

@@ -379,6 +379,9 @@ static void check_limits(struct check *check)
 	if (config->control.socket && strlen(config->control.socket) > socket_max)
 		faults_add(check->faults, "control.socket: %s is longer than the %zu bytes that a unix socket's path may have",
 		           config->control.socket, socket_max);
+	if (config->control.group && (strtoul(config->control.mode, NULL, 8) & 060) != 060)
+		faults_add(check->faults, "control.group: the group cannot use a socket of control.mode \"%s\"; give mode = \"0660\" too",
+		           config->control.mode);
 }
 
 struct config *check_reading(const struct reading *reading, const char *path, const char *dir, const char *home,

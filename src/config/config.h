@@ -105,6 +105,7 @@ struct config {
 	struct {
 		char *socket; /* NULL: no console */
 		char *mode;   /* "0600", octal */
+		char *group;  /* name or number; NULL: the daemon's own */
 	} control;
 };
 

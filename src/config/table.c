@@ -278,6 +278,8 @@ const struct option options[] = {
 	  .help = "Unix socket for `hookswitch ctl`; without it there is no console." },
 	{ .path = "control.mode", TEXT(3, 4), .text = "0600", .check = check_mode, ALL(control.mode), .flags = OPTION_RESTART,
 	  .help = "Its permissions, octal, as a text." },
+	{ .path = "control.group", TEXT(1, 64), ALL(control.group), .flags = OPTION_RESTART,
+	  .help = "Group, by name or number, that the socket is given to; needs `mode = \"0660\"`. The daemon must be root or in that group, and the socket's folder must let its members in. Without it, the daemon's own group." },
 };
 
 const size_t option_count = sizeof options / sizeof *options;

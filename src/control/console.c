@@ -91,7 +91,8 @@ static int add_metrics(struct console *console, struct err *err)
 	return 0;
 }
 
-struct console *console_create(struct engine *engine, const char *socket_path, unsigned mode, struct err *err)
+struct console *console_create(struct engine *engine, const char *socket_path, unsigned mode, const char *group,
+                               struct err *err)
 {
 	struct console *console = mem_zalloc(sizeof *console);
 
@@ -100,7 +101,7 @@ struct console *console_create(struct engine *engine, const char *socket_path, u
 	console->path = mem_strdup(socket_path);
 	list_init(&console->clients);
 	list_init(&console->tails);
-	if (add_metrics(console, err) == -1 || (console->fd = console_listen(console, mode, err)) == -1) {
+	if (add_metrics(console, err) == -1 || (console->fd = console_listen(console, mode, group, err)) == -1) {
 		free(console->path);
 		free(console);
 		return NULL;

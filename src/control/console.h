@@ -25,10 +25,12 @@
 
 struct console;
 
-/* Listens on `socket_path` with the permissions `mode`, which nobody can connect before. A socket that a dead daemon left is
+/* Listens on `socket_path` with the permissions `mode`, which nobody can connect before, given to `group` (name or number; NULL:
+ * as it is made). A socket that a dead daemon left is
  * replaced. NULL with `err` when another daemon answers there, something else is in the way, or the socket cannot be made.
  * Touches the file system, so it is for the time before the loop runs. */
-struct console *console_create(struct engine *engine, const char *socket_path, unsigned mode, struct err *err);
+struct console *console_create(struct engine *engine, const char *socket_path, unsigned mode, const char *group,
+                               struct err *err);
 /* Closes every client, removes the socket if it is still ours. Before engine_destroy(). */
 void console_destroy(struct console **console);
 

@@ -114,7 +114,7 @@ int command_record(struct request *request);
 /* socket.c */
 
 /* A listening socket at console->path, or -1 with `err`. */
-int console_listen(struct console *console, unsigned mode, struct err *err);
+int console_listen(struct console *console, unsigned mode, const char *group, struct err *err);
 /* Removes the socket's file unless another one has taken its place. */
 void console_unlink(const struct console *console);
 

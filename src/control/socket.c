@@ -1,6 +1,7 @@
 /* The socket's file: whose it is, its permissions, and its end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -61,9 +62,35 @@ static int make_room(const struct sockaddr_un *address, struct err *err)
 	return 0;
 }
 
+static int find_group(const char *name, gid_t *gid, struct err *err)
+{
+	const struct group *found = getgrnam(name);
+	int64_t number;
+
+	if (found)
+		*gid = found->gr_gid;
+	else if (slice_to_int(slice_cstr(name), &number) && number >= 0 && number < UINT32_MAX)
+		*gid = (gid_t)number;
+	else
+		return err_set(err, ERR_INVALID, "control.group: this machine has no group '%s'", name);
+	return 0;
+}
+
+static int give_to_group(const char *path, const char *name, struct err *err)
+{
+	gid_t gid = 0;
+
+	if (find_group(name, &gid, err) == -1)
+		return -1;
+	if (lchown(path, (uid_t)-1, gid) == -1)
+		return err_system(err, "control.socket %s cannot be given to control.group '%s'; put the daemon's user into that group", path, name);
+	return 0;
+}
+
 /* Nobody can connect before listen(), and the file never has more permissions than `mode`: those of the unbound socket, which
  * bind() takes over less the umask, come first. */
-static int bind_socket(struct console *console, int fd, const struct sockaddr_un *address, unsigned mode, struct err *err)
+static int bind_socket(struct console *console, int fd, const struct sockaddr_un *address, unsigned mode, const char *group,
+                       struct err *err)
 {
 	struct stat st;
 
@@ -76,6 +103,10 @@ static int bind_socket(struct console *console, int fd, const struct sockaddr_un
 		return err_system(err, "control.socket %s", console->path);
 	console->device = st.st_dev;
 	console->inode = st.st_ino;
+	if (group && give_to_group(console->path, group, err) == -1) {
+		console_unlink(console);
+		return -1;
+	}
 	if ((st.st_mode & 07777) != mode && chmod(console->path, mode) == -1) {
 		err_system(err, "control.mode of %s", console->path);
 		console_unlink(console);
@@ -89,7 +120,7 @@ static int bind_socket(struct console *console, int fd, const struct sockaddr_un
 	return 0;
 }
 
-int console_listen(struct console *console, unsigned mode, struct err *err)
+int console_listen(struct console *console, unsigned mode, const char *group, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	size_t length = strlen(console->path);
@@ -102,7 +133,7 @@ int console_listen(struct console *console, unsigned mode, struct err *err)
 	if (fd == -1)
 		return err_system(err, "control.socket %s", console->path);
 	int lock = lock_folder(console->path);
-	if (make_room(&address, err) == -1 || bind_socket(console, fd, &address, mode, err) == -1) {
+	if (make_room(&address, err) == -1 || bind_socket(console, fd, &address, mode, group, err) == -1) {
 		close(fd);
 		fd = -1;
 	}

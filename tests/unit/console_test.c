@@ -48,7 +48,7 @@ static int serve(int tell, unsigned mode)
 	struct engine *engine = engine_create(loop, &options, &faults);
 
 	if (engine)
-		console = console_create(engine, socket_path, mode, &err);
+		console = console_create(engine, socket_path, mode, NULL, &err);
 	else
 		snprintf(err.text, sizeof err.text, "%s", faults.count > 0 ? faults.lines[0] : "no engine");
 	faults_close(&faults);

@@ -248,6 +248,50 @@ describe("ctl", function()
     assert.are.equal(0, (d:ctl "status"))
   end)
 
+  describe("its socket", function()
+    local function output(command)
+      local pipe = assert(io.popen(command, "r"))
+      local text = pipe:read "l"
+      pipe:close()
+      return text
+    end
+    local root = output "id -u" == "0"
+
+    it("is the daemon's alone unless told otherwise", function()
+      assert.are.equal("600", output("stat -c %a " .. daemon().project.folder .. "/console"))
+    end)
+
+    it("is given to control.group, whose members may use it", function()
+      local group = root and "daemon" or output "id -gn"
+      local d = daemon { config = { control = { socket = "console", mode = "0660", group = group } } }
+      local path = d.project.folder .. "/console"
+      assert.are.equal("660 " .. group, output("stat -c '%a %G' " .. path))
+      if not root then return end -- nobody else can be tried
+      os.execute("chmod 711 " .. d.project.folder)
+      local program = output "mktemp"
+      os.execute(("cp %s %s && chmod 755 %s"):format(helper.binary, program, program))
+      local function as(gid)
+        return helper.run("--reuid=65534", "--regid=" .. gid, "--clear-groups", program, "ctl", "-s", path, "status", { program = "setpriv" })
+      end
+      local member, _, why = as(group)
+      local other, _, err = as "65534"
+      os.remove(program)
+      assert.are.same({ 0, 3 }, { member, other }, why)
+      assert.matches("control.group", err)
+    end)
+
+    it("is not made for a group that is not there, or that its mode keeps out", function()
+      local function refused(control)
+        local code, out, err = helper.run("run", "-c", helper.project { config = { control = control } }.config)
+        assert.are.equal(1, code)
+        return out .. err
+      end
+      assert.matches("control.group: this machine has no group 'no%-such%-group'",
+        refused { socket = "console", mode = "0660", group = "no-such-group" })
+      assert.matches('control.group: the group cannot use a socket of control.mode \\?"0600', refused { socket = "console", group = "daemon" })
+    end)
+  end)
+
   it("wrong usage exits 2 and says what is wrong", function()
     local d = daemon()
     for _, case in ipairs {
