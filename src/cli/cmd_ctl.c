@@ -41,7 +41,8 @@ static void print_help(void)
 	     "  metrics [--json]    every counter, in Prometheus' text form\n"
 	     "  reload              reload configuration and rules, and wait for the result\n"
 	     "  call SERVER Action=NAME [K=V...] [--json]\n"
-	     "                      send an action, with these headers, and wait for its answer; exits 1 when it fails\n"
+	     "                      send an action, with these headers, and wait for its answer; exits 1 when it fails,\n"
+	     "                      with --json the failure on stdout too\n"
 	     "  tail [--server NAME] [--event NAME|GLOB] [--where HEADER=VALUE|GLOB] [--actions] [--json]\n"
 	     "                      events as they come, until Ctrl-C; several --event: any of them, several --where: all of\n"
 	     "                      them; --actions: actions and their answers instead (with --event: too)\n"
@@ -172,6 +173,7 @@ static void send_all(int fd, struct slice bytes)
 struct answer {
 	struct buf bytes;
 	int code; /* -1: its line has not come yet */
+	bool json;   /* asked for */
 	bool stream; /* it has no end of its own, and is shown as it comes */
 	const char *recording; /* the file it goes to; NULL: it is none */
 	bool screen; /* one screen after the other, for a terminal */
@@ -196,8 +198,10 @@ static int read_code(struct answer *answer)
 /* Shows what has come. -1 when it cannot be written. */
 static int show(struct answer *answer)
 {
-	FILE *to = answer->code == CMD_OK ? stdout : stderr;
 	struct slice bytes = buf_slice(&answer->bytes);
+	/* A program that asked for JSON reads the failure too where it reads the answer. */
+	bool is_answer = answer->code == CMD_OK || (answer->json && answer->code == CMD_FAULT && bytes.len > 0 && bytes.ptr[0] == '{');
+	FILE *to = is_answer ? stdout : stderr;
 
 	if (fwrite(bytes.ptr, 1, bytes.len, to) != bytes.len || fflush(to) == EOF) {
 		fprintf(stderr, "hookswitch ctl: the answer cannot be written: %s\n", strerror(errno));
@@ -285,6 +289,8 @@ static int ask(const struct request *request, const char *path)
 {
 	uint64_t deadline = clock_mono_ns() + clock_from_seconds(request->timeout);
 	struct answer answer = { .code = -1, .stream = strcmp(request->words[0], "tail") == 0 };
+	for (int i = 1; i < request->word_count; i++)
+		answer.json |= strcmp(request->words[i], "--json") == 0;
 	answer.recording = request->recording;
 	answer.screen = strcmp(request->words[0], "top") == 0 && request->word_count == 1;
 	struct buf out;

@@ -17,19 +17,72 @@ static void on_signal(int sig)
 	ended = 1;
 }
 
-/* As many lines as the terminal has. */
+/* A screen has parts with an empty line between them: the head, the servers, the rules. */
+#define PARTS_MAX 3
+
+static size_t count_lines(struct slice text)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		count += text.ptr[i] == '\n';
+	return count;
+}
+
+/* The parts, without the empty lines; returns their number. */
+static size_t split(struct slice screen, struct slice parts[PARTS_MAX])
+{
+	size_t count = 0;
+
+	while (screen.len > 0 && count < PARTS_MAX) {
+		ptrdiff_t end = count + 1 < PARTS_MAX ? slice_find(screen, SLICE("\n\n")) : -1;
+		size_t len = end == -1 ? screen.len : (size_t)end + 1;
+		parts[count++] = slice_make(screen.ptr, len);
+		len += end != -1;
+		screen = slice_make(screen.ptr + len, screen.len - len);
+	}
+	return count;
+}
+
+/* At most `rows` lines; the last of them says how many there are beside them. */
+static void draw_part(struct slice part, size_t rows)
+{
+	size_t count = count_lines(part);
+
+	for (size_t row = 1; row <= rows && part.len > 0; row++) {
+		if (row == rows && count > rows) {
+			printf("… %zu more\033[K\n", count - rows + 1);
+			return;
+		}
+		const char *end = memchr(part.ptr, '\n', part.len);
+		size_t line = end ? (size_t)(end - part.ptr) : part.len;
+		printf("%.*s\033[K\n", (int)line, part.ptr);
+		line += end != NULL;
+		part = slice_make(part.ptr + line, part.len - line);
+	}
+}
+
+/* As many lines as the terminal has. When the last two parts do not both fit, each gets half, and what the other leaves. */
 static void draw(struct slice screen)
 {
 	struct winsize size;
-	unsigned rows = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 ? size.ws_row : 24;
+	size_t rows = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 ? size.ws_row - 1u : 23;
+	struct slice parts[PARTS_MAX];
+	size_t count = split(screen, parts), need[PARTS_MAX] = { 0 };
 
 	fputs("\033[H", stdout);
-	for (unsigned row = 1; row < rows && screen.len > 0; row++) {
-		const char *end = memchr(screen.ptr, '\n', screen.len);
-		size_t line = end ? (size_t)(end - screen.ptr) : screen.len;
-		printf("%.*s\033[K\n", (int)line, screen.ptr);
-		line += end != NULL;
-		screen = slice_make(screen.ptr + line, screen.len - line);
+	for (size_t i = 0; i < count; i++) {
+		need[i] = count_lines(parts[i]);
+		rows -= i > 0 && rows > 0; /* the empty line before it */
+	}
+	for (size_t i = 0; i < count; i++) {
+		size_t next = i + 1 < count ? need[i + 1] : 0, half = rows / 2;
+		size_t room = i == 0 && count > 1 ? need[0] : next < rows - half ? rows - next : half;
+		room = room < rows ? room : rows;
+		if (i > 0 && room > 0)
+			fputs("\033[K\n", stdout);
+		draw_part(parts[i], room);
+		rows -= need[i] < room ? need[i] : room;
 	}
 	fputs("\033[J", stdout);
 	fflush(stdout);

@@ -116,6 +116,24 @@ static void write_reply(const struct call *call, const struct reply *reply, stru
 	buf_append_char(out, '\n');
 }
 
+/* Of an action that was not sent. */
+static void write_refusal(const struct call *call, struct slice action, const struct err *err, struct buf *out)
+{
+	struct writer writer;
+
+	writer_init(&writer, out);
+	writer_open(&writer, NULL, '{');
+	writer_text(&writer, "server", call->server);
+	writer_slice(&writer, SLICE("action"), action);
+	writer_null(&writer, "action_id");
+	writer_bool(&writer, "success", false);
+	writer_text(&writer, "code", err_name(err->code));
+	writer_text(&writer, "message", err->text);
+	writer_null(&writer, "response");
+	writer_close(&writer, '}');
+	buf_append_char(out, '\n');
+}
+
 /* ---- the command ---- */
 
 static void on_answer(void *ctx, const struct reply *reply)
@@ -205,11 +223,18 @@ int command_call(struct request *request)
 	command_log(client, "console: call", shown);
 	free(shown);
 	call->sent = engine_call(request->engine, slice_cstr(request->argv[0]), &action, 0, on_answer, client, call->id, &err);
-	action_close(&action);
 	if (!call->sent) {
+		if (call->json) {
+			write_refusal(call, name, &err, &client->out);
+			action_close(&action);
+			free(call);
+			return 1;
+		}
+		action_close(&action);
 		free(call);
 		return client_refuse(client, 1, "call: %s: %s", err_name(err.code), err.text);
 	}
+	action_close(&action);
 	client->work = call;
 	client->cancel = cancel;
 	return COMMAND_LATER;

@@ -8,7 +8,7 @@
 
 static const struct table_column columns[] = {
 	{ "RULE", false },  { "STATE", false },   { "LISTENERS", true }, { "TIMERS", true }, { "WAITING", true }, { "PENDING", true },
-	{ "CALLS", true },  { "ERRORS", true },   { "OVERRUNS", true },  { "CPU", true },    { "MEMORY", true },  { "FILE", false },
+	{ "CALLS", true },  { "MISSED", true },   { "ERRORS", true },   { "OVERRUNS", true },  { "CPU", true },    { "MEMORY", true },  { "FILE", false },
 	{ "DIGEST", false },
 };
 
@@ -28,6 +28,7 @@ static void rule_row(struct table *table, const struct host_rule_view *view)
 	table_cell(table, "%u", view->waiting);
 	table_cell(table, "%u", view->pending);
 	table_cell(table, "%llu", (unsigned long long)view->calls);
+	table_cell(table, "%llu", (unsigned long long)view->missed);
 	table_cell(table, "%llu", (unsigned long long)view->errors);
 	table_cell(table, "%llu", (unsigned long long)view->deadlines);
 	table_cell(table, "%.3f s", view->seconds);

@@ -35,4 +35,37 @@ describe("ctl top", function()
     t:ended()
     assert.matches("\27%[%?1049l.*ended the stream", t:stdout())
   end)
+
+  -- What stands on the screen of a terminal of so many rows after the first refresh.
+  local function screen(d, rows)
+    local t = helper.start("script", { "-qfec", ("stty rows %d; exec %s ctl -s %s/console top"):format(rows, helper.binary, d.project.folder), "/dev/null" })
+    local text = helper.wait_for(function() return t:stdout():match "\27%[H(hookswitch.-)\27%[J" end, 10, function() return "a screen:\n" .. t:tail() end)
+    t:signal "TERM"
+    return helper.lines((text:gsub("\27%[K", ""):gsub("\r", "")))
+  end
+
+  it("says how many servers and rules do not fit the terminal, and shows some of both", function()
+    local servers, rules = {}, {}
+    for i = 1, 30 do
+      servers["pbx" .. i] = helper.server(1)
+      rules["rule" .. i .. ".lua"] = ""
+    end
+    local d = helper.daemon { servers = servers, rules = rules }
+    local lines = screen(d, 24)
+    local text = table.concat(lines, "\n")
+    -- 23 rows: the head, two empty ones, two times a title, 8 or 9 lines and the last.
+    assert.are.equal(21, #lines)
+    assert.matches("\nSERVER .*\npbx[^\n]*\n… (%d+) more\nRULE .*\nrule[^\n]*\n… %d+ more$", text)
+    local shown, told = { pbx = 0, rule = 0 }, 0
+    for _, line in ipairs(lines) do
+      local kind = line:match "^(%l+)%d+ "
+      if shown[kind] then shown[kind] = shown[kind] + 1 end
+      told = told + tonumber(line:match "^… (%d+) more$" or 0)
+    end
+    assert.are.equal(60, shown.pbx + shown.rule + told)
+    assert.is_true(shown.pbx >= 8 and shown.rule >= 8)
+    local all = table.concat(screen(d, 80), "\n")
+    assert.is_nil(all:find("more", 1, true))
+    assert.matches("\nrule30 ", all)
+  end)
 end)
