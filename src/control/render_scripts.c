@@ -28,7 +28,7 @@ static void rule_row(struct table *table, const struct host_rule_view *view)
 	table_cell(table, "%u", view->waiting);
 	table_cell(table, "%u", view->pending);
 	table_cell(table, "%llu", (unsigned long long)view->calls);
-	table_cell(table, "%llu", (unsigned long long)view->missed);
+	table_cell(table, "%llu", (unsigned long long)(view->skipped + view->missed));
 	table_cell(table, "%llu", (unsigned long long)view->errors);
 	table_cell(table, "%llu", (unsigned long long)view->deadlines);
 	table_cell(table, "%.3f s", view->seconds);
@@ -97,6 +97,7 @@ static void rule_json(struct writer *writer, const struct host_rule_view *view)
 	writer_bool(writer, "failed", view->failed);
 	writer_bool(writer, "disabled", view->disabled);
 	writer_integer(writer, "missed", view->missed);
+	writer_integer(writer, "skipped", view->skipped);
 	writer_integer(writer, "listeners", view->listeners);
 	writer_integer(writer, "timers", view->timers);
 	writer_integer(writer, "subscriptions", view->subscriptions);

@@ -21,6 +21,27 @@ static void print_reload_error(struct engine *engine, struct buf *out)
 	text_lines(out, "  ", error);
 }
 
+/* What was shed and missed stands with the servers and the rules. */
+static void print_lost(struct buf *out)
+{
+	struct log_counts counts;
+
+	log_count(&counts);
+	uint64_t records = counts.dropped_queue + counts.dropped_write;
+	if (records > 0 || counts.sink_dropped > 0)
+		buf_printf(out, "lost so far: %llu log record%s, %llu line%s of sinks\n", (unsigned long long)records, records == 1 ? "" : "s",
+		           (unsigned long long)counts.sink_dropped, counts.sink_dropped == 1 ? "" : "s");
+}
+
+static void write_lost(struct writer *writer)
+{
+	struct log_counts counts;
+
+	log_count(&counts);
+	writer_integer(writer, "log_records_lost", counts.dropped_queue + counts.dropped_write);
+	writer_integer(writer, "sink_lines_lost", counts.sink_dropped);
+}
+
 void render_status(struct engine *engine, struct buf *out)
 {
 	double started = engine_started(engine);
@@ -29,7 +50,9 @@ void render_status(struct engine *engine, struct buf *out)
 	buf_printf(out, "hookswitch %s, pid %ld, up %s since %s, log level %s\nconfiguration ", HOOKSWITCH_VERSION, (long)getpid(),
 	           text_age(clock_wall() - started, age), text_time(started, time), log_level_name(log_get_level()));
 	text_clean(out, slice_cstr(engine_config(engine)->path));
-	buf_append_cstr(out, "\n\n");
+	buf_append_char(out, '\n');
+	print_lost(out);
+	buf_append_char(out, '\n');
 	render_servers(engine, out);
 	buf_append_char(out, '\n');
 	render_scripts(engine, out);
@@ -50,6 +73,7 @@ void render_status_json(struct engine *engine, struct buf *out)
 	writer_number(&writer, "uptime", clock_wall() - engine_started(engine));
 	writer_text(&writer, "configuration", engine_config(engine)->path);
 	writer_text(&writer, "log_level", log_level_name(log_get_level()));
+	write_lost(&writer);
 	render_generation_json(engine, 0, &writer);
 	writer_open(&writer, "draining_generations", '[');
 	for (size_t i = 1;; i++) {

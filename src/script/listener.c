@@ -356,6 +356,7 @@ static void note_gap(struct rule *rule, const char *reason)
 	if (s)
 		s->value++;
 	rule->gap++;
+	rule->skipped++;
 	rule->gen->host->gaps = true;
 	if (may_tell(rule->gen->host, &rule->gap_told))
 		log_write(LOG_WARN, "event not given to a rule", F_TEXT("rule", rule->name), F_TEXT("reason", reason));

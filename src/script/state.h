@@ -88,6 +88,7 @@ struct rule {
 	struct quarantine quarantine;
 	uint64_t refused_seen;     /* of its alloc_owner, told so far */
 	uint32_t gap;              /* events not started because too many wait */
+	uint64_t skipped;          /* events and ticks that it was not given, in all */
 	uint64_t calls, errors, deadlines, refused, calls_told;
 	uint32_t sampled, sampled_told; /* ticks of CPU time that found it running */
 	char *last_error;          /* owned */

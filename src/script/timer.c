@@ -126,6 +126,7 @@ static void fire(struct rule_timer *t, uint64_t now)
 		struct series *s = metric_series(rule->gen->host->m_gap, &name, 1);
 		if (s)
 			s->value++;
+		rule->skipped++;
 		log_write(LOG_WARN, "timer not run: too many calls of the rule wait", F_TEXT("rule", rule->name));
 	}
 }

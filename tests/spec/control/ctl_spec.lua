@@ -61,6 +61,26 @@ describe("ctl", function()
       assert.are.equal(1, helper.json(json).rules[1].errors)
     end)
 
+    it("shows what rules have missed and what the log's thread has lost", function()
+      local d = daemon {
+        rules = { ["busy.lua"] = [[
+          local out = sink.open "full"
+          ami.on("crm.ask", function() out:write "a line"; timer.sleep(600) end)
+        ]] },
+        config = { limits = { waiting = 1 }, sinks = { full = { file = "/dev/full" } } },
+      }
+      local _, out = d:ctl "status"
+      assert.is_nil(out:find("lost", 1, true))
+      for _ = 1, 3 do d:emit "crm.ask" end
+      helper.wait_for(function() return d:status().sink_lines_lost == 1 and d:status().rules[1].skipped == 2 end)
+      assert.are.equal(0, d:status().log_records_lost)
+      _, out = d:ctl "status"
+      assert.matches("\nlost so far: 0 log records, 1 line of sinks\n", out)
+      local titles, row = out:match "\n(RULE [^\n]*)\n(busy [^\n]*)"
+      local place = select(2, titles:find "MISSED")
+      assert.are.equal("2", row:sub(place, place))
+    end)
+
     it("keeps the faults of the last failed reload until one is good", function()
       local d = daemon()
       d.project.rule("bad.lua", "local x = = 1\n")
