@@ -24,7 +24,7 @@
 
 static void print_help(void)
 {
-	puts("usage: hookswitch ctl [--socket PATH | -c FILE] COMMAND [ARGUMENT...]\n"
+	puts("usage: hookswitch ctl [--socket PATH | -c FILE] [--json] COMMAND [ARGUMENT...]\n"
 	     "\n"
 	     "Sends a command to a running daemon and prints its answer.\n"
 	     "\n"
@@ -33,13 +33,13 @@ static void print_help(void)
 	     "      --timeout S     seconds until the answer must begin (30; call: 3600)\n"
 	     "  -h, --help          this text\n"
 	     "\n"
-	     "commands:\n"
+	     "commands (--json: for programs, before the command or behind it):\n"
 	     "  status [--json]     the daemon, its servers, its rules, the last failed reload\n"
 	     "  servers [--json]    the servers and their sessions\n"
 	     "  scripts [--json]    the rules that run\n"
 	     "  pending [--json]    the actions that wait for their answer\n"
 	     "  metrics [--json]    every counter, in Prometheus' text form\n"
-	     "  reload              reload configuration and rules, and wait for the result\n"
+	     "  reload [--json]     reload configuration and rules, and wait for the result\n"
 	     "  call SERVER Action=NAME [K=V...] [--json]\n"
 	     "                      send an action, with these headers, and wait for its answer; exits 1 when it fails,\n"
 	     "                      with --json the failure on stdout too\n"
@@ -66,6 +66,7 @@ struct request {
 	const char *recording; /* the file for the answer of `record`, or NULL */
 	char **words;   /* the command and its arguments */
 	int word_count;
+	bool json; /* given before the command */
 };
 
 /* ---- where the daemon is ---- */
@@ -149,6 +150,8 @@ static int build(const struct request *request, struct buf *out)
 		}
 		fits = buf_append(out, slice_make(request->words[i], strlen(request->words[i]) + 1)) == 0;
 	}
+	if (fits && request->json)
+		fits = buf_append(out, slice_make("--json", sizeof "--json")) == 0;
 	if (fits && buf_append_char(out, '\0') == 0)
 		return 0;
 	fprintf(stderr, "hookswitch ctl: too long: at most %d arguments, %d bytes in all\n", CONSOLE_ARGUMENTS_MAX, CONSOLE_REQUEST_MAX);
@@ -289,6 +292,7 @@ static int ask(const struct request *request, const char *path)
 {
 	uint64_t deadline = clock_mono_ns() + clock_from_seconds(request->timeout);
 	struct answer answer = { .code = -1, .stream = strcmp(request->words[0], "tail") == 0 };
+	answer.json = request->json;
 	for (int i = 1; i < request->word_count; i++)
 		answer.json |= strcmp(request->words[i], "--json") == 0;
 	answer.recording = request->recording;
@@ -331,7 +335,7 @@ static int read_options(struct request *request, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' }, { "config", required_argument, NULL, 'c' },
-		{ "timeout", required_argument, NULL, 't' }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "timeout", required_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	int c;
 
@@ -347,6 +351,9 @@ static int read_options(struct request *request, int argc, char **argv)
 		case 't':
 			if (read_timeout(optarg, &request->timeout) == -1)
 				return cmd_usage_error("ctl");
+			break;
+		case 'j':
+			request->json = true;
 			break;
 		case 'h':
 			print_help();

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "control/internal.h"
+#include "control/json_writer.h"
 #include "control/table.h"
 
 #define SENT_PER_TURN (512u << 10) /* bytes, so that a big answer to a fast reader delays nobody */
@@ -132,9 +133,33 @@ int client_refuse(struct client *client, int code, const char *format, ...)
 	return code;
 }
 
+/* {"success":true,"message":"reloaded, generation 2"}: what an order says to a program. Wrong usage stays a text. */
+static void wrap_answer(struct client *client, int code)
+{
+	struct slice text = buf_slice(&client->out);
+	struct writer writer;
+	struct buf out;
+
+	if (!client->as_json || client->begun || code > 1)
+		return;
+	buf_init(&out, 0);
+	buf_append_cstr(&out, "0\n");
+	writer_init(&writer, &out);
+	writer_open(&writer, NULL, '{');
+	writer_bool(&writer, "success", code == 0);
+	text = slice_make(text.ptr + 2, text.len - 2);
+	text.len -= text.len > 0 && text.ptr[text.len - 1] == '\n';
+	writer_slice(&writer, SLICE("message"), text);
+	writer_close(&writer, '}');
+	buf_append_char(&out, '\n');
+	buf_close(&client->out);
+	client->out = out;
+}
+
 void client_finish(struct client *client, int code)
 {
 	client->cancel = NULL;
+	wrap_answer(client, code);
 	if (buf_len(&client->out) > CONSOLE_ANSWER_MAX ||
 	    client->console->waiting + buf_len(&client->out) > CONSOLE_WAITING_MAX) {
 		console_dropped(client->console, DROP_ANSWER, client);

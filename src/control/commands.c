@@ -12,6 +12,7 @@ struct command {
 	int min, max; /* of `argc`; max -1: as many as there are */
 	bool json;    /* takes --json */
 	int (*run)(struct request *request);
+	bool order;   /* says one text, which becomes a JSON object */
 };
 
 void command_log(const struct client *client, const char *order, const char *argument)
@@ -187,31 +188,37 @@ static int run_emit(struct request *request)
 static int run_help(struct request *request);
 
 static const struct command commands[] = {
-	{ "status", "[--json]", "the daemon, its servers, its rules, the last failed reload", 0, 0, true, run_status },
-	{ "servers", "[--json]", "the servers and their sessions", 0, 0, true, run_servers },
-	{ "scripts", "[--json]", "the rules that run", 0, 0, true, run_scripts },
-	{ "pending", "[--json]", "the actions that wait for their answer", 0, 0, true, run_pending },
-	{ "metrics", "[--json]", "every counter, in Prometheus' text form", 0, 0, true, run_metrics },
-	{ "reload", "", "reload configuration and rules, and wait for the result", 0, 0, false, run_reload },
-	{ "call", "SERVER Action=NAME [K=V ...] [--json]", "send an action and wait for its answer", 2, -1, true, command_call },
+	{ "status", "[--json]", "the daemon, its servers, its rules, the last failed reload", 0, 0, true, run_status, false },
+	{ "servers", "[--json]", "the servers and their sessions", 0, 0, true, run_servers, false },
+	{ "scripts", "[--json]", "the rules that run", 0, 0, true, run_scripts, false },
+	{ "pending", "[--json]", "the actions that wait for their answer", 0, 0, true, run_pending, false },
+	{ "metrics", "[--json]", "every counter, in Prometheus' text form", 0, 0, true, run_metrics, false },
+	{ "reload", "[--json]", "reload configuration and rules, and wait for the result", 0, 0, true, run_reload, true },
+	{ "call", "SERVER Action=NAME [K=V ...] [--json]", "send an action and wait for its answer", 2, -1, true, command_call, false },
 	{ "tail", "[--server NAME] [--event NAME|GLOB] [--where K=V] [--actions] [--json]",
-	  "events as they come; actions and answers with --actions", 0, -1, true, command_tail },
-	{ "top", "[--once]", "a screen of rates every second: servers, slowest rules", 0, 1, false, command_top },
-	{ "record", "SERVER", "what a server sends, byte by byte, for `hookswitch ctl record`", 1, 1, false, command_record },
-	{ "emit", "NAME [K=V ...]", "an event for the rules, like crm.answered", 1, -1, false, run_emit },
-	{ "enable", "RULE", "let a rule that was disabled hear events again", 1, 1, false, run_enable },
-	{ "disable", "RULE", "stop a rule's listeners and timers until the next reload", 1, 1, false, run_disable },
-	{ "log", "LEVEL", "log from this level on: debug, info, warn, error", 1, 1, false, run_log },
-	{ "stop", "", "end the sessions in order, then the daemon; again: at once", 0, 0, false, run_stop },
-	{ "help", "", "this list", 0, 0, false, run_help },
+	  "events as they come; actions and answers with --actions", 0, -1, true, command_tail, false },
+	{ "top", "[--once]", "a screen of rates every second: servers, slowest rules", 0, 1, false, command_top, false },
+	{ "record", "SERVER", "what a server sends, byte by byte, for `hookswitch ctl record`", 1, 1, false, command_record, false },
+	{ "emit", "NAME [K=V ...] [--json]", "an event for the rules, like crm.answered", 1, -1, true, run_emit, true },
+	{ "enable", "RULE [--json]", "let a rule that was disabled hear events again", 1, 1, true, run_enable, true },
+	{ "disable", "RULE [--json]", "stop a rule's listeners and timers until the next reload", 1, 1, true, run_disable, true },
+	{ "log", "LEVEL [--json]", "log from this level on: debug, info, warn, error", 1, 1, true, run_log, true },
+	{ "stop", "", "end the sessions in order, then the daemon; again: at once", 0, 0, false, run_stop, false },
+	{ "help", "", "this list", 0, 0, false, run_help, false },
 };
+
+#define HELP_INDENT 27
 
 static void list_commands(struct buf *out)
 {
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
 		const struct command *c = &commands[i];
 		int used = (int)(strlen(c->name) + strlen(c->arguments));
-		buf_printf(out, "  %s %s%*s%s\n", c->name, c->arguments, used < 22 ? 22 - used : 1, "", c->help);
+		buf_printf(out, "  %s %s", c->name, c->arguments);
+		if (used > HELP_INDENT - 4)
+			buf_printf(out, "\n%*s%s\n", HELP_INDENT, "", c->help);
+		else
+			buf_printf(out, "%*s%s\n", HELP_INDENT - 3 - used, "", c->help);
 	}
 }
 
@@ -257,6 +264,7 @@ int command_run(struct client *client, int argc, char **argv)
 			request.argv[request.argc++] = argv[i];
 	}
 	if (request.argc < command->min || (command->max != -1 && request.argc > command->max))
-		return client_refuse(client, 2, "usage: %s %s", command->name, command->arguments);
+		return client_refuse(client, 2, "usage: %s%s%s", command->name, command->arguments[0] ? " " : "", command->arguments);
+	client->as_json = request.json && command->order;
 	return command->run(&request);
 }

@@ -56,6 +56,7 @@ struct client {
 	ev_io io;
 	ev_timer timer;   /* of the request; then runs while bytes wait */
 	bool no_more;     /* it sends no more */
+	bool as_json;     /* its answer, a text, becomes a JSON object when it is whole */
 	bool begun;       /* its answer's first bytes are sent, and with them the exit code */
 	char in[CONSOLE_REQUEST_MAX];
 	size_t in_len;

@@ -17,6 +17,8 @@ void render_servers_json(struct engine *engine, struct writer *writer);
 void render_pending(struct engine *engine, struct buf *out);
 void render_pending_json(struct engine *engine, struct buf *out);
 void render_scripts(struct engine *engine, struct buf *out);
+/* "runs", "runs in part" (some listeners are in quarantine), "quarantined", "disabled", "failed" */
+const char *render_rule_state(const struct host_rule_view *view);
 /* The generation's fields and its rules, inside an object; false when there is none of that index. */
 bool render_generation_json(struct engine *engine, size_t index, struct writer *writer);
 

@@ -12,9 +12,10 @@ static const struct table_column columns[] = {
 	{ "DIGEST", false },
 };
 
-static const char *rule_state(const struct host_rule_view *view)
+const char *render_rule_state(const struct host_rule_view *view)
 {
-	return view->failed ? "failed" : view->disabled ? "disabled" : view->quarantined ? "quarantined" : "runs";
+	return view->failed ? "failed" : view->disabled ? "disabled" : view->quarantined ? "quarantined" :
+	       view->quarantined_listeners > 0 ? "runs in part" : "runs";
 }
 
 static void rule_row(struct table *table, const struct host_rule_view *view)
@@ -22,7 +23,7 @@ static void rule_row(struct table *table, const struct host_rule_view *view)
 	char memory[TEXT_SHORT];
 
 	table_cell(table, "%s", view->name);
-	table_cell(table, "%s", rule_state(view));
+	table_cell(table, "%s", render_rule_state(view));
 	table_cell(table, "%u", view->listeners);
 	table_cell(table, "%u", view->timers);
 	table_cell(table, "%u", view->waiting);
@@ -35,6 +36,19 @@ static void rule_row(struct table *table, const struct host_rule_view *view)
 	table_cell(table, "%s", text_bytes(view->memory, memory));
 	table_cell(table, "%s", view->file);
 	table_cell(table, "%.*s", DIGEST_SHOWN, view->digest ? view->digest : "");
+}
+
+static void print_quarantines(struct engine *engine, const struct host_generation_view *generation, struct buf *out)
+{
+	struct host_rule_view rule;
+
+	for (size_t i = 0; i < generation->rule_count && host_rule_view(engine_host(engine), 0, i, &rule); i++) {
+		if (rule.quarantined || rule.quarantined_listeners == 0)
+			continue;
+		text_clean(out, slice_cstr(rule.name));
+		buf_printf(out, ": %u of its %u listeners fail again and again and hear nothing until they are tried again\n",
+		           rule.quarantined_listeners, rule.listeners);
+	}
 }
 
 static void print_errors(struct engine *engine, const struct host_generation_view *generation, struct buf *out)
@@ -83,6 +97,7 @@ void render_scripts(struct engine *engine, struct buf *out)
 		rule_row(&table, &rule);
 	buf_append_char(out, '\n');
 	table_print(&table, "", out);
+	print_quarantines(engine, &generation, out);
 	print_errors(engine, &generation, out);
 }
 
@@ -92,8 +107,9 @@ static void rule_json(struct writer *writer, const struct host_rule_view *view)
 	writer_text(writer, "name", view->name);
 	writer_text(writer, "file", view->file);
 	writer_text(writer, "digest", view->digest);
-	writer_text(writer, "state", rule_state(view));
+	writer_text(writer, "state", render_rule_state(view));
 	writer_bool(writer, "quarantined", view->quarantined);
+	writer_integer(writer, "quarantined_listeners", view->quarantined_listeners);
 	writer_bool(writer, "failed", view->failed);
 	writer_bool(writer, "disabled", view->disabled);
 	writer_integer(writer, "missed", view->missed);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "control/internal.h"
+#include "control/render.h"
 #include "control/table.h"
 
 #define FIRST_SCREEN 0.5 /* seconds: rates need two looks */
@@ -158,11 +159,6 @@ static void print_servers(struct engine *engine, const struct look *look, struct
 	buf_append_char(out, '\n');
 }
 
-static const char *rule_state(const struct host_rule_view *view)
-{
-	return view->failed ? "failed" : view->disabled ? "disabled" : view->quarantined ? "quarantined" : "runs";
-}
-
 static void print_rules(struct engine *engine, const struct look *look, struct buf *out)
 {
 	static const struct table_column columns[] = {
@@ -177,7 +173,7 @@ static void print_rules(struct engine *engine, const struct look *look, struct b
 	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), 0, look->rules[i].index, &view); i++) {
 		const struct sample *s = &look->rules[i];
 		table_cell(&table, "%s", s->name);
-		table_cell(&table, "%s", rule_state(&view));
+		table_cell(&table, "%s", render_rule_state(&view));
 		table_cell(&table, "%.1f %%", s->load * 100);
 		table_cell(&table, "%.0f", s->rates[0]);
 		table_cell(&table, "%.1f", s->rates[1]);

@@ -514,6 +514,7 @@ bool host_rule_view(const struct host *host, size_t generation, size_t rule, str
 		.subscriptions = r->subscription_count, .waiting = r->waiting, .pending = r->pending, .calls = r->calls,
 		.errors = r->errors, .deadlines = r->deadlines, .refused = r->refused, .seconds = r->sampled * DEADLINE_TICK,
 		.memory = gen->alloc.owners[r->owner].used, .quarantined = r->quarantine.active || r->released, .failed = r->failed,
+		.quarantined_listeners = listeners_quarantined(r),
 		.disabled = r->disabled, .missed = r->missed, .skipped = r->skipped,
 		.last_error = r->last_error ? r->last_error : "",
 	};

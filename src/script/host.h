@@ -137,6 +137,7 @@ struct host_rule_view {
 	double seconds;          /* CPU, sampled */
 	size_t memory;
 	bool quarantined;
+	uint32_t quarantined_listeners; /* of a rule that runs otherwise */
 	bool failed;             /* it did not load, and was left out */
 	bool disabled;           /* by host_rule_enable() */
 	uint32_t missed;         /* events that it would have heard since then */

@@ -52,6 +52,15 @@ struct quarantine *listener_quarantine(struct listener *l)
 	return &l->quarantine;
 }
 
+uint32_t listeners_quarantined(const struct rule *rule)
+{
+	uint32_t count = 0;
+
+	list_each(it, &rule->listeners)
+		count += list_entry(it, struct listener, of_rule)->quarantine.active;
+	return count;
+}
+
 bool listener_note(struct listener *l, bool failed)
 {
 	if (!failed && l->history == 0)

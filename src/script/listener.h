@@ -10,6 +10,8 @@ struct subscription;
 
 const char *listener_label(const struct listener *listener);
 struct quarantine *listener_quarantine(struct listener *listener);
+/* How many of the rule's listeners are in quarantine. */
+uint32_t listeners_quarantined(const struct rule *rule);
 /* Makes one; takes over `filter` and `fn` (LUA_NOREF with a subscription). Names are event names or "*". */
 struct listener *listener_add(struct rule *rule, const struct slice *names, size_t count, struct filter *filter,
                               lua_Integer priority, const char *label, bool once, int fn, struct subscription *subscription);

@@ -81,6 +81,17 @@ describe("ctl", function()
       assert.are.equal("2", row:sub(place, place))
     end)
 
+    it("does not say that a rule runs when one of its listeners is in quarantine", function()
+      local d = daemon()
+      for _ = 1, 20 do d:emit("crm.fail", "who=x") end
+      d:await { msg = "listener quarantined" }
+      local rule = d:status().rules[1]
+      assert.are.same({ "runs in part", 1, false }, { rule.state, rule.quarantined_listeners, rule.quarantined })
+      local _, out = d:ctl "scripts"
+      assert.matches("\ncrm +runs in part ", out)
+      assert.matches("\ncrm: 1 of its 2 listeners fail again and again", out)
+    end)
+
     it("keeps the faults of the last failed reload until one is good", function()
       local d = daemon()
       d.project.rule("bad.lua", "local x = = 1\n")
@@ -159,6 +170,35 @@ describe("ctl", function()
       assert.are.equal(2, code)
       assert.matches("NAME=VALUE", err)
     end)
+  end)
+
+  it("orders tell programs their result as JSON, a failure too", function()
+    local d = daemon()
+    local function ask(...)
+      local code, out, err = d:ctl(...)
+      assert.are.equal("", err)
+      local answer = helper.json(out)
+      assert.are.equal(code == 0, answer.success)
+      return code, answer.message
+    end
+    assert.are.same({ 0, "reloaded, generation 2" }, { ask("reload", "--json") })
+    assert.are.same({ 0, "queued" }, { ask("emit", "crm.answered", "who=x", "--json") })
+    assert.are.same({ 0, "log level warn (was info)" }, { ask("--json", "log", "warn") })
+    assert.are.equal(0, (ask("disable", "crm", "--json")))
+    assert.are.equal(0, (ask("enable", "crm", "--json")))
+    assert.are.equal(1, (ask("disable", "nosuch", "--json")))
+    d.project.rule("bad.lua", "local x = = 1\n")
+    local code, message = ask("--json", "reload")
+    assert.are.equal(1, code)
+    assert.matches("scripts/bad%.lua:1: ", message)
+    local usage, out, err = d:ctl("log", "loud", "--json")
+    assert.are.same({ 2, "" }, { usage, out })
+    assert.matches("^log: the level", err)
+  end)
+
+  it("takes --json before the command too", function()
+    local _, out = daemon():ctl("--json", "scripts")
+    assert.are.equal("crm", helper.json(out).rules[1].name)
   end)
 
   it("log sets the level", function()
@@ -318,6 +358,7 @@ describe("ctl", function()
       { { "ctl" }, "no command" },
       { { "ctl", "--socket", "x", "-c", "y", "status" }, "give one of them" },
       { { "ctl", "--nosuch" }, "nosuch" },
+      { { "ctl", "--socket", d.project.folder .. "/console", "help", "now" }, "usage: help\n" },
       { { "ctl", "--timeout", "soon", "status" }, "timeout" },
       { { "ctl", "--socket", "x", "" }, "empty" },
       { { "ctl", "--socket", "x", "emit", "a.b", "x=" .. ("y"):rep(5000) }, "too long" },
