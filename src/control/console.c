@@ -77,7 +77,7 @@ static int add_metrics(struct console *console, struct err *err)
 	static const char *const reason[] = { "reason" };
 	struct metrics *metrics = engine_metrics(console->engine);
 	struct metric *dropped = metrics_add(metrics, METRIC_COUNTER, "hookswitch_console_dropped_total",
-	                                     "Console clients that were closed before they had their answer.", reason, 1, NULL, 0, 0, err);
+	                                     "Console clients closed before they had their answer, by reason: clients (too many), descriptors, request, silent, answer (too long), slow.", reason, 1, NULL, 0, 0, err);
 	struct metric *requests = metrics_add(metrics, METRIC_COUNTER, "hookswitch_console_requests_total",
 	                                      "Requests that consoles have sent.", NULL, 0, NULL, 0, 0, err);
 

@@ -37,8 +37,9 @@ static void add_metrics(struct host *h)
 	h->m_timers = add_metric(m, METRIC_GAUGE, "hookswitch_rules_timers", "Timers of a rule.", "rule", NULL);
 	h->m_listeners = add_metric(m, METRIC_GAUGE, "hookswitch_rules_listeners", "Listeners of a rule.", "rule", NULL);
 	h->m_waiting = add_metric(m, METRIC_GAUGE, "hookswitch_rules_waiting", "Calls of a rule that wait.", "rule", NULL);
+	h->m_away = add_metric(m, METRIC_GAUGE, "hookswitch_rules_quarantined_listeners", "Listeners of a rule in quarantine; all of them while the rule itself is.", "rule", NULL);
 	h->m_memory = add_metric(m, METRIC_GAUGE, "hookswitch_rules_memory_bytes", "Lua memory charged to a rule.", "rule", NULL);
-	h->m_gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, quarantine.", "rule", NULL);
+	h->m_gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, quarantine, a full subscription.", "rule", NULL);
 	h->m_denied = add_metric(m, METRIC_COUNTER, "hookswitch_rules_actions_refused_total", "Actions refused before anything was sent, by reason.", "rule", "reason");
 	h->m_log_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_log_dropped_total", "Log lines of a rule beyond its rate.", "rule", NULL);
 	h->s_dropped = metric_series(add_metric(m, METRIC_COUNTER, "hookswitch_engine_events_dropped_total", "Engine events and emitted ones dropped because too many waited.", NULL, NULL), NULL, 0);
@@ -66,6 +67,8 @@ static void begin_failures(struct host *h, const struct rule *rule)
 		metric_series(h->m_errors, labels, 2);
 	}
 	metric_series(h->m_quarantined, labels, 1);
+	metric_series(h->m_gap, labels, 1);
+	metric_series(h->m_log_dropped, labels, 1);
 }
 
 static void collect(void *ctx)
@@ -79,6 +82,7 @@ static void collect(void *ctx)
 		set_by_rule(h->m_listeners, r, r->listener_count);
 		set_by_rule(h->m_waiting, r, r->waiting);
 		set_by_rule(h->m_memory, r, (double)gen->alloc.owners[r->owner].used);
+		set_by_rule(h->m_away, r, r->quarantine.active || r->released ? r->listener_count : listeners_quarantined(r));
 		/* Counters go on over a reload: each generation adds what is new since the last look. */
 		struct slice name = slice_cstr(r->name);
 		struct series *calls = metric_series(h->m_calls, &name, 1), *seconds = metric_series(h->m_seconds, &name, 1);

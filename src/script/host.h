@@ -141,7 +141,8 @@ struct host_rule_view {
 	bool failed;             /* it did not load, and was left out */
 	bool disabled;           /* by host_rule_enable() */
 	uint32_t missed;         /* events that it would have heard since then */
-	uint64_t skipped;        /* events and ticks not given to it: too many waiting calls, an overrun, quarantine */
+	uint64_t skipped;        /* events and ticks not given to it: too many waiting calls, an overrun, quarantine, a full
+	                            subscription */
 	const char *last_error;  /* "" when none */
 };
 struct host_generation_view {

@@ -358,17 +358,12 @@ static int push_call(lua_State *co, struct flow *flow, void *arg)
 	return 2;
 }
 
+/* The rule itself is told too. */
 static void note_gap(struct rule *rule, const char *reason)
 {
-	struct slice name = slice_cstr(rule->name);
-	struct series *s = metric_series(rule->gen->host->m_gap, &name, 1);
-	if (s)
-		s->value++;
 	rule->gap++;
-	rule->skipped++;
 	rule->gen->host->gaps = true;
-	if (may_tell(rule->gen->host, &rule->gap_told))
-		log_write(LOG_WARN, "event not given to a rule", F_TEXT("rule", rule->name), F_TEXT("reason", reason));
+	rule_skips(rule, reason);
 }
 
 static void call_listener(struct dispatch *d, struct listener *l)

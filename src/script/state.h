@@ -216,7 +216,8 @@ struct host {
 	uint32_t event_count;
 	struct reply *late_first, **late_last; /* answers for rules that may not run in this turn */
 	bool gaps;            /* some rule has missed events and was not told */
-	struct metric *m_calls, *m_errors, *m_seconds, *m_quarantined, *m_timers, *m_memory, *m_gap, *m_denied, *m_listeners, *m_waiting, *m_log_dropped;
+	struct metric *m_calls, *m_errors, *m_seconds, *m_quarantined, *m_timers, *m_memory, *m_gap, *m_denied, *m_listeners, *m_waiting, *m_log_dropped,
+		*m_away;
 	struct series *s_dropped, *s_generation, *s_draining;
 };
 
@@ -258,6 +259,8 @@ bool generation_relieve(struct generation *gen);
 const char *outcome_name(enum outcome outcome);
 /* Queues its own `server.gap` with the number of events it was not given. */
 void rule_tell_gap(struct rule *rule, const char *reason);
+/* Counts an event that the rule was not given, and tells the log. */
+void rule_skips(struct rule *rule, const char *reason);
 /* Notes how a call of the rule (and of the listener) ended; quarantines. */
 void rule_note(struct rule *rule, struct listener *listener, enum outcome outcome);
 /* For C functions that rules call: the generation of a Lua state. */

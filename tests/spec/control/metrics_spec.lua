@@ -1,0 +1,133 @@
+-- What is counted: every family of the engine by name, type and labels, on a daemon with two servers and rules.
+local helper = require "tests.spec.helper"
+
+describe("metrics", function()
+  after_each(helper.cleanup)
+
+  -- name = { type, labels, "every": a series for each server or rule from the start on }
+  local FAMILIES = {
+    -- the loop: turn duration, wait, lag
+    loop_turn_seconds = { "histogram", "" }, loop_turns_total = { "counter", "" }, loop_wait_seconds_total = { "counter", "" },
+    loop_lag_seconds = { "gauge", "" },
+    -- each server: state, bytes and frames in and out, events by fate, malformed, pending, action latency, outcomes by code, late and
+    -- unmatched answers, connects, failures by reason, breaker state, heartbeat round trip, backlog bytes
+    server_state = { "gauge", "server", "every" }, server_ready = { "gauge", "server", "every" },
+    server_bytes_in_total = { "counter", "server", "every" }, server_bytes_out_total = { "counter", "server", "every" },
+    server_frames_total = { "counter", "server", "every" }, server_frames_out_total = { "counter", "server", "every" },
+    server_events_total = { "counter", "fate,server", "every" }, server_shed_total = { "counter", "event,server" },
+    server_malformed_total = { "counter", "server", "every" }, server_oversized_total = { "counter", "server", "every" },
+    server_cut_frames_total = { "counter", "server", "every" }, server_lines_without_colon_total = { "counter", "server", "every" },
+    server_other_frames_total = { "counter", "server", "every" },
+    server_pending = { "gauge", "server", "every" }, server_action_seconds = { "histogram", "server" },
+    server_actions_total = { "counter", "outcome,server" }, server_answers_late_total = { "counter", "server", "every" },
+    server_answers_unmatched_total = { "counter", "server", "every" }, server_answers_idless_total = { "counter", "server", "every" },
+    server_connects_total = { "counter", "server", "every" }, server_sessions_total = { "counter", "server", "every" },
+    server_failures_total = { "counter", "reason,server" }, server_breaker_state = { "gauge", "server", "every" },
+    server_heartbeat_seconds = { "gauge", "server" }, server_backlog_bytes = { "gauge", "server", "every" },
+    server_backlog_events = { "gauge", "server", "every" },
+    -- rules: calls, errors by kind, time, quarantined, timers, memory
+    rules_calls_total = { "counter", "rule", "every" }, rules_errors_total = { "counter", "kind,rule", "every" },
+    rules_cpu_seconds_total = { "counter", "rule", "every" }, rules_quarantined_total = { "counter", "rule", "every" },
+    rules_quarantined_listeners = { "gauge", "rule", "every" }, rules_timers = { "gauge", "rule", "every" },
+    rules_listeners = { "gauge", "rule", "every" }, rules_waiting = { "gauge", "rule", "every" },
+    rules_memory_bytes = { "gauge", "rule", "every" }, rules_events_skipped_total = { "counter", "rule", "every" },
+    rules_log_dropped_total = { "counter", "rule", "every" }, rules_actions_refused_total = { "counter", "reason,rule" },
+    -- log lines and drops, and every other loss
+    log_records_total = { "counter", "level" }, log_lost_total = { "counter", "reason" }, sink_lines_total = { "counter", "fate" },
+    engine_events_dropped_total = { "counter", "" }, metric_series_refused_total = { "counter", "" },
+    console_dropped_total = { "counter", "reason" }, console_requests_total = { "counter", "" },
+    http_dropped_total = { "counter", "reason" }, http_requests_total = { "counter", "path" },
+    -- the process
+    build_info = { "gauge", "version" }, generation = { "gauge", "" }, generations_draining = { "gauge", "" },
+  }
+
+  local function daemon()
+    local d = helper.daemon {
+      servers = { pbx1 = helper.server(helper.sim()), dead = helper.server(helper.dead_port()) },
+      rules = {
+        ["good.lua"] = [[
+          ami.on("crm.go", function() ami.server("pbx1"):call { Action = "CoreStatus" }; ami.server("pbx1"):send { Action = "Login" } end)
+          ami.on("crm.slow", function() timer.sleep(600) end)
+        ]],
+        ["bad.lua"] = [[
+          timer.every(600, function() end)
+          ami.on("crm.bad", function() error "no" end)
+        ]],
+      },
+      config = { http = { listen = "127.0.0.1:0" } },
+    }
+    d:ready "pbx1"
+    d:await { msg = "no session", server = "dead" }
+    return d
+  end
+
+  local function families(d)
+    local code, out, err = d:ctl("metrics", "--json")
+    assert.are.equal(0, code, err)
+    return helper.json(out)
+  end
+
+  local function names(labels)
+    local list = {}
+    for name in pairs(labels) do list[#list + 1] = name end
+    table.sort(list)
+    return table.concat(list, ",")
+  end
+
+  it("are these, each with a help text, a unit in its name and few labels", function()
+    local d = daemon()
+    d:emit "crm.go"
+    helper.wait_for(function() return d:metric("hookswitch_server_actions_total", { outcome = "success" }) end)
+    local all = families(d)
+    for name, family in pairs(all) do
+      local wanted = FAMILIES[name:gsub("^hookswitch_", "")]
+      assert.is_truthy(wanted, name .. " is not in this list")
+      assert.are.equal(wanted[1], family.type, name)
+      assert.is_true(#family.help > 5, name)
+      assert.are.equal(family.type == "counter", name:find "_total$" ~= nil, name)
+      local seen = {}
+      for _, series in ipairs(family.series) do
+        assert.are.equal(wanted[2], names(series.labels), name)
+        if wanted[3] then seen[series.labels.server or series.labels.rule] = true end
+      end
+      if wanted[3] then assert.are.equal(name:find "_server_" and "dead,pbx1" or "bad,good", names(seen), name) end
+    end
+    for name in pairs(FAMILIES) do assert.is_truthy(all["hookswitch_" .. name], name .. " is not there") end
+  end)
+
+  it("of what goes wrong are there, as 0, before it does", function()
+    local d = daemon()
+    for _, kind in ipairs { "error", "deadline", "memory" } do
+      assert.are.equal(0, d:metric("hookswitch_rules_errors_total", { rule = "bad", kind = kind }))
+    end
+    assert.are.equal(0, d:metric("hookswitch_rules_quarantined_total", { rule = "bad" }))
+    for _, fate in ipairs { "dispatched", "unmatched", "shed" } do
+      assert.is_number(d:metric("hookswitch_server_events_total", { server = "dead", fate = fate }))
+    end
+    for _ = 1, 20 do d:emit "crm.bad" end
+    d:await { msg = "listener quarantined" }
+    assert.is_true(d:metric("hookswitch_rules_errors_total", { rule = "bad", kind = "error" }) > 0)
+    assert.are.equal(1, d:metric("hookswitch_rules_quarantined_total", { rule = "bad" }))
+    assert.are.equal(1, d:metric("hookswitch_rules_quarantined_listeners", { rule = "bad" }))
+    assert.is_true(d:metric("hookswitch_rules_events_skipped_total", { rule = "bad" }) > 0)
+    assert.are.equal(0, d:metric("hookswitch_rules_quarantined_listeners", { rule = "good" }))
+    assert.are.equal(1, d:metric("hookswitch_rules_timers", { rule = "bad" }))
+    d:emit "crm.slow"
+    assert.are.equal(1, d:metric("hookswitch_rules_waiting", { rule = "good" }))
+  end)
+
+  it("count the event that a full subscription could not take, and the log tells", function()
+    local d = helper.daemon {
+      rules = { ["sub.lua"] = [[
+        local sub = ami.subscribe "crm.x"
+        ami.on("crm.done", function() while sub:next(0) do end; local _, err = sub:next(0); log.info("ended", { code = err.code }) end)
+      ]] },
+      config = { limits = { subscription_events = 1 } },
+    }
+    for _ = 1, 2 do d:emit "crm.x" end
+    d:emit "crm.done"
+    d:await { msg = "ended", code = "overflow" }
+    d:await { msg = "event not given to a rule", rule = "sub", reason = "subscription" }
+    assert.are.equal(1, d:metric("hookswitch_rules_events_skipped_total", { rule = "sub" }))
+  end)
+end)
