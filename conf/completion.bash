@@ -1,4 +1,15 @@
 # Completion of hookswitch for bash: what the program's own help names, so it fits the version that is installed.
+# First words of the table that the daemon answers, by the configuration or socket that the line names.
+_hookswitch_names() {
+	local i options=()
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-c | --config | -s | --socket) options+=("${COMP_WORDS[i]}" "${COMP_WORDS[i + 1]}") ;;
+		esac
+	done
+	"${COMP_WORDS[0]}" ctl "${options[@]}" --timeout 1 "$1" 2>/dev/null | sed -n "/^$2 /,/^last error/s/^\([^ ]*\)  .*/\1/p" | grep -vx "$2"
+}
+
 _hookswitch() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} program=${COMP_WORDS[0]} words
 	COMPREPLY=()
@@ -7,6 +18,12 @@ _hookswitch() {
 	elif [[ $previous == -c || $previous == --config || $previous == --*file || $previous == --socket || $previous == -s ]]; then
 		compopt -o default
 		return
+	elif [[ ${COMP_WORDS[1]} == ctl && $previous =~ ^(call|record|--server)$ ]]; then
+		words=$(_hookswitch_names servers SERVER)
+	elif [[ ${COMP_WORDS[1]} == ctl && $previous =~ ^(enable|disable)$ ]]; then
+		words=$(_hookswitch_names scripts RULE)
+	elif [[ ${COMP_WORDS[1]} == ctl && $previous == log ]]; then
+		words="debug info warn error"
 	else
 		words=$("$program" "${COMP_WORDS[1]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+' | sort -u)
 		if [ "${COMP_WORDS[1]}" = ctl ]; then
