@@ -60,6 +60,10 @@ static void on_tell(struct ev_loop *loop, ev_timer *timer, int events)
 	struct tail *tail = timer->data;
 	(void)events;
 
+	/* A socket that is filled to a quarter is not called writable any more. What else fits goes now, so that the client's
+	 * patience counts from here on, not again when its time is up. */
+	if (!has_room(tail) && !client_flush(tail->client))
+		return;
 	if (!has_room(tail))
 		return;
 	ev_timer_stop(loop, timer);

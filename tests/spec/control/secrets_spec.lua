@@ -10,7 +10,7 @@ describe("a planted secret", function()
     local cards = metric.counter("cards_total", "visible Secret: planted-help", { "card" })
     log.info("visible while it loads, Secret: planted-load")
     ami.on({ "Plant", "crm.plant" }, function(ev, server)
-      log.info("visible " .. ev.Note, { password = "planted-field", note = ev.Note, pairs = ev.AppData, event = tostring(ev),
+      log.info("visible " .. ev.Note, { password = "planted-field", nested = { password = "planted-nested" }, note = ev.Note, pairs = ev.AppData, event = tostring(ev),
         json = json.encode { password = "planted-json", list = { api_token = "planted-deep" }, x = "y" }, data = ev.Data,
         quoted = json.encode { text = "visible " .. conf.env .. " " .. conf.file } })
       log.info("visible settings " .. conf.env .. " and " .. conf.file .. " end")
