@@ -1,0 +1,21 @@
+/* What stands in a capture, counted. */
+#ifndef ENGINE_FRAME_COUNTS_H
+#define ENGINE_FRAME_COUNTS_H
+
+#include "ami/message.h"
+#include "base/buf.h"
+#include "base/map.h"
+
+struct frame_counts {
+	uint64_t bytes, frames, events, responses, other_frames, headers, value_bytes;
+	bool partial_tail;
+	struct map by_event, by_response; /* name -> uint64_t, owned */
+};
+
+void frame_counts_add(struct frame_counts *counts, const struct message *message);
+/* Appends them as one JSON object. */
+void frame_counts_append(const struct frame_counts *counts, struct buf *out);
+/* Frees what they hold; all are 0 again. */
+void frame_counts_close(struct frame_counts *counts);
+
+#endif

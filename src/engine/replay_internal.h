@@ -1,0 +1,43 @@
+/* What the files of a replay share. */
+#ifndef ENGINE_REPLAY_INTERNAL_H
+#define ENGINE_REPLAY_INTERNAL_H
+
+#include <stdio.h>
+
+#include "engine/frame_counts.h"
+#include "engine/mapping.h"
+#include "engine/replay.h"
+
+#define REPLAY_SERVER_ID 1u
+
+struct waiting_answer {
+	struct waiting_answer *next;
+	struct reply *reply;
+	uint64_t due;
+};
+
+struct replay {
+	struct replay_options options;
+	struct config *config;
+	struct metrics *metrics;
+	struct host *host;     /* NULL: no rules */
+	bool ready;            /* the server, as the rules see it */
+	uint64_t now;          /* virtual monotonic ns */
+	double wall;           /* virtual epoch seconds */
+	bool wall_known;
+	uint64_t sequence;
+	struct waiting_answer *answers, **last_answer;
+	struct frame_counts counts;
+	struct buf line;
+	char version[16];
+	/* The side file of a recording: when its bytes arrived. */
+	FILE *times;           /* NULL: none */
+	uint64_t offset;       /* of the capture, of the frame that is taken */
+	uint64_t next_offset;  /* from here on the bytes came at `next_at`; UINT64_MAX: no more lines */
+	double at, next_at;
+};
+
+/* replay_ops.c: what rules ask of it. */
+extern const struct host_ops replay_ops;
+
+#endif
