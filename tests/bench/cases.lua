@@ -54,4 +54,32 @@ for _, case in ipairs(cases) do
 	cases[case.name] = case
 end
 
+-- No stream: `total` Pings, `window` of them on their way at once.
+function cases.pings(window, total)
+	return { rule = ([[
+local bench = require "bench"
+local window, wanted, sent, answered, cpu, at = %d, %d, 0, 0
+local trips = bench.histogram()
+local function caller()
+	local server, now = ami.servers()[1], timer.now
+	while sent < wanted do
+		sent = sent + 1
+		local from = now()
+		assert(server:call { Action = "Ping" })
+		trips.add((now() - from) * 1e6)
+		answered = answered + 1
+	end
+	if answered == wanted then
+		local fields = { cpu = os.clock() - cpu, seconds = now() - at }
+		trips.fields(fields)
+		log.info("done", fields)
+	end
+end
+bench.when_ready(1, function()
+	cpu, at = os.clock(), timer.now()
+	for _ = 1, window do timer.after(0, caller) end
+end)
+]]):format(window, total) }
+end
+
 return cases
