@@ -123,7 +123,7 @@ function Folder:engine(servers, more)
   end
   self:put("hookswitch.lua", ("return { servers = { %s }, scripts = { rules = 'scripts', lib = '%s' }, log = { format = 'json', level = 'debug' },\n"
     .. "control = { socket = 'ctl' }, %s }"):format(table.concat(lines, "\n"), run "pwd" .. "/lib", more or ""))
-  self:start("run", "run --strict -c " .. quote(self.path .. "/hookswitch.lua"))
+  self:start("run", "run --allow-root --strict -c " .. quote(self.path .. "/hookswitch.lua"))
   for _, server in ipairs(servers) do self:await("run", ('session ready.*"server":"%s"'):format(server[1])) end
 end
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/version.h"
 #include "cli/cmd.h"
@@ -15,6 +16,7 @@
 static void print_help(void)
 {
 	puts("usage: hookswitch run [-c FILE] [--log-format FORMAT] [--strict] [--pid-file PATH] [--core]\n"
+	     "                      [--allow-root]\n"
 	     "\n"
 	     "Reads the configuration, connects to its servers and runs the rules, in the foreground.\n"
 	     "\n"
@@ -23,6 +25,7 @@ static void print_help(void)
 	     "      --strict        do not start when a rule file fails; without it the file is left out, loudly\n"
 	     "      --pid-file PATH write the pid there; a second daemon with the same file does not start\n"
 	     "      --core          allow core dumps, which hold the secrets\n"
+	     "      --allow-root    run as root all the same; without it root is refused, because nothing here needs it\n"
 	     "  -h, --help          this text\n"
 	     "\n"
 	     "under systemd (Type=notify) it tells when it is ready, reloads and stops, and feeds the watchdog\n"
@@ -112,13 +115,13 @@ int cmd_run(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "log-format", required_argument, NULL, 'f' },
 		{ "strict", no_argument, NULL, 's' }, { "pid-file", required_argument, NULL, 'p' },
-		{ "core", no_argument, NULL, 'C' }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "core", no_argument, NULL, 'C' }, { "allow-root", no_argument, NULL, 'R' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	struct engine_options engine = { .config_path = NULL };
 	const char *pid_path = NULL;
 	struct pid_file *pid_file = NULL;
 	struct err err;
-	bool core = false;
+	bool core = false, allow_root = false;
 	int c;
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
 		switch (c) {
@@ -141,6 +144,9 @@ int cmd_run(int argc, char **argv)
 		case 'C':
 			core = true;
 			break;
+		case 'R':
+			allow_root = true;
+			break;
 		case 'h':
 			print_help();
 			return CMD_OK;
@@ -154,6 +160,11 @@ int cmd_run(int argc, char **argv)
 	}
 	if (!engine.config_path)
 		engine.config_path = cmd_default_config();
+	if (geteuid() == 0 && !allow_root) {
+		fprintf(stderr, "hookswitch run: not started as root, which nothing here needs: start the unit (systemctl start hookswitch), "
+		                "or as a user of its own (setpriv, su, runuser), or give --allow-root\n");
+		return CMD_FAULT;
+	}
 	daemon_limits(core);
 	if (pid_path && !(pid_file = pid_file_create(pid_path, &err))) {
 		fprintf(stderr, "hookswitch run: --pid-file %s\n", err.text);

@@ -144,7 +144,7 @@ end
 function harness.engine(case, port, before, name)
 	local command = {}
 	for _, word in ipairs(before or {}) do command[#command + 1] = word end
-	for _, word in ipairs { harness.build .. "/hookswitch", "run", "--strict", "-c", prepare(case, port, name) } do command[#command + 1] = word end
+	for _, word in ipairs { harness.build .. "/hookswitch", "run", "--allow-root", "--strict", "-c", prepare(case, port, name) } do command[#command + 1] = word end
 	return launch(harness.engine_core, command)
 end
 

@@ -300,12 +300,12 @@ function helper.project(options)
   return project
 end
 
--- Starts `hookswitch run` on a project (or the options of one). More: { arguments = {…}, env =, waits = false }; unless
+-- Starts `hookswitch run`, whoever runs the specs, on a project (or the options of one). More: { arguments = {…}, env =, waits = false }; unless
 -- told otherwise it returns when the daemon has started.
 function helper.daemon(project, more)
   more = more or {}
   if not project.folder then project = helper.project(project) end
-  local words = { "run", "-c", project.config }
+  local words = { "run", "--allow-root", "-c", project.config }
   for _, word in ipairs(more.arguments or {}) do words[#words + 1] = word end
   local daemon = setmetatable(helper.start(helper.binary, words, { env = more.env }), Daemon)
   daemon.project, daemon.records, daemon.read_to, daemon.log_file = project, {}, 0, more.log_file

@@ -162,8 +162,8 @@ describe("check", function()
     local wanted = { [folder] = "is a folder", [folder .. "/none.lua"] = "no such file", [folder .. "/empty.lua"] = "is empty",
                      [folder .. "/number.lua"] = "must return a table" }
     for path, text in pairs(wanted) do
-      for _, command in ipairs { "check", "run" } do
-        local code, _, err = h.run(command, "-c", path)
+      for _, words in ipairs { { "check" }, { "run", "--allow-root" } } do
+        local code, _, err = h.run(words[1], "-c", path, words[2])
         assert.equal(1, code)
         assert.truthy(err:find(path, 1, true) and err:find(text, 1, true), err)
       end

@@ -70,7 +70,7 @@ describe("run as a daemon", function()
     local path = helper.folder() .. "/pid"
     local d = helper.daemon({}, { arguments = { "--pid-file", path } })
     assert.are.equal(d.pid .. "\n", helper.read(path))
-    local code, _, err = helper.run("run", "-c", helper.project({}).config, "--pid-file", path)
+    local code, _, err = helper.run("run", "--allow-root", "-c", helper.project({}).config, "--pid-file", path)
     assert.are.equal(1, code)
     assert.matches("pid: another daemon runs with this pid file", err)
     assert.are.equal(d.pid .. "\n", helper.read(path))
@@ -88,9 +88,55 @@ describe("run as a daemon", function()
   end)
 
   it("says why it cannot write the pid file", function()
-    local code, _, err = helper.run("run", "-c", helper.project({}).config, "--pid-file", "/nowhere/pid")
+    local code, _, err = helper.run("run", "--allow-root", "-c", helper.project({}).config, "--pid-file", "/nowhere/pid")
     assert.are.equal(1, code)
     assert.matches("%-%-pid%-file /nowhere/pid: No such file or directory", err)
+  end)
+
+  describe("as root", function()
+    local am_root = io.popen("id -u"):read "n" == 0
+
+    -- As root: in truth, or in a user namespace of its own.
+    local function run_as_root(...)
+      if am_root then return helper.run("run", ...) end
+      if not os.execute "unshare -r true 2>/dev/null" then return end
+      local words = { "-r", helper.binary, "run", ... }
+      words[#words + 1] = { program = "unshare" }
+      return helper.run(table.unpack(words))
+    end
+
+    it("does not start unless told, and says what to do", function()
+      local project = helper.project { config = { log = { file = "log" } } }
+      local pid = project.folder .. "/pid"
+      local code, out, err = run_as_root("--config=" .. project.config, "--pid-file=" .. pid)
+      if not code then return pending "needs root or user namespaces" end
+      assert.are.equal(1, code)
+      assert.are.equal("", out)
+      assert.matches("^hookswitch run: not started as root[^\n]*the unit[^\n]*a user of its own[^\n]*%-%-allow%-root\n$", err)
+      for _, name in ipairs { "pid", "log", "console" } do assert.is_false(helper.exists(project.folder .. "/" .. name), name) end
+    end)
+
+    it("starts when told", function()
+      if not am_root then return pending "needs root" end
+      local d = helper.daemon {}
+      assert.matches("\nUid:\t0\t0\t", helper.read("/proc/" .. d.pid .. "/status"))
+      assert.are.equal(0, d:stop())
+    end)
+
+    it("is not meant when another user starts it", function()
+      local project = helper.project {}
+      local words = { "run", "-c", project.config }
+      local program = helper.binary
+      if am_root then
+        -- That user must reach the program and the folder, wherever they are.
+        assert(os.execute(("cp %s %s/hookswitch && chown -R 65534:65534 %s"):format(helper.binary, project.folder, project.folder)))
+        program, words = "setpriv", { "--reuid=65534", "--regid=65534", "--clear-groups", project.folder .. "/hookswitch", table.unpack(words) }
+      end
+      local process = helper.start(program, words)
+      helper.wait_for(function() return process:stderr():find('"msg":"started"', 1, true) end, nil, function() return process:tail() end)
+      process:signal "TERM"
+      assert.are.equal(0, process:ended())
+    end)
   end)
 
   it("has a unit that systemd calls hardened", function()

@@ -302,7 +302,7 @@ describe("ctl", function()
 
   it("a second daemon on the same socket does not start, and the first goes on", function()
     local d = daemon()
-    local code, out, err = helper.run("run", "-c", d.project.config)
+    local code, out, err = helper.run("run", "--allow-root", "-c", d.project.config)
     assert.are.equal(1, code)
     assert.matches("another daemon answers there", out .. err)
     assert.are.equal(0, (d:ctl "status"))

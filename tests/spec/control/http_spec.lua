@@ -170,7 +170,7 @@ scrape_configs: [{ job_name: hookswitch, static_configs: [{ targets: ["127.0.0.1
 
   it("does not start when its port is taken, and says what to do", function()
     local d = daemon()
-    local code, _, err = helper.run("run", "-c", helper.project {
+    local code, _, err = helper.run("run", "--allow-root", "-c", helper.project {
       config = { http = { listen = "127.0.0.1:" .. d.http_port } },
     }.config)
     assert.are.equal(1, code)
