@@ -21,7 +21,7 @@ static void print_help(void)
 	     "Reads the configuration, connects to its servers and runs the rules, in the foreground.\n"
 	     "\n"
 	     "  -c, --config FILE   the configuration (default: conf/hookswitch.lua, else /etc/hookswitch/hookswitch.lua)\n"
-	     "      --log-format F  text or json, whatever the configuration says\n"
+	     "      --log-format F  text, json or journal, whatever the configuration says\n"
 	     "      --strict        do not start when a rule file fails; without it the file is left out, loudly\n"
 	     "      --pid-file PATH write the pid there; a second daemon with the same file does not start\n"
 	     "      --core          allow core dumps, which hold the secrets\n"
@@ -129,8 +129,8 @@ int cmd_run(int argc, char **argv)
 			engine.config_path = optarg;
 			break;
 		case 'f':
-			if (strcmp(optarg, "text") != 0 && strcmp(optarg, "json") != 0) {
-				fprintf(stderr, "hookswitch run: --log-format: text or json is expected, not '%s'\n", optarg);
+			if (strcmp(optarg, "text") != 0 && strcmp(optarg, "json") != 0 && strcmp(optarg, "journal") != 0) {
+				fprintf(stderr, "hookswitch run: --log-format: text, json or journal is expected, not '%s'\n", optarg);
 				return cmd_usage_error("run");
 			}
 			engine.log_format = optarg;

@@ -89,7 +89,7 @@ struct config {
 	struct config_policy *policies;
 	size_t policy_count;
 	struct {
-		char *level, *format, *file; /* "info"; "auto", "text" or "json"; NULL: stderr */
+		char *level, *format, *file; /* "info"; "auto", "text", "json" or "journal"; NULL: none */
 		int64_t queue_records, queue_bytes, throttle_burst;
 		double throttle_window;
 	} log;

@@ -248,8 +248,8 @@ const struct option options[] = {
 
 	{ .path = "log.level", .type = OPTION_WORD, .choices = "debug info warn error", .text = "info", ALL(log.level),
 	  .help = "Records below this level are not written." },
-	{ .path = "log.format", .type = OPTION_WORD, .choices = "auto text json", .text = "auto", ALL(log.format),
-	  .help = "`auto`: text on a terminal, JSON lines elsewhere." },
+	{ .path = "log.format", .type = OPTION_WORD, .choices = "auto text json journal", .text = "auto", ALL(log.format),
+	  .help = "`auto`: text on a terminal, the journal when systemd has connected stderr to it, JSON lines elsewhere. `journal`: systemd's journal, with native fields; it takes no `log.file`. To or from the journal needs a restart." },
 	{ .path = "log.file", TEXT(1, 4096), ALL(log.file), .flags = OPTION_HOME | OPTION_RESTART,
 	  .help = "File to append to; without it, stderr." },
 	{ .path = "log.queue_records", INTEGER(16, 10000000, 4096), .unit = "records", ALL(log.queue_records),

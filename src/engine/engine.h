@@ -16,7 +16,7 @@ struct engine;
 
 struct engine_options {
 	const char *config_path;
-	const char *log_format; /* "text" or "json" instead of the configuration's; NULL: as it says */
+	const char *log_format; /* "text", "json" or "journal" instead of the configuration's; NULL: as it says */
 	bool strict; /* a rule file that fails at start-up is an error, not left out */
 };
 

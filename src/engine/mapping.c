@@ -1,6 +1,9 @@
 #include "engine/mapping.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -61,14 +64,51 @@ struct policy *mapping_policy(const struct config *c)
 	return policy;
 }
 
-void mapping_log(const struct config *c, const char *format, struct log_options *out)
+/* systemd names device and inode of what it connects to the journal, so that a service knows its stderr from one that was
+ * sent elsewhere. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device &&
+	       st.st_ino == inode;
+}
+
+static enum log_format choose_format(const struct config *c, const char *format, bool terminal)
 {
 	if (!format)
 		format = c->log.format;
+	if (strcmp(format, "text") == 0)
+		return LOG_TEXT;
+	if (strcmp(format, "json") == 0)
+		return LOG_JSON;
+	if (strcmp(format, "journal") == 0 || (!c->log.file && stderr_is_journal()))
+		return LOG_JOURNAL;
+	return terminal ? LOG_TEXT : LOG_JSON;
+}
+
+int mapping_log_check(const struct config *running, const struct config *wanted, const char *format, struct err *err)
+{
+	struct log_options before, now;
+
+	mapping_log(wanted, format, &now);
+	if (now.format == LOG_JOURNAL && now.file)
+		return err_set(err, ERR_INVALID, "log.file: the journal takes no file; leave out one of them");
+	if (!running)
+		return 0;
+	mapping_log(running, format, &before);
+	if ((before.format == LOG_JOURNAL) != (now.format == LOG_JOURNAL))
+		return err_set(err, ERR_INVALID, "log.format cannot change to or from the journal while the daemon runs; restart it");
+	return 0;
+}
+
+void mapping_log(const struct config *c, const char *format, struct log_options *out)
+{
 	bool terminal = !c->log.file && isatty(STDERR_FILENO);
-	bool json = strcmp(format, "json") == 0 || (strcmp(format, "auto") == 0 && !terminal);
 	*out = (struct log_options){
-		.level = (enum log_level)log_level_parse(c->log.level), .format = json ? LOG_JSON : LOG_TEXT, .file = c->log.file,
+		.level = (enum log_level)log_level_parse(c->log.level), .format = choose_format(c, format, terminal), .file = c->log.file,
 		.queue_records = (size_t)c->log.queue_records, .queue_bytes = (size_t)c->log.queue_bytes,
 		.throttle_burst = (unsigned)c->log.throttle_burst, .throttle_window = c->log.throttle_window, .colour = terminal,
 	};

@@ -12,8 +12,11 @@ void mapping_link(const struct config_server *server, struct link_config *out);
 void mapping_limits(const struct config *config, struct host_limits *out);
 /* A new policy, the caller's. */
 struct policy *mapping_policy(const struct config *config);
-/* Points into `config`; format "auto" is text on a terminal, JSON elsewhere. `format` (may be NULL) overrides it. */
+/* Points into `config`; format "auto" is text on a terminal, the journal when stderr is its stream, JSON elsewhere. `format` (may be NULL) overrides it. */
 void mapping_log(const struct config *config, const char *format, struct log_options *out);
+/* -1 with `err` when what `wanted` says of the log's destination contradicts itself, or differs from the running
+ * configuration's (may be NULL). */
+int mapping_log_check(const struct config *running, const struct config *wanted, const char *format, struct err *err);
 /* Everything that generation_load() reads of the configuration; `names` (config->server_count of them) and `settings` are the
  * caller's to free (free(), value_close()). */
 void mapping_generation(const struct config *config, struct generation_options *out, const char ***names, struct value *settings);

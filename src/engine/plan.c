@@ -156,6 +156,13 @@ void plan_make(struct plan *plan)
 		faults_add(&plan->faults, "%s: %s cannot change while the daemon runs; restart it", plan->path, fixed);
 		return;
 	}
+	struct err err;
+	if (mapping_log_check(plan->running, plan->config, plan->log_format, &err)) {
+		faults_add(&plan->faults, "%s: %s", plan->path, err.text);
+		if (plan->running)
+			return;
+		plan->sound = false;
+	}
 	plan_redact(plan);
 	plan->servers = mem_zalloc((plan->config->server_count + 1) * sizeof(struct server *));
 	int rc = plan->sound ? 0 : -1;

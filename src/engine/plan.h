@@ -17,6 +17,7 @@ struct plan {
 	struct store *store;
 	struct engine *engine;
 	struct loader *loader;        /* NULL: this is the loop's thread */
+	const char *log_format;       /* instead of the configuration's; NULL: as it says */
 	bool skip_bad_files;
 	bool looks_only;              /* check: no sink is opened, and rules are loaded whatever the configuration's faults */
 	const struct link_owner *owner; /* callbacks of the links; ctx is set to each server */

@@ -163,20 +163,37 @@ static void log_faults(const struct faults *faults)
 	}
 }
 
+static int start_log(const struct engine *e, const struct config *config, struct err *err)
+{
+	struct log_options log;
+
+	mapping_log(config, e->log_format, &log);
+	if (log_start(&log, err) == 0)
+		return 0;
+	if (log.format != LOG_JOURNAL || e->log_format || strcmp(config->log.format, "auto") != 0)
+		return -1;
+	/* Nobody asked for the journal by name: what it can take from stderr is better than no daemon. */
+	char reason[sizeof err->text];
+	snprintf(reason, sizeof reason, "%s", err->text);
+	log.format = LOG_JSON;
+	if (log_start(&log, err))
+		return -1;
+	log_write(LOG_WARN, "the log goes to stderr", F_TEXT("reason", reason));
+	return 0;
+}
+
 int engine_first_plan(struct engine *e, bool strict, struct faults *faults)
 {
-	struct plan plan = { .path = e->config_path, .store = host_store(e->host), .engine = e, .skip_bad_files = !strict,
+	struct plan plan = { .path = e->config_path, .log_format = e->log_format, .store = host_store(e->host), .engine = e, .skip_bad_files = !strict,
 	                     .owner = &engine_link_owner };
 	struct err err;
 	plan_make(&plan);
 	if (plan.good) {
-		struct log_options log;
 		const struct link_hub_options hub = { .loop = e->loop, .metrics = e->metrics,
 		                                      .connects_in_flight = (uint32_t)plan.config->limits.connects_in_flight,
 		                                      .connects_per_turn = (uint32_t)plan.config->limits.connects_per_turn };
-		mapping_log(plan.config, e->log_format, &log);
 		plan.good = false;
-		if (log_start(&log, &err) || !(e->hub = plan.hub = link_hub_create(&hub, &err)))
+		if (start_log(e, plan.config, &err) || !(e->hub = plan.hub = link_hub_create(&hub, &err)))
 			faults_add(&plan.faults, "%s", err.text);
 		else
 			plan.good = plan_make_links(&plan) == 0;
@@ -256,7 +273,7 @@ static void begin(struct engine *e)
 {
 	struct err err;
 	struct plan *plan = mem_zalloc(sizeof *plan);
-	*plan = (struct plan){ .path = e->config_path, .running = e->config, .hub = e->hub, .store = host_store(e->host), .engine = e,
+	*plan = (struct plan){ .path = e->config_path, .log_format = e->log_format, .running = e->config, .hub = e->hub, .store = host_store(e->host), .engine = e,
 	                       .loader = e->loader, .owner = &engine_link_owner };
 	e->plan = plan;
 	engine_enter(e, ENGINE_RELOADING);

@@ -132,8 +132,8 @@ static void write_stderr(const struct log_builder *builder)
 {
 	struct buf line;
 	buf_init(&line, 0);
-	log_format_entry(&line, &builder->entry, (enum log_format)atomic_load(&log_shared.format),
-	                 atomic_load(&log_shared.colour));
+	enum log_format format = (enum log_format)atomic_load(&log_shared.format);
+	log_format_entry(&line, &builder->entry, format == LOG_JOURNAL ? LOG_JSON : format, atomic_load(&log_shared.colour));
 	while (buf_len(&line) > 0) {
 		struct slice rest = buf_slice(&line);
 		ssize_t n = write(STDERR_FILENO, rest.ptr, rest.len);

@@ -9,6 +9,8 @@
  *
  * Text:  2026-11-20 21:57:03.123 warn  connect failed server=pbx1 reason=refused      (local time)
  * JSON:  {"time":"2026-11-20T20:57:03.123Z","level":"warn","msg":"connect failed","server":"pbx1","reason":"refused"}
+ * Journal: MESSAGE is the text without time and level; PRIORITY, SYSLOG_IDENTIFIER, HOOKSWITCH_MSG, HOOKSWITCH_TIME and
+ * each field under HOOKSWITCH_ and its name in upper case.
  * A text field of several lines (a traceback) stands below its record, indented. Control characters are escaped and
  * bytes that are not UTF-8 made visible, so that no value can forge a record or steer a terminal.
  */
@@ -22,13 +24,17 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_LEVELS };
 
-enum log_format { LOG_TEXT, LOG_JSON };
+/* LOG_JOURNAL: to systemd's journal with native fields, a datagram for each record. */
+enum log_format { LOG_TEXT, LOG_JSON, LOG_JOURNAL };
+
+#define LOG_JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 struct log_field {
 	const char *name;
-	enum { LOG_FIELD_TEXT, LOG_FIELD_INT, LOG_FIELD_NUMBER, LOG_FIELD_BOOL } type;
+	/* JSON: a text that is valid JSON; it stands in a JSON record as it is. When masking or a bound changes it, it is a text. */
+	enum { LOG_FIELD_TEXT, LOG_FIELD_JSON, LOG_FIELD_INT, LOG_FIELD_NUMBER, LOG_FIELD_BOOL } type;
 	union {
-		struct slice text; /* `ptr` NULL: left out of the record */
+		struct slice text; /* TEXT and JSON; `ptr` NULL: left out of the record */
 		int64_t integer;
 		double number;
 		bool boolean;
@@ -43,9 +49,15 @@ static inline struct slice log_slice(const char *text)
 #define F_SLICE(key, s) ((struct log_field){ .name = (key), .type = LOG_FIELD_TEXT, .text = (s) })
 /* A NULL text is left out of the record. */
 #define F_TEXT(key, s) F_SLICE(key, log_slice(s))
+#define F_JSON(key, s) ((struct log_field){ .name = (key), .type = LOG_FIELD_JSON, .text = (s) })
 #define F_INT(key, n) ((struct log_field){ .name = (key), .type = LOG_FIELD_INT, .integer = (int64_t)(n) })
 #define F_NUMBER(key, n) ((struct log_field){ .name = (key), .type = LOG_FIELD_NUMBER, .number = (n) })
 #define F_BOOL(key, b) ((struct log_field){ .name = (key), .type = LOG_FIELD_BOOL, .boolean = (b) })
+
+static inline bool log_field_has_text(const struct log_field *field)
+{
+	return field->type == LOG_FIELD_TEXT || field->type == LOG_FIELD_JSON;
+}
 
 /* Bounds of one record, in bytes and fields; what is beyond is cut, and the record gets the field `cut_bytes`. */
 #define LOG_TEXT_MAX (8 * 1024)    /* the message, and each text field */
@@ -55,7 +67,9 @@ static inline struct slice log_slice(const char *text)
 struct log_options {
 	enum log_level level;
 	enum log_format format;
-	const char *file;        /* NULL: stderr. Opened by the writer thread, never by the loop. */
+	/* NULL: stderr, or the journal's socket at its place; with LOG_JOURNAL the path of another such socket. Opened by the
+	 * writer thread, never by the loop. */
+	const char *file;
 	size_t queue_records;    /* bound of the queue; 0: 4096 */
 	size_t queue_bytes;      /* bound of the text in it; 0: 4 MiB */
 	unsigned throttle_burst; /* identical records let through in a window; 0: 5 */
@@ -72,13 +86,14 @@ struct log_counts {
 	uint64_t sink_dropped;  /* the queue was full, the destination refused them, or there was no such sink */
 };
 
-/* 0, or -1 with `err` when the file cannot be opened for appending or the thread not started. Waits for the file
- * to be opened, so it is for the time before the loop runs. */
+/* 0, or -1 with `err` when the file cannot be opened for appending, there is no journal, or the thread cannot be started.
+ * Waits for the file to be opened, so it is for the time before the loop runs. */
 int log_start(const struct log_options *options, struct err *err);
 /* Writes what is queued (blocks at most `seconds`), ends the thread, closes the files, forgets the sinks.
  * What could not be written in time is counted and its number told on stderr. */
 void log_stop(double seconds);
-/* Changes level, throttle and format of the running log; the destination and the queue's bounds stay. */
+/* Changes level, throttle and format of the running log; the destination and the queue's bounds stay: so what was
+ * started with LOG_JOURNAL stays there, and what was not takes LOG_JOURNAL for LOG_JSON. */
 void log_configure(const struct log_options *options);
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);

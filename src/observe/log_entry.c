@@ -35,8 +35,10 @@ static bool add_field(struct log_builder *builder, const struct log_field *from)
 	if (redact_name(name)) {
 		field->type = LOG_FIELD_TEXT;
 		field->text = SLICE(REDACTED);
-	} else if (field->type == LOG_FIELD_TEXT) {
+	} else if (log_field_has_text(field)) {
 		field->text = take(builder, from->text, LOG_TEXT_MAX);
+		if (!slice_eq(field->text, from->text))
+			field->type = LOG_FIELD_TEXT;
 	}
 	builder->entry.count++;
 	return true;
@@ -54,10 +56,10 @@ void log_entry_build(struct log_builder *builder, enum log_level level, const ch
 	builder->entry.text = take(builder, slice_cstr(text ? text : ""), LOG_TEXT_MAX);
 	for (size_t i = 0; i < count; i++) {
 		const struct log_field *field = &fields[i];
-		if (!field->name || (field->type == LOG_FIELD_TEXT && !field->text.ptr))
+		if (!field->name || (log_field_has_text(field) && !field->text.ptr))
 			continue;
 		if (!add_field(builder, field))
-			builder->entry.cut += strlen(field->name) + (field->type == LOG_FIELD_TEXT ? field->text.len : 0);
+			builder->entry.cut += strlen(field->name) + (log_field_has_text(field) ? field->text.len : 0);
 	}
 }
 
@@ -85,7 +87,7 @@ void log_entry_copy(struct log_entry *to, void *memory, const struct log_builder
 	for (size_t i = 0; i < to->count; i++) {
 		fields[i] = builder->fields[i];
 		fields[i].name = moved(builder, bytes, fields[i].name);
-		if (fields[i].type == LOG_FIELD_TEXT)
+		if (log_field_has_text(&fields[i]))
 			fields[i].text.ptr = moved(builder, bytes, fields[i].text.ptr);
 	}
 }

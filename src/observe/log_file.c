@@ -5,7 +5,9 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -44,6 +46,35 @@ struct log_file *log_file_open(const char *name, struct err *err)
 	return fd == -1 ? NULL : create(fd, name);
 }
 
+static int connect_journal(const char *name, struct err *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t len = strlen(name);
+
+	if (len >= sizeof address.sun_path)
+		return err_set(err, ERR_INVALID, "%s is too long for a socket's path", name);
+	memcpy(address.sun_path, name, len);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return err_system(err, "cannot make a socket for the journal");
+	if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+		return fd;
+	err_set(err, ERR_SYSTEM, "there is no journal at %s: %s; with log.format text or json the log goes to stderr or log.file", name,
+	        strerror(errno));
+	close(fd);
+	return -1;
+}
+
+struct log_file *log_file_journal(const char *name, struct err *err)
+{
+	int fd = connect_journal(name, err);
+	if (fd == -1)
+		return NULL;
+	struct log_file *file = create(fd, name);
+	file->datagrams = true;
+	return file;
+}
+
 struct log_file *log_file_stderr(void)
 {
 	return create(STDERR_FILENO, NULL);
@@ -65,7 +96,7 @@ int log_file_reopen(struct log_file *file, struct err *err)
 {
 	if (!file->name)
 		return 0;
-	int fd = open_append(file->name, err);
+	int fd = file->datagrams ? connect_journal(file->name, err) : open_append(file->name, err);
 	if (fd == -1)
 		return -1;
 	close(file->fd);
@@ -123,6 +154,35 @@ static bool end_cut_line(struct log_file *file)
 	return !file->midline;
 }
 
+/* As write_some(): the bytes of the datagrams that were sent. A journal that was started anew is another socket. */
+static size_t send_some(struct log_file *file, struct slice s)
+{
+	uint64_t give_up = file->failing ? 0 : clock_mono_ns() + READER_PATIENCE;
+	bool again = false;
+	size_t done = 0;
+
+	for (size_t i = 0; i < file->lines;) {
+		if (send(file->fd, s.ptr + done, file->ends[i] - done, MSG_NOSIGNAL) != -1) {
+			done = file->ends[i++];
+			again = false;
+		} else if (errno == EAGAIN) {
+			if (!wait_writable(file, give_up)) {
+				errno = EAGAIN;
+				break;
+			}
+		} else if (errno != EINTR) {
+			int error = errno;
+			struct err err;
+			if (again || log_file_reopen(file, &err)) {
+				errno = error;
+				break;
+			}
+			again = true;
+		}
+	}
+	return done;
+}
+
 size_t log_file_flush(struct log_file *file)
 {
 	struct slice batch = buf_slice(&file->out);
@@ -130,12 +190,14 @@ size_t log_file_flush(struct log_file *file)
 
 	if (batch.len == 0)
 		return 0;
-	if (end_cut_line(file))
+	if (file->datagrams)
+		written = send_some(file, batch);
+	else if (end_cut_line(file))
 		written = write_some(file, batch);
 	file->failing = written < batch.len;
 	if (file->failing) {
 		file->error = errno;
-		if (written > 0)
+		if (written > 0 && !file->datagrams)
 			file->midline = batch.ptr[written - 1] != '\n';
 		for (size_t i = 0; i < file->lines; i++)
 			lost += file->ends[i] > written;

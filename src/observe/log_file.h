@@ -1,5 +1,8 @@
-/* A file that lines are appended to in batches, and what was lost when it refused them. For the writer thread only,
- * but for opening. */
+/* A file that lines are appended to in batches, or the journal's socket, and what was lost when it refused them. For the
+ * writer thread only, but for opening.
+ *
+ * The journal is spoken to by hand and not through libsystemd: sd_journal_sendv() waits without end for a journal that
+ * stands still, and sinks would stand still with it. */
 #ifndef OBSERVE_LOG_FILE_H
 #define OBSERVE_LOG_FILE_H
 
@@ -12,6 +15,7 @@
 struct log_file {
 	char *name; /* owned; NULL: stderr */
 	int fd;
+	bool datagrams; /* the journal: each line is a datagram */
 	bool regular; /* a regular file never makes us wait for a reader */
 	bool midline; /* the last write stopped inside a line */
 	bool failing; /* the last write was refused */
@@ -24,6 +28,8 @@ struct log_file {
 
 /* A new one on stderr. */
 struct log_file *log_file_stderr(void);
+/* One on the journal that listens at `name`. NULL with `err` when there is none. */
+struct log_file *log_file_journal(const char *name, struct err *err);
 /* The line (or record of several lines) that was appended to `out` is complete. Writes the batch when it is large;
  * returns the number of lines lost by that, as log_file_flush(). */
 size_t log_file_line_end(struct log_file *file);

@@ -127,7 +127,7 @@ static void make_key(struct key *key, const struct log_entry *entry)
 		const struct log_field *f = &entry->fields[i];
 		/* Every other kind of value fills the first eight bytes of the union, or one of them. */
 		struct slice raw = { (const char *)&f->integer, f->type == LOG_FIELD_BOOL ? 1 : sizeof f->integer };
-		hash = hash_more(hash_more(hash, slice_cstr(f->name)), f->type == LOG_FIELD_TEXT ? f->text : raw);
+		hash = hash_more(hash_more(hash, slice_cstr(f->name)), log_field_has_text(f) ? f->text : raw);
 	}
 	memcpy(key->bytes, &hash, sizeof hash);
 	key->all = slice_make(key->bytes, sizeof hash);

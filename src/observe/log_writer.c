@@ -25,8 +25,13 @@ static void write_lost(struct log_writer *writer)
 
 static void write_entry_to(struct log_file *file, const struct log_entry *entry)
 {
-	log_format_entry(&file->out, entry, (enum log_format)atomic_load(&log_shared.format),
-	                 atomic_load(&log_shared.colour));
+	enum log_format format = (enum log_format)atomic_load(&log_shared.format);
+	/* stderr and the journal each have a form of their own, whatever was configured since. */
+	if (file->datagrams)
+		format = LOG_JOURNAL;
+	else if (format == LOG_JOURNAL)
+		format = LOG_JSON;
+	log_format_entry(&file->out, entry, format, atomic_load(&log_shared.colour));
 	size_t lost = log_file_line_end(file);
 	atomic_fetch_add(&log_shared.dropped_write, lost);
 }
@@ -313,12 +318,19 @@ static void destroy(struct log_writer **writer)
 	*writer = NULL;
 }
 
+static struct log_file *open_destination(struct log_writer *writer)
+{
+	if (writer->journal)
+		return log_file_journal(writer->name ? writer->name : LOG_JOURNAL_SOCKET, &writer->open_err);
+	return writer->name ? log_file_open(writer->name, &writer->open_err) : log_file_stderr();
+}
+
 static void *writer_main(void *arg)
 {
 	struct log_writer *writer = arg;
 
 	writer->errors = log_file_stderr();
-	writer->file = writer->name ? log_file_open(writer->name, &writer->open_err) : log_file_stderr();
+	writer->file = open_destination(writer);
 	bool failed = !writer->file;
 	if (!failed) {
 		/* Room for a full batch and one more record, so that formatting never runs out of memory. */
@@ -359,6 +371,7 @@ struct log_writer *log_writer_start(const struct log_options *options, struct er
 	writer->max_records = options->queue_records ? options->queue_records : DEFAULT_RECORDS;
 	writer->max_bytes = options->queue_bytes ? options->queue_bytes : DEFAULT_BYTES;
 	writer->ring = ring_create(writer->max_records + CONTROL_ITEMS);
+	writer->journal = options->format == LOG_JOURNAL;
 	writer->name = options->file ? mem_strdup(options->file) : NULL;
 	wake_init(&writer->wake);
 	wake_init(&writer->hurry);

@@ -51,7 +51,8 @@ struct log_writer {
 	atomic_uint_least64_t dropped, sink_dropped[LOG_SINKS];
 
 	/* The writer's own from here on. */
-	char *name; /* of the file; NULL: stderr */
+	char *name; /* of the file; NULL: stderr, or the journal at its place */
+	bool journal;
 	struct err open_err;
 	struct log_file *file;   /* NULL when it could not be opened */
 	struct log_file *errors; /* stderr, where the log's own trouble is told */
