@@ -5,6 +5,8 @@
 #include "observe/redact.h"
 
 #define NAME_MAX_BYTES 64
+/* Names beyond this are not looked through for what makes a secret (a rule's may have megabytes): their values are masked. */
+#define NAME_READ_BYTES 256
 
 /* Copies as much as may be; what is left out is added to the entry's `cut`. */
 static struct slice take(struct log_builder *builder, struct slice text, size_t max)
@@ -32,7 +34,7 @@ static bool add_field(struct log_builder *builder, const struct log_field *from)
 	*field = *from;
 	field->name = take(builder, name, NAME_MAX_BYTES).ptr;
 	builder->bytes[builder->used++] = '\0';
-	if (redact_name(name)) {
+	if (name.len > NAME_READ_BYTES || redact_name(name)) {
 		field->type = LOG_FIELD_TEXT;
 		field->text = SLICE(REDACTED);
 	} else if (log_field_has_text(field)) {

@@ -3,6 +3,8 @@
 
 #include "observe/log.h"
 #include "script/json.h"
+#include "script/log_table.h"
+#include "script/luavalue.h"
 #include "script/state.h"
 
 #define FIELDS_MAX 32
@@ -33,8 +35,28 @@ static int compare_fields(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* The table on top of the stack becomes its JSON. */
+static struct slice table_text(lua_State *L, struct buf *work)
+{
+	buf_clear(work);
+	log_table_append(L, -1, work);
+	struct slice text = buf_slice(work);
+	text.ptr = lua_pushlstring(L, text.ptr, text.len);
+	lua_replace(L, -2);
+	return text;
+}
+
+/* A table whose rule has given it a text of its own is that text. */
+static bool shows_itself(lua_State *L)
+{
+	if (luaL_getmetafield(L, -1, "__tostring") == LUA_TNIL)
+		return false;
+	lua_pop(L, 1);
+	return true;
+}
+
 /* Reads { key = value } into fields, sorted by name: a table has no order of its own. Texts stay on the stack. */
-static size_t read_fields(lua_State *L, int index, struct log_field *fields, size_t max)
+static size_t read_fields(lua_State *L, int index, struct log_field *fields, size_t max, struct buf *work)
 {
 	size_t count = 0;
 	luaL_checkstack(L, (int)(2 * max) + 10, NULL);
@@ -45,6 +67,7 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 			luaL_error(L, "a log field's name is a string");
 		struct log_field *f = &fields[count++];
 		const char *name = lua_tostring(L, -2);
+		luavalue_unface(L, lua_gettop(L));
 		switch (lua_type(L, -1)) {
 		case LUA_TBOOLEAN:
 			*f = F_BOOL(name, lua_toboolean(L, -1));
@@ -54,6 +77,10 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 			break;
 		default: {
 			struct slice text;
+			if (lua_type(L, -1) == LUA_TTABLE && !shows_itself(L)) {
+				*f = F_JSON(name, table_text(L, work));
+				break;
+			}
 			text.ptr = luaL_tolstring(L, -1, &text.len);
 			*f = F_SLICE(name, text);
 			lua_replace(L, -2);
@@ -78,7 +105,7 @@ static int log_at(lua_State *L, enum log_level level)
 	fields[count++] = F_TEXT("rule", gen->current_rule->name);
 	if (!lua_isnoneornil(L, 2)) {
 		luaL_checktype(L, 2, LUA_TTABLE);
-		count += read_fields(L, 2, fields + count, FIELDS_MAX);
+		count += read_fields(L, 2, fields + count, FIELDS_MAX, &gen->text);
 	}
 	log_record_exact(level, text, fields, count);
 	return 0;

@@ -92,7 +92,7 @@ describe("the journal", function()
   it("must be there when it was asked for by name", function()
     local d = daemon(h.project { config = { log = { format = "journal" } } })
     assert.equal(1, d:ended())
-    assert.matches("^there is no journal at /run/systemd/journal/socket: No such file or directory; with log%.format text or json ", d:stderr())
+    assert.matches("\nthere is no journal at /run/systemd/journal/socket: No such file or directory; with log%.format text or json ", d:stderr())
   end)
 
   it("takes no file besides", function()

@@ -187,6 +187,51 @@ describe("log", function()
     assert.matches('"a":3,"b":2,"c":4,"d":1', record.line)
   end)
 
+  it("writes tables as JSON, with keys in order, lists as lists, and objects of the engine as their text", function()
+    local records = logged [[log.info("nested", { t = { b = { 1, 2.5, "x", true, {} }, a = 1, [7] = "n", [true] = "yes", [0.5] = "half" },
+      ev = { e = ev, s = server, null = json.null, f = print, nan = 0/0 }, empty = {} })]]
+    local record = assert(support.record(records, "^nested$"))
+    assert.matches('"t":{"0%.5":"half","7":"n","a":1,"b":%[1,2%.5,"x",true,{}%],"true":"yes"}', record.line)
+    assert.matches('"ev":{"e":"Hangup Cause=16","f":"function","nan":"NaN","null":null,"s":"pbx1"}', record.line)
+    assert.matches('"empty":{}', record.line)
+  end)
+
+  it("shows settings, and a table that makes its own text", function()
+    local t = support.run([[local set = settings { queues = { "support" } }
+      ami.on("Hangup", function() log.info("own", { set = set, own = setmetatable({}, { __tostring = function() return "mine" end }) }) end)]])
+    local record = support.record(support.logged(function() t:event "Hangup" end), "^own$")
+    assert.same({ { queues = { "support" } }, "mine" }, { record.set, record.own })
+  end)
+
+  it("masks in tables what it masks elsewhere, at any depth", function()
+    local records = logged [[log.info("login", { t = { Secret = "s1", user = { password = { "s2" }, list = { { api_key = 3 } } }, name = "n" } })]]
+    local record = assert(support.record(records, "^login$"))
+    local masked = "[redacted]"
+    assert.same({ Secret = masked, user = { password = masked, list = { { api_key = masked } } }, name = "n" }, record.t)
+  end)
+
+  it("bounds tables in depth, entries and bytes, tables that hold themselves too", function()
+    local records = logged [[
+      local loop = { name = "l" } loop.loop = loop
+      local many, list, long = {}, {}, {}
+      for i = 1, 100 do many["k" .. i], list[i], long[i] = i, i, ("x"):rep(300) end
+      log.info("bounded", { loop = loop, many = many, list = list, long = long, text = { ("ä"):rep(10000) }, [("n"):rep(300)] = { a = 1 },
+        bad = { "\xff\0\1" }, worst = { ("\1"):rep(512), ("\1"):rep(512), ("\1"):rep(512) } })]]
+    local record = assert(support.record(records, "^bounded$"))
+    local depth, loop = 0, record.loop
+    while type(loop) == "table" do depth, loop = depth + 1, loop.loop end
+    assert.same({ 8, "…" }, { depth, loop })
+    local keys = 0
+    for _ in pairs(record.many) do keys = keys + 1 end
+    assert.same({ 65, "…" }, { keys, record.many["…"] })
+    assert.same({ 65, 64, "…" }, { #record.list, record.list[64], record.list[65] })
+    assert.equal("…", record.long[#record.long])
+    assert.is_true(#record.long > 10 and #record.long < 20)
+    assert.equal(("ä"):rep(256) .. "…", record.text[1])
+    assert.equal("\u{FFFD}\0\1", record.bad[1])
+    assert.equal("…", record.worst[#record.worst])
+  end)
+
   it("has four levels, and leaves out what is below the one set", function()
     local records = logged([[for _, level in ipairs { "debug", "info", "warn", "error" } do log[level](level) end]], "warn")
     assert.is_nil(support.record(records, "^info$"))
