@@ -7,7 +7,6 @@
 #include "base/list.h"
 #include "base/mem.h"
 
-#define PREFIX_MAX 20
 
 /* What an action waits for. */
 enum stage {
@@ -36,9 +35,9 @@ struct entry {
 /* Invariant: each entry stands in `order`, in one hash chain and in `deadlines`; `count` is the number of them. */
 struct pending {
 	struct pending_limits limits;
-	char prefix[PREFIX_MAX + 1];
+	char prefix[PENDING_PREFIX_MAX + 1];
 	uint32_t connection;
-	char head[PREFIX_MAX + 13]; /* "prefix-connection-": how each id of this connection begins */
+	char head[PENDING_HEAD_MAX]; /* how each id of this connection begins */
 	size_t head_len;
 	unsigned ami_version; /* 0: not known */
 	uint64_t next_sequence;
@@ -181,6 +180,8 @@ static struct reply *complete(struct pending *p, struct entry *e, enum err_code 
 	r->tag = e->tag;
 	r->started = e->started;
 	memcpy(r->action, e->action, sizeof r->action);
+	memcpy(r->id_head, p->head, p->head_len);
+	r->id_head_len = (uint32_t)p->head_len;
 	e->response = NULL;
 	e->events = NULL;
 	e->event_count = 0;
@@ -189,16 +190,24 @@ static struct reply *complete(struct pending *p, struct entry *e, enum err_code 
 }
 
 /* Q33: the head, then the sequence in decimal. */
-static void write_id(const struct pending *p, uint64_t sequence, char id[ACTION_ID_MAX + 1])
+static void write_id(struct slice head, uint64_t sequence, char id[ACTION_ID_MAX + 1])
 {
 	char digits[20];
 	size_t n = sizeof digits;
 	do
 		digits[--n] = (char)('0' + sequence % 10);
 	while ((sequence /= 10) > 0);
-	memcpy(id, p->head, p->head_len);
-	memcpy(id + p->head_len, digits + n, sizeof digits - n);
-	id[p->head_len + sizeof digits - n] = '\0';
+	memcpy(id, head.ptr, head.len);
+	memcpy(id + head.len, digits + n, sizeof digits - n);
+	id[head.len + sizeof digits - n] = '\0';
+}
+
+void reply_id(const struct reply *reply, char id[ACTION_ID_MAX + 1])
+{
+	if (reply->sequence > 0)
+		write_id(slice_make(reply->id_head, reply->id_head_len), reply->sequence, id);
+	else
+		id[0] = '\0';
 }
 
 uint64_t pending_add(struct pending *p, const struct action *action, const struct pending_options *options,
@@ -228,7 +237,7 @@ uint64_t pending_add(struct pending *p, const struct action *action, const struc
 		e->holds_line = e->info && (e->info->flags & ACTION_HOLDS_LINE);
 	}
 	insert(p, e);
-	write_id(p, e->sequence, id);
+	write_id(slice_make(p->head, p->head_len), e->sequence, id);
 	return e->sequence;
 }
 

@@ -19,6 +19,9 @@ struct pending_limits {
 	size_t max_list_bytes;    /* of one answer, its copies counted; beyond: ERR_OVERFLOW */
 };
 
+#define PENDING_PREFIX_MAX 20
+#define PENDING_HEAD_MAX (PENDING_PREFIX_MAX + 13) /* "prefix-connection-" */
+
 /* An action that has ended. Owns everything it points to. */
 struct reply {
 	enum err_code code;        /* ERR_NONE: success */
@@ -33,6 +36,8 @@ struct reply {
 	uint64_t started;          /* monotonic ns, as given to pending_add() */
 	struct reply *next;        /* for the caller's queue */
 	char action[40];           /* the action's name, cut to fit, for logs and metrics */
+	char id_head[PENDING_HEAD_MAX]; /* how its ActionID begins: see reply_id() */
+	uint32_t id_head_len;
 };
 
 struct pending_stats {
@@ -51,7 +56,7 @@ enum pending_result {
 
 struct pending;
 
-/* `prefix`: random for the process, 1 .. 20 bytes of [A-Za-z0-9] (Q21). */
+/* `prefix`: random for the process, 1 .. PENDING_PREFIX_MAX bytes of [A-Za-z0-9] (Q21). */
 struct pending *pending_create(const struct pending_limits *limits, struct slice prefix);
 /* Whatever is still pending is dropped without completion: call pending_fail_all() first. */
 void pending_destroy(struct pending **pending);
@@ -106,6 +111,8 @@ void pending_each(const struct pending *pending, void (*fn)(void *ctx, const str
 
 /* Lines of a Command's output, old form and new as one list (Q12, Q13). `cursor` starts at 0; false at the end. */
 bool reply_output(const struct reply *reply, size_t *cursor, struct slice *line);
+/* Writes the ActionID that the action had; "" when it never got one. */
+void reply_id(const struct reply *reply, char id[ACTION_ID_MAX + 1]);
 /* A reply made by hand: for failures before anything was registered. */
 struct reply *reply_failed(enum err_code code, const char *text, void *tag, const char *action);
 void reply_free(struct reply **reply);

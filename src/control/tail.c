@@ -242,6 +242,7 @@ static void show_answer(struct tail *tail, const char *server, const char *sende
 	double seconds = (double)(clock_mono_ns() - reply->started) / 1e9;
 	struct buf *out = &tail->client->out;
 	struct writer writer;
+	char id[ACTION_ID_MAX + 1];
 
 	if (!tail->json) {
 		print_start(tail, clock_wall(), server, " < ", slice_cstr(reply->action));
@@ -259,7 +260,9 @@ static void show_answer(struct tail *tail, const char *server, const char *sende
 	}
 	json_start(&writer, out, clock_wall(), server);
 	writer_text(&writer, "type", "answer");
+	reply_id(reply, id);
 	writer_text(&writer, "action", reply->action);
+	writer_text(&writer, "action_id", id[0] ? id : NULL);
 	writer_text(&writer, "sent_by", sender);
 	writer_text(&writer, "rule", rule);
 	writer_bool(&writer, "success", reply->code == ERR_NONE);

@@ -57,6 +57,12 @@ struct engine_call *engine_call(struct engine *e, struct slice server, const str
 		return NULL;
 	}
 	list_append(&e->calls, &call->node);
+	if (log_get_level() == LOG_DEBUG) {
+		struct slice name = { "", 0 };
+		action_get(action, SLICE("Action"), &name);
+		log_write(LOG_DEBUG, "action sent", F_TEXT("server", s->name), F_TEXT("sent_by", "console"), F_SLICE("action", name),
+		          F_TEXT("action_id", id));
+	}
 	if (e->watch)
 		e->watch->sent(e->watch->ctx, s->name, "console", NULL, action, id);
 	return call;

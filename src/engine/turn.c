@@ -23,6 +23,18 @@ static void on_event(void *ctx, struct link *link, const struct message *message
 		s->unmatched->value++;
 }
 
+static void log_reply(const struct server *s, const struct reply *reply)
+{
+	const char *rule, *sender = engine_sender(s->engine, reply->tag, &rule);
+	bool failed = reply->code != ERR_NONE;
+	char id[ACTION_ID_MAX + 1];
+
+	reply_id(reply, id);
+	log_write(LOG_DEBUG, "action ended", F_TEXT("server", s->name), F_TEXT("rule", rule), F_TEXT("sent_by", rule ? NULL : sender),
+	          F_TEXT("action", reply->action), F_TEXT("action_id", id), F_TEXT("reason", failed ? err_name(reply->code) : NULL),
+	          F_TEXT("error", failed ? reply->text : NULL), F_NUMBER("seconds", (double)(clock_mono_ns() - reply->started) / 1e9));
+}
+
 static void show_reply(const struct server *s, const struct reply *reply)
 {
 	const struct engine_watch *watch = s->engine->watch;
@@ -36,6 +48,8 @@ static void on_completed(void *ctx, struct link *link, struct reply *reply)
 	(void)link;
 	if (s->engine->watch)
 		show_reply(s, reply);
+	if (log_get_level() == LOG_DEBUG)
+		log_reply(s, reply);
 	if (list_empty(&s->engine->calls) || !engine_calls_complete(s->engine, reply))
 		host_complete(s->engine->host, reply);
 }

@@ -218,7 +218,7 @@ static bool take_frame(struct link *link, const struct message *message, size_t 
 		break;
 	case PENDING_STRAY:
 		log_write(LOG_INFO, "an answer came for an action that had ended or is not ours",
-		          F_TEXT("server", link->config.name), F_SLICE("response", message->name));
+		          F_TEXT("server", link->config.name), F_SLICE("action_id", message->action_id), F_SLICE("response", message->name));
 		break;
 	case PENDING_TAKEN:
 		break;
@@ -236,7 +236,8 @@ static bool take_oversize(struct link *link, const struct message *message, size
 	link->counts.oversized++;
 	if (is_response || reply)
 		log_write(LOG_WARN, "an answer is larger than limits.frame or limits.headers: skipped",
-		          F_TEXT("server", link->config.name), F_TEXT("action", reply ? reply->action : NULL));
+		          F_TEXT("server", link->config.name), F_TEXT("action", reply ? reply->action : NULL),
+		          F_SLICE("action_id", message->action_id));
 	else
 		lose(link, "an event is larger than limits.frame or limits.headers: skipped", message->name);
 	backlog_skip(&link->backlog, consumed);

@@ -33,6 +33,7 @@ struct log_field {
 	const char *name;
 	/* JSON: a text that is valid JSON; it stands in a JSON record as it is. When masking or a bound changes it, it is a text. */
 	enum { LOG_FIELD_TEXT, LOG_FIELD_JSON, LOG_FIELD_INT, LOG_FIELD_NUMBER, LOG_FIELD_BOOL } type;
+	bool varies; /* records that differ in it alone are identical to the throttle */
 	union {
 		struct slice text; /* TEXT and JSON; `ptr` NULL: left out of the record */
 		int64_t integer;

@@ -125,6 +125,8 @@ static void make_key(struct key *key, const struct log_entry *entry)
 
 	for (size_t i = 0; entry->exact && i < entry->count; i++) {
 		const struct log_field *f = &entry->fields[i];
+		if (f->varies)
+			continue;
 		/* Every other kind of value fills the first eight bytes of the union, or one of them. */
 		struct slice raw = { (const char *)&f->integer, f->type == LOG_FIELD_BOOL ? 1 : sizeof f->integer };
 		hash = hash_more(hash_more(hash, slice_cstr(f->name)), log_field_has_text(f) ? f->text : raw);

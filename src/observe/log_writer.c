@@ -177,7 +177,7 @@ static void tell_losses(struct log_writer *writer, bool last_chance)
 	}
 	uint64_t dropped = atomic_exchange(&writer->dropped, 0);
 	if (dropped > 0)
-		TELL(writer->file, LOG_WARN, "log records dropped: the queue was full", F_INT("count", dropped));
+		TELL(writer->file, LOG_WARN, "log records dropped: the queue was full", F_INT("count", dropped), F_TEXT("reason", "queue"));
 	for (unsigned i = 0; i < LOG_SINKS; i++)
 		tell_sink(writer, i);
 	write_lost(writer);

@@ -409,7 +409,7 @@ static int ami_emit(lua_State *L)
 		if (bytes > EMIT_BYTES_MAX) {
 			err_set(&err, ERR_INVALID, "an event has at most %d bytes", EMIT_BYTES_MAX);
 		} else {
-			own_event_dropped(gen->host);
+			own_event_dropped(gen->host, name);
 			err_set(&err, ERR_OVERFLOW, "the rule emitted %u events in this turn already (limits.emitted)", rule->emitted);
 		}
 		return push_failure(L, gen, &err);

@@ -93,19 +93,58 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 	return count;
 }
 
+static bool has_field(const struct log_field *fields, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(fields[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* What the rule is called for, where it does not say it itself. Returns the number of fields, at most FLOW_FIELDS. */
+#define FLOW_FIELDS 3
+
+static size_t flow_fields(const struct flow *flow, const struct log_field *given, size_t given_count, struct log_field *fields)
+{
+	const struct log_field all[FLOW_FIELDS] = {
+		F_TEXT("server", flow->server[0] ? flow->server : NULL),
+		F_TEXT(flow_event_name(flow), flow->event[0] ? flow->event : NULL),
+		F_TEXT("action_id", flow->action_id[0] ? flow->action_id : NULL),
+	};
+	size_t count = 0;
+
+	for (size_t i = 0; i < FLOW_FIELDS; i++)
+		if (all[i].text.ptr && !has_field(given, given_count, all[i].name)) {
+			fields[count] = all[i];
+			/* Else each action's record would be one of its own. */
+			fields[count++].varies = i == FLOW_FIELDS - 1;
+		}
+	return count;
+}
+
 static int log_at(lua_State *L, enum log_level level)
 {
 	struct generation *gen = generation_of(L);
-	struct log_field fields[FIELDS_MAX + 2];
-	size_t count = 0;
+	/* First ours, then the rule's. */
+	struct log_field fields[FIELDS_MAX + FLOW_FIELDS + 1], given[FIELDS_MAX];
+	size_t count = 0, given_count = 0;
 	lua_settop(L, 2);
 	const char *text = luaL_tolstring(L, 1, NULL);
 	if (level < log_get_level() || !may_log(gen))
 		return 0;
-	fields[count++] = F_TEXT("rule", gen->current_rule->name);
 	if (!lua_isnoneornil(L, 2)) {
 		luaL_checktype(L, 2, LUA_TTABLE);
-		count += read_fields(L, 2, fields + count, FIELDS_MAX, &gen->text);
+		given_count = read_fields(L, 2, given, FIELDS_MAX, &gen->text);
+	}
+	fields[count++] = F_TEXT("rule", gen->current_rule->name);
+	if (gen->current)
+		count += flow_fields(gen->current, given, given_count, fields + count);
+	for (size_t i = 0; i < given_count; i++) {
+		fields[count] = given[i];
+		/* Whose record it is, is not the rule's to say. */
+		if (strcmp(given[i].name, "rule") == 0)
+			fields[count].name = "rule_";
+		count++;
 	}
 	log_record_exact(level, text, fields, count);
 	return 0;

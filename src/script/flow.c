@@ -57,7 +57,7 @@ struct flow *flow_take(struct rule *rule, const char *what)
 	flow->rule = rule;
 	flow->what = what;
 	flow->listener = NULL;
-	flow->event[0] = flow->server[0] = '\0';
+	flow->event[0] = flow->server[0] = flow->action_id[0] = '\0';
 	flow->outcome = OUTCOME_OK;
 	return flow;
 }
@@ -161,6 +161,11 @@ static int on_error(lua_State *co)
 	return 1;
 }
 
+const char *flow_event_name(const struct flow *flow)
+{
+	return strcmp(flow->what, "callback") == 0 ? "action" : "event";
+}
+
 static void report(struct flow *flow, const char *text, size_t len)
 {
 	struct rule *rule = flow->rule;
@@ -178,8 +183,9 @@ static void report(struct flow *flow, const char *text, size_t len)
 	}
 	log_write(LOG_ERROR, rule->last_error, F_TEXT("rule", rule->name), F_TEXT("kind", outcome_name(flow->outcome)),
 	          F_TEXT("in", flow->what), F_TEXT("listener", flow->listener ? listener_label(flow->listener) : NULL),
-	          F_TEXT("event", flow->event[0] ? flow->event : NULL), F_TEXT("server", flow->server[0] ? flow->server : NULL),
-	          F_SLICE("traceback", buf_slice(&gen->traceback)));
+	          F_TEXT(flow_event_name(flow), flow->event[0] ? flow->event : NULL),
+	          F_TEXT("action_id", flow->action_id[0] ? flow->action_id : NULL),
+	          F_TEXT("server", flow->server[0] ? flow->server : NULL), F_SLICE("traceback", buf_slice(&gen->traceback)));
 }
 
 static enum outcome outcome_of(const struct flow *flow, int status)

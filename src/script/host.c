@@ -222,6 +222,7 @@ static void complete_now(struct ticket *ticket, struct reply *reply)
 	}
 	slice_to_text(slice_cstr(ticket->server_name), flow->server, sizeof flow->server);
 	slice_to_text(slice_cstr(reply->action), flow->event, sizeof flow->event);
+	reply_id(reply, flow->action_id);
 	flow->reply = reply;
 	flow_start(flow, push_callback, ticket);
 	ticket_free(ticket);

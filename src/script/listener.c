@@ -359,11 +359,11 @@ static int push_call(lua_State *co, struct flow *flow, void *arg)
 }
 
 /* The rule itself is told too. */
-static void note_gap(struct rule *rule, const char *reason)
+static void note_gap(const struct dispatch *d, struct rule *rule, const char *reason)
 {
 	rule->gap++;
 	rule->gen->host->gaps = true;
-	rule_skips(rule, reason);
+	rule_skips(rule, d->heard, reason);
 }
 
 static void call_listener(struct dispatch *d, struct listener *l)
@@ -374,11 +374,11 @@ static void call_listener(struct dispatch *d, struct listener *l)
 		return;
 	}
 	if (!rule_may_run(rule) || (l->quarantine.active && d->gen->host->ops.now(d->gen->host->ctx) < l->quarantine.until)) {
-		note_gap(rule, rule->quarantine.active || l->quarantine.active ? "quarantine" : "deadline");
+		note_gap(d, rule, rule->quarantine.active || l->quarantine.active ? "quarantine" : "deadline");
 		return;
 	}
 	if (rule->waiting >= d->gen->limits.waiting) {
-		note_gap(rule, "waiting");
+		note_gap(d, rule, "waiting");
 		return;
 	}
 	struct flow *flow = flow_take(rule, "listener");

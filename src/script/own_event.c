@@ -15,11 +15,12 @@ static void own_event_free(struct own_event *e)
 	free(e);
 }
 
-void own_event_dropped(struct host *host)
+void own_event_dropped(struct host *host, struct slice name)
 {
 	host->s_dropped->value++;
 	if (may_tell(host, &host->dropped_told))
-		log_write(LOG_WARN, "an engine event was dropped: too many wait (limits.emitted)", F_INT("limit", host->limits.emitted));
+		log_write(LOG_WARN, "an engine event was dropped: too many wait (limits.emitted)", F_SLICE("event", name),
+		          F_INT("limit", host->limits.emitted));
 }
 
 static int queue_message(struct host *host, struct message *m, const struct host_server *server, struct rule *only,
@@ -28,7 +29,7 @@ static int queue_message(struct host *host, struct message *m, const struct host
 	/* What rules emit leaves room for what the engine has to tell. */
 	uint32_t limit = emitted ? host->limits.emitted : 2 * host->limits.emitted;
 	if (!m || host->event_count >= limit) {
-		own_event_dropped(host);
+		own_event_dropped(host, m ? m->name : (struct slice){ NULL, 0 });
 		message_free(&m);
 		return -1;
 	}

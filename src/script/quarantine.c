@@ -57,7 +57,7 @@ void rule_tell_gap(struct rule *rule, const char *reason)
 	                (const struct host_field[]){ { "count", slice_make(count, (size_t)n) }, { "reason", slice_cstr(reason) } }, 2);
 }
 
-void rule_skips(struct rule *rule, const char *reason)
+void rule_skips(struct rule *rule, const struct heard *heard, const char *reason)
 {
 	struct slice name = slice_cstr(rule->name);
 	struct series *s = metric_series(rule->gen->host->m_gap, &name, 1);
@@ -66,7 +66,8 @@ void rule_skips(struct rule *rule, const char *reason)
 		s->value++;
 	rule->skipped++;
 	if (may_tell(rule->gen->host, &rule->gap_told))
-		log_write(LOG_WARN, "event not given to a rule", F_TEXT("rule", rule->name), F_TEXT("reason", reason));
+		log_write(LOG_WARN, "event not given to a rule", F_TEXT("rule", rule->name), F_SLICE("event", heard->message->name),
+		          F_TEXT("server", heard->server ? heard->server->name : NULL), F_TEXT("reason", reason));
 }
 
 static void note_overrun(struct rule *rule, enum outcome outcome, uint64_t now)

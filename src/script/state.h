@@ -115,6 +115,7 @@ struct flow {
 	char event[FLOW_EVENT_MAX]; /* what started it, for the error record */
 	const char *what;     /* "listener", "callback", "timer", "load" */
 	char server[RULE_NAME_MAX + 1];
+	char action_id[ACTION_ID_MAX + 1]; /* of a callback, whose action stands in `event` */
 	/* What it waits for, at most one of each; and what came. */
 	struct ticket *ticket;
 	struct subscription *subscription;
@@ -225,6 +226,8 @@ struct host {
 
 /* A flow of `rule`, from the pool or new; NULL when memory is refused (counted as the rule's failure). */
 struct flow *flow_take(struct rule *rule, const char *what);
+/* What a record calls that which is in flow->event. */
+const char *flow_event_name(const struct flow *flow);
 /* Runs `push` and then the function. Returns true when the flow has ended (it is back in the pool then), false when it waits. */
 bool flow_start(struct flow *flow, flow_push_fn *push, void *arg);
 /* Goes on after a wait: what it waited for stands in the flow. */
@@ -259,8 +262,9 @@ bool generation_relieve(struct generation *gen);
 const char *outcome_name(enum outcome outcome);
 /* Queues its own `server.gap` with the number of events it was not given. */
 void rule_tell_gap(struct rule *rule, const char *reason);
+struct heard;
 /* Counts an event that the rule was not given, and tells the log. */
-void rule_skips(struct rule *rule, const char *reason);
+void rule_skips(struct rule *rule, const struct heard *heard, const char *reason);
 /* Notes how a call of the rule (and of the listener) ended; quarantines. */
 void rule_note(struct rule *rule, struct listener *listener, enum outcome outcome);
 /* For C functions that rules call: the generation of a Lua state. */
@@ -300,7 +304,7 @@ struct own_event {
 int own_event_queue(struct host *host, const char *name, const struct host_server *server, struct rule *only,
                     struct generation *gen, const struct host_field *fields, size_t count);
 /* Counts and tells one that found no room. */
-void own_event_dropped(struct host *host);
+void own_event_dropped(struct host *host, struct slice name);
 void own_events_deliver(struct host *host);
 void own_events_forget(struct host *host, struct generation *gen);
 

@@ -82,7 +82,7 @@ void subscription_take(struct subscription *sub, const struct heard *heard)
 			alloc_credit(&sub->rule->gen->alloc, sub->rule->owner, size);
 	}
 	if (!copy) {
-		rule_skips(sub->rule, "subscription");
+		rule_skips(sub->rule, heard, "subscription");
 		subscription_end(sub, ERR_OVERFLOW, "more events came than the subscription may keep (limits.subscription_events)");
 		return;
 	}

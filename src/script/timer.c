@@ -127,7 +127,7 @@ static void fire(struct rule_timer *t, uint64_t now)
 		if (s)
 			s->value++;
 		rule->skipped++;
-		log_write(LOG_WARN, "timer not run: too many calls of the rule wait", F_TEXT("rule", rule->name));
+		log_write(LOG_WARN, "timer not run: too many calls of the rule wait", F_TEXT("rule", rule->name), F_TEXT("reason", "waiting"));
 	}
 }
 

@@ -188,7 +188,7 @@ describe("replay", function()
   it("logs what rules say to stderr, as text or as JSON, from the level asked for", function()
     local rule = [[ami.once("Newchannel", function() log.debug("quiet") log.info("loud", { n = 1 }) end)]]
     local _, _, err = replay(rule, DIAL)
-    assert.truthy(err:find("info  loud rule=probe n=1\n", 1, true), err)
+    assert.truthy(err:find("info  loud rule=probe server=replay event=Newchannel n=1\n", 1, true), err)
     assert.falsy(err:find("quiet", 1, true))
     _, _, err = replay(rule, "--json", "--log", "debug", DIAL)
     local told = {}

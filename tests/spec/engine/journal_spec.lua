@@ -65,8 +65,8 @@ describe("the journal", function()
       j.await "MESSAGE=started version="
       local code, _, err = h.run("ctl", "--socket", project.folder .. "/console", "emit", "probe.say", "word=hello")
       assert.equal(0, code, err)
-      j.await 'MESSAGE=said rule=probe agent={"name":"a"} secret=[redacted] word=hello\nPRIORITY=4\nSYSLOG_IDENTIFIER=hookswitch\n'
-      j.await '\nHOOKSWITCH_MSG=said\nHOOKSWITCH_RULE=probe\nHOOKSWITCH_AGENT={"name":"a"}\nHOOKSWITCH_SECRET=[redacted]\nHOOKSWITCH_WORD=hello\n'
+      j.await 'MESSAGE=said rule=probe event=probe.say agent={"name":"a"} secret=[redacted] word=hello\nPRIORITY=4\nSYSLOG_IDENTIFIER=hookswitch\n'
+      j.await '\nHOOKSWITCH_MSG=said\nHOOKSWITCH_RULE=probe\nHOOKSWITCH_EVENT=probe.say\nHOOKSWITCH_AGENT={"name":"a"}\nHOOKSWITCH_SECRET=[redacted]\nHOOKSWITCH_WORD=hello\n'
       d:signal "USR1"
       stop(d)
       j.await "MESSAGE=stopped\n"

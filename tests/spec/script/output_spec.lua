@@ -182,6 +182,25 @@ describe("log", function()
     assert.same({ "16", 3, 0.5, true, "pbx1" }, { record.cause, record.n, record.rate, record.ok, record.who })
   end)
 
+  it("tells what the rule was called for, unless the rule says it, and always whose record it is", function()
+    local t = support.run [[ami.on("Hangup", function(ev, server)
+      log.info "plain"
+      log.info("told", { server = "mine", event = 7, rule = "forged" })
+      server:send({ Action = "Ping" }, function() log.info "answered" end)
+      timer.after(1, function() log.info "later" end)
+    end)]]
+    local records = support.logged(function() t:event "Hangup" t:reply() t:advance(2) end)
+    local function told(text)
+      local r = assert(support.record(records, text))
+      return { r.rule, r.server, r.event, r.action }
+    end
+    assert.same({ "rule", "pbx1", "Hangup" }, told "^plain$")
+    assert.same({ "rule", "mine", 7 }, told "^told$")
+    assert.equal("forged", support.record(records, "^told$").rule_)
+    assert.same({ "rule", "pbx1", nil, "Ping" }, told "^answered$")
+    assert.same({ "rule" }, told "^later$")
+  end)
+
   it("writes the fields in the order of their names", function()
     local record = support.record(logged [[log.info("ended", { d = 1, b = 2, a = 3, c = 4 })]], "^ended$")
     assert.matches('"a":3,"b":2,"c":4,"d":1', record.line)
