@@ -69,8 +69,17 @@ void engine_server_stopped(struct engine *e, struct server *s)
 		return;
 	}
 	struct server *successor = s->successor;
+	/* One that was replaced before it began still has a predecessor: that one now waits for the successor in its place (P6). */
+	bool waits = false;
+	list_each(it, &e->leaving) {
+		struct server *other = list_entry(it, struct server, leaving);
+		if (other->successor == s) {
+			other->successor = successor;
+			waits = true;
+		}
+	}
 	server_destroy(&s);
-	if (successor)
+	if (successor && !waits)
 		link_start(successor->link);
 }
 

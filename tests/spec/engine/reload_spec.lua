@@ -150,6 +150,28 @@ describe("a reload", function()
     h.write_file(folder .. "/go", "")
     daemon:ready("pbx1", { count = 2 })
   end)
+
+  it("replaces a server again and again while its first session still ends, and begins only the last of them", function()
+    local folder = h.folder()
+    local peer = h.peer(h.LOGIN .. "\naction Logoff\nwait " .. folder .. "/go\nsend Response: Goodbye\\r\\nActionID: $id\\r\\n\\r\\n",
+      h.LOGIN .. "\nserve")
+    local project = h.project(with_servers { pbx1 = h.server(peer, { timeouts = { drain = 30 } }) })
+    local daemon = h.daemon(project)
+    daemon:ready "pbx1"
+    for n = 1, 3 do
+      project.write(with_servers { pbx1 = h.server(peer, { timeouts = { drain = 30 - n } }) })
+      assert.is_true(daemon:reload())
+    end
+    -- Two of them were replaced before they began.
+    daemon:await({ msg = "session stopped", server = "pbx1" }, { count = 2 })
+    local _, connects = peer:stdout():gsub("connected", "")
+    assert.equal(1, connects)
+    h.write_file(folder .. "/go", "")
+    daemon:ready("pbx1", { count = 2 })
+    assert.equal(0, daemon:stop())
+    _, connects = peer:stdout():gsub("connected", "")
+    assert.equal(2, connects)
+  end)
 end)
 
 describe("a reload that fails", function()
