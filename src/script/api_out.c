@@ -93,18 +93,19 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 	return count;
 }
 
-static bool has_field(const struct log_field *fields, size_t count, const char *name)
+static struct log_field *find_field(struct log_field *fields, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
-		if (strcmp(fields[i].name, name) == 0)
-			return true;
-	return false;
+		if (fields[i].name && strcmp(fields[i].name, name) == 0)
+			return &fields[i];
+	return NULL;
 }
 
-/* What the rule is called for, where it does not say it itself. Returns the number of fields, at most FLOW_FIELDS. */
+/* What the rule is called for, or in its place what the rule says itself, which is taken out of `given`. Returns the number
+ * of fields, at most FLOW_FIELDS. */
 #define FLOW_FIELDS 3
 
-static size_t flow_fields(const struct flow *flow, const struct log_field *given, size_t given_count, struct log_field *fields)
+static size_t flow_fields(const struct flow *flow, struct log_field *given, size_t given_count, struct log_field *fields)
 {
 	const struct log_field all[FLOW_FIELDS] = {
 		F_TEXT("server", flow->server[0] ? flow->server : NULL),
@@ -113,12 +114,17 @@ static size_t flow_fields(const struct flow *flow, const struct log_field *given
 	};
 	size_t count = 0;
 
-	for (size_t i = 0; i < FLOW_FIELDS; i++)
-		if (all[i].text.ptr && !has_field(given, given_count, all[i].name)) {
+	for (size_t i = 0; i < FLOW_FIELDS; i++) {
+		struct log_field *own = find_field(given, given_count, all[i].name);
+		if (own) {
+			fields[count++] = *own;
+			own->name = NULL;
+		} else if (all[i].text.ptr) {
 			fields[count] = all[i];
 			/* Else each action's record would be one of its own. */
 			fields[count++].varies = i == FLOW_FIELDS - 1;
 		}
+	}
 	return count;
 }
 
@@ -140,6 +146,8 @@ static int log_at(lua_State *L, enum log_level level)
 	if (gen->current)
 		count += flow_fields(gen->current, given, given_count, fields + count);
 	for (size_t i = 0; i < given_count; i++) {
+		if (!given[i].name)
+			continue;
 		fields[count] = given[i];
 		/* Whose record it is, is not the rule's to say. */
 		if (strcmp(given[i].name, "rule") == 0)

@@ -194,7 +194,7 @@ describe("the guide", function()
     w:to "curl "
     -- The rule that was loaded counts, also what the setting has added.
     w:dial_busy()
-    helper.wait_for(function() return w.daemon:stderr():find "dial refused rule=failed server=pbx1 status=BUSY" end, nil,
+    helper.wait_for(function() return w.daemon:stderr():find "dial refused rule=failed server=pbx1 event=DialEnd status=BUSY" end, nil,
       function() return "a refused dial:\n" .. w.daemon:tail() end)
     helper.wait_for(function() return helper.read(w.pbx .. "/journal.log"):find "^{" end, nil, "a finished call")
 
