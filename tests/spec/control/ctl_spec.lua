@@ -342,7 +342,7 @@ describe("ctl", function()
 
     it("is not made for a group that is not there, or that its mode keeps out", function()
       local function refused(control)
-        local code, out, err = helper.run("run", "-c", helper.project { config = { control = control } }.config)
+        local code, out, err = helper.run("run", "--allow-root", "-c", helper.project { config = { control = control } }.config)
         assert.are.equal(1, code)
         return out .. err
       end

@@ -216,7 +216,7 @@ describe("a planted secret", function()
       clean("replay's log", err)
     end
     project.rule("bad.lua", [[error("visible password=planted-fault and planted-env-2")]])
-    for _, words in ipairs { { "check", "-c", project.config }, { "run", "--strict", "-c", project.config }, { "replay", "-c", project.config, folder .. "/plain.ami" } } do
+    for _, words in ipairs { { "check", "-c", project.config }, { "run", "--allow-root", "--strict", "-c", project.config }, { "replay", "-c", project.config, folder .. "/plain.ami" } } do
       words[#words + 1] = { env = ENV }
       local code, out, err = helper.run(table.unpack(words))
       assert.are.equal(1, code)
