@@ -233,6 +233,9 @@ static const char *const harmless_functions[] = {
 	"URIDECODE", "URIENCODE", "VOLUME",
 };
 
+/* Queues put them into the command line of MixMonitor; also `__MONITOR_EXEC_ARGS` and `SET(MONITOR_EXEC=…)`. */
+static const char *const command_variables[] = { "MONITOR_EXEC", "MONITOR_FILENAME", "MONITOR_OPTIONS" };
+
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static int compare_name(struct slice key, const char *name)
@@ -268,6 +271,12 @@ bool catalogue_event(struct slice name)
 
 bool catalogue_function_harmless(struct slice variable)
 {
+	/* Asterisk takes quotes and backslashes away: what they stand in is not the name that is read here. */
+	if (memchr(variable.ptr, '"', variable.len) || memchr(variable.ptr, '\\', variable.len))
+		return false;
+	for (size_t i = 0; i < COUNT(command_variables); i++)
+		if (memmem(variable.ptr, variable.len, command_variables[i], strlen(command_variables[i])))
+			return false;
 	const char *open = memchr(variable.ptr, '(', variable.len);
 	if (!open)
 		return true;

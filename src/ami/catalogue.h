@@ -27,7 +27,7 @@ const struct action_info *catalogue_action(struct slice name);
 /* True for the events that Asterisk's tree sends. Case is ignored. */
 bool catalogue_event(struct slice name);
 /* True for `CALLERID(num)`-like variables whose function cannot reach files, shell or configuration, and for plain
- * variables. */
+ * variables other than those that Asterisk puts into a shell command. */
 bool catalogue_function_harmless(struct slice variable);
 /* The known name that is nearest to `name` by edit distance (at most 3 edits, case ignored), or NULL. */
 const char *catalogue_nearest_event(struct slice name);

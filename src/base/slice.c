@@ -146,10 +146,18 @@ unsigned slice_distance(struct slice a, struct slice b)
 
 bool slice_glob(struct slice pattern, struct slice s)
 {
+	size_t steps = SIZE_MAX;
+	return slice_glob_bounded(pattern, s, &steps);
+}
+
+bool slice_glob_bounded(struct slice pattern, struct slice s, size_t *steps)
+{
 	size_t p = 0, i = 0;
 	size_t star = SIZE_MAX, resume = 0;
 
 	while (i < s.len) {
+		if (*steps == 0 || --*steps == 0)
+			return false;
 		if (p < pattern.len && (pattern.ptr[p] == '?' || (pattern.ptr[p] == s.ptr[i] && pattern.ptr[p] != '*'))) {
 			p++;
 			i++;

@@ -71,5 +71,7 @@ unsigned slice_distance(struct slice a, struct slice b);
 /* '*' and '?' match as in a shell, every other byte itself, case kept. Linear in memory,
  * at most O(len(s) * len(pattern)) steps. */
 bool slice_glob(struct slice pattern, struct slice s);
+/* Takes its steps from `steps`; false when there are none left (`*steps` is 0 then). */
+bool slice_glob_bounded(struct slice pattern, struct slice s, size_t *steps);
 
 #endif

@@ -12,6 +12,7 @@
 #define TESTS_MAX 4096     /* of one filter */
 #define TEST_TEXT_MAX 1024 /* bytes of one */
 #define EMIT_BYTES_MAX 65536
+#define EMIT_TURN_BYTES_MAX (4u << 20) /* of one rule in one turn: what waits is not charged to its memory */
 #define LISTENER_BYTES 512
 
 /* What ami.prefix and ami.glob return. */
@@ -403,18 +404,21 @@ static int ami_emit(lua_State *L)
 	/* In one turn a rule has a quarter of the room, so that the others find some. */
 	struct rule *rule = gen->current_rule;
 	if (rule->emit_turn != gen->host->turn)
-		rule->emitted = 0;
+		rule->emitted = rule->emitted_bytes = 0;
 	rule->emit_turn = gen->host->turn;
-	if (bytes > EMIT_BYTES_MAX || rule->emitted >= (gen->host->limits.emitted + 3) / 4) {
+	bool much = rule->emitted_bytes + bytes > EMIT_TURN_BYTES_MAX;
+	if (bytes > EMIT_BYTES_MAX || much || rule->emitted >= (gen->host->limits.emitted + 3) / 4) {
 		if (bytes > EMIT_BYTES_MAX) {
 			err_set(&err, ERR_INVALID, "an event has at most %d bytes", EMIT_BYTES_MAX);
 		} else {
 			own_event_dropped(gen->host, name);
-			err_set(&err, ERR_OVERFLOW, "the rule emitted %u events in this turn already (limits.emitted)", rule->emitted);
+			err_set(&err, ERR_OVERFLOW, "the rule emitted %u events with %u bytes in this turn already (limits.emitted; %u bytes)",
+			        rule->emitted, rule->emitted_bytes, EMIT_TURN_BYTES_MAX);
 		}
 		return push_failure(L, gen, &err);
 	}
 	rule->emitted++;
+	rule->emitted_bytes += (uint32_t)bytes;
 	sort_fields(names, values, count);
 	if (host_emit(gen->host, name, names, values, count, &err))
 		return push_failure(L, gen, &err);

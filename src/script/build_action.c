@@ -165,6 +165,9 @@ int build_action(lua_State *L, int index, struct action *action, struct err *err
 		return -1;
 	if (!action_get(action, SLICE("Action"), &name) || name.len == 0)
 		return err_set(err, ERR_INVALID, "the action has no name: Action = \"…\" is missing");
+	/* Asterisk skips blanks and control bytes in front: " Command" would pass by the policy as a name that it does not have. */
+	if ((unsigned char)name.ptr[0] <= ' ' || (unsigned char)name.ptr[name.len - 1] <= ' ')
+		return err_set(err, ERR_INVALID, "the action's name begins or ends with a blank");
 	/* A list, or "action" beside "Action": what would be sent is not what was checked. */
 	for (uint32_t i = 0, names = 0; i < action->count; i++)
 		if (slice_eq_nocase(action_field_name(action, i), SLICE("Action")) && ++names > 1)

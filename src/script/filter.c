@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-bool value_test_passes(const struct value_test *test, struct slice value)
+static bool passes(const struct value_test *test, struct slice value, size_t *steps)
 {
 	struct slice want = { test->text, test->len };
 	switch (test->kind) {
@@ -11,40 +11,53 @@ bool value_test_passes(const struct value_test *test, struct slice value)
 	case TEST_PREFIX:
 		return slice_starts_with(value, want);
 	default:
-		return slice_glob(want, value);
+		return slice_glob_bounded(want, value, steps);
 	}
 }
 
-static bool any_passes(const struct value_test *tests, size_t count, struct slice value)
+bool value_test_passes(const struct value_test *test, struct slice value)
 {
-	for (size_t i = 0; i < count; i++)
-		if (value_test_passes(&tests[i], value))
+	size_t steps = FILTER_STEPS_MAX;
+	return passes(test, value, &steps);
+}
+
+static bool pay(size_t *steps, size_t cost)
+{
+	*steps = *steps > cost ? *steps - cost : 0;
+	return *steps > 0;
+}
+
+static bool any_passes(const struct value_test *tests, size_t count, struct slice value, size_t *steps)
+{
+	for (size_t i = 0; i < count && pay(steps, 1); i++)
+		if (passes(&tests[i], value, steps))
 			return true;
 	return false;
 }
 
-bool filter_server_passes(const struct filter *filter, struct slice server)
+bool filter_server_passes(const struct filter *filter, struct slice server, size_t *steps)
 {
-	return filter->server_count == 0 || any_passes(filter->servers, filter->server_count, server);
+	return filter->server_count == 0 || any_passes(filter->servers, filter->server_count, server, steps);
 }
 
-static bool set_passes(const struct header_set *set, const struct message *message)
+static bool set_passes(const struct header_set *set, const struct message *message, size_t *steps)
 {
 	for (size_t i = 0; i < set->count; i++) {
 		const struct header_test *h = &set->headers[i];
 		struct slice value;
-		if (!message_get(message, slice_cstr(h->name), &value) || !any_passes(h->tests, h->count, value))
+		if (!pay(steps, message->header_count) || !message_get(message, slice_cstr(h->name), &value) ||
+		    !any_passes(h->tests, h->count, value, steps))
 			return false;
 	}
 	return true;
 }
 
-bool filter_headers_pass(const struct filter *filter, const struct message *message)
+bool filter_headers_pass(const struct filter *filter, const struct message *message, size_t *steps)
 {
 	if (filter->set_count == 0)
 		return true;
 	for (size_t i = 0; i < filter->set_count; i++)
-		if (set_passes(&filter->sets[i], message))
+		if (set_passes(&filter->sets[i], message, steps))
 			return true;
 	return false;
 }

@@ -34,9 +34,13 @@ struct filter {
 	size_t set_count;
 };
 
+/* Steps that one filter may take for one event: its globs may be compared with long texts. */
+#define FILTER_STEPS_MAX ((size_t)4000000)
+
 bool value_test_passes(const struct value_test *test, struct slice value);
-bool filter_server_passes(const struct filter *filter, struct slice server);
-bool filter_headers_pass(const struct filter *filter, const struct message *message);
+/* Each takes what it costs from `steps`, and passes nothing when that is 0. */
+bool filter_server_passes(const struct filter *filter, struct slice server, size_t *steps);
+bool filter_headers_pass(const struct filter *filter, const struct message *message, size_t *steps);
 void filter_close(struct filter *filter);
 
 #endif

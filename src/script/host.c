@@ -39,7 +39,7 @@ static void add_metrics(struct host *h)
 	h->m_waiting = add_metric(m, METRIC_GAUGE, "hookswitch_rules_waiting", "Calls of a rule that wait.", "rule", NULL);
 	h->m_away = add_metric(m, METRIC_GAUGE, "hookswitch_rules_quarantined_listeners", "Listeners of a rule in quarantine; all of them while the rule itself is.", "rule", NULL);
 	h->m_memory = add_metric(m, METRIC_GAUGE, "hookswitch_rules_memory_bytes", "Lua memory charged to a rule.", "rule", NULL);
-	h->m_gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, quarantine, a full subscription.", "rule", NULL);
+	h->m_gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, also of its filters, quarantine, a full subscription.", "rule", NULL);
 	h->m_denied = add_metric(m, METRIC_COUNTER, "hookswitch_rules_actions_refused_total", "Actions refused before anything was sent, by reason.", "rule", "reason");
 	h->m_log_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_log_dropped_total", "Log lines of a rule beyond its rate.", "rule", NULL);
 	h->s_dropped = metric_series(add_metric(m, METRIC_COUNTER, "hookswitch_engine_events_dropped_total", "Engine events and emitted ones dropped because too many waited.", NULL, NULL), NULL, 0);

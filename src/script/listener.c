@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "observe/log.h"
+#include "script/deadline.h"
 #include "script/subscription.h"
 
 /* A name and who hears it. `merged` is what a dispatch walks: the named ones and those for "*", by priority and age; it is
@@ -395,13 +396,39 @@ static void call_listener(struct dispatch *d, struct listener *l)
 	flow_start(flow, push_call, d);
 }
 
-static bool wanted(const struct listener *l, const struct heard *heard)
+/* Its filters have had their share of this turn: what it might have wanted is told once for each event. */
+static void leave_untested(const struct dispatch *d, struct rule *rule)
 {
-	if (l->cancelled || (heard->only && l->rule != heard->only))
+	if (rule->untested == d->gen->dispatches)
+		return;
+	rule->untested = d->gen->dispatches;
+	note_gap(d, rule, "filters");
+}
+
+static bool wanted(struct listener *l, const struct dispatch *d, const volatile unsigned *ticks)
+{
+	const struct heard *heard = d->heard;
+	const struct filter *f = &l->filter;
+	struct rule *rule = l->rule;
+	if (l->cancelled || (heard->only && rule != heard->only))
 		return false;
-	if (l->filter.server_count > 0 && (!heard->server || !filter_server_passes(&l->filter, slice_cstr(heard->server->name))))
+	if (f->server_count == 0 && f->set_count == 0)
+		return true;
+	if (f->server_count > 0 && !heard->server)
 		return false;
-	return filter_headers_pass(&l->filter, heard->message);
+	if (rule_filters_spent(rule)) {
+		leave_untested(d, rule);
+		return false;
+	}
+	size_t steps = FILTER_STEPS_MAX;
+	unsigned began = *ticks;
+	bool passes = (f->server_count == 0 || filter_server_passes(f, slice_cstr(heard->server->name), &steps)) &&
+	              filter_headers_pass(f, heard->message, &steps);
+	if (steps == 0 || *ticks != began)
+		rule_filtered(rule, *ticks - began, steps == 0);
+	if (steps == 0)
+		leave_untested(d, rule);
+	return passes;
 }
 
 bool listeners_dispatch(struct generation *gen, const struct heard *heard)
@@ -417,11 +444,13 @@ bool listeners_dispatch(struct generation *gen, const struct heard *heard)
 		bucket_merge(gen, b);
 
 	struct dispatch d = { .gen = gen, .heard = heard, .shared = b->merged_count > 1 };
+	const volatile unsigned *ticks = deadline_ticks();
 	bool any = false;
 	gen->dispatching++;
+	gen->dispatches++;
 	for (uint32_t i = 0; i < b->merged_count; i++) {
 		struct listener *l = b->merged[i];
-		if (!wanted(l, heard))
+		if (!wanted(l, &d, ticks))
 			continue;
 		any = true;
 		if (l->subscription)

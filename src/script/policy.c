@@ -74,47 +74,72 @@ static int deny(struct err *err, const char *rule, struct slice name, const char
 	               SLICE_ARG(name), why, rule, SLICE_ARG(name));
 }
 
-/* The part of a header's value that names variables: `A=1,FUNC(x)=2` or `A,FUNC(x)`. */
-static bool variables_harmless(struct slice value)
+/* What of `NAME` or `NAME=value` is the name: Asterisk ends it at the first equals sign. */
+static bool variable_harmless(struct slice variable)
+{
+	const char *equals = memchr(variable.ptr, '=', variable.len);
+	if (equals)
+		variable.len = (size_t)(equals - variable.ptr);
+	return catalogue_function_harmless(slice_trim(variable));
+}
+
+/* A list such as `A=1,FUNC(x)=2`. A backslash takes the next byte out of the syntax, as in Asterisk. There brackets and quotes
+ * hold commas together; here they do not, so that no odd one hides what stands behind it. */
+static bool variables_harmless(struct slice list)
 {
 	size_t start = 0;
-	unsigned depth = 0;
-	for (size_t i = 0; i <= value.len; i++) {
-		char c = i < value.len ? value.ptr[i] : ',';
-		if (c == '(')
-			depth++;
-		else if (c == ')' && depth > 0)
-			depth--;
-		if ((c != ',' || depth > 0) && i < value.len)
-			continue;
-		struct slice part = { value.ptr + start, i - start };
-		const char *equals = memchr(part.ptr, '=', part.len);
-		/* `a(b=c)`: the name ends at an equals sign outside of its parentheses. */
-		const char *close = equals ? memrchr(part.ptr, ')', part.len) : NULL;
-		if (equals && !(close && close > equals && memchr(part.ptr, '(', (size_t)(equals - part.ptr))))
-			part.len = (size_t)(equals - part.ptr);
-		if (!catalogue_function_harmless(slice_trim(part)))
-			return false;
-		start = i + 1;
+	for (size_t i = 0; i <= list.len; i++) {
+		if (i < list.len && list.ptr[i] == '\\') {
+			i++;
+		} else if (i == list.len || list.ptr[i] == ',') {
+			if (!variable_harmless(slice_make(list.ptr + start, i - start)))
+				return false;
+			start = i + 1;
+		}
 	}
-	return true;
+	return start >= list.len || variable_harmless(slice_make(list.ptr + start, list.len - start));
 }
 
 static int check_functions(const char *rule, const struct action *action, struct slice name, struct err *err)
 {
+	/* There the whole value is one name. */
+	bool one = slice_eq_nocase(name, SLICE("Getvar")) || slice_eq_nocase(name, SLICE("Setvar"));
 	for (uint32_t i = 0; i < action->count; i++) {
-		struct slice header = action_field_name(action, i);
+		struct slice header = action_field_name(action, i), value = action_field_value(action, i);
 		if (!slice_eq_nocase(header, SLICE("Variable")) && !slice_eq_nocase(header, SLICE("Variables")))
 			continue;
-		if (!variables_harmless(action_field_value(action, i)))
-			return deny(err, rule, name, "of this dialplan function can reach files, shell or configuration");
+		if (one ? !catalogue_function_harmless(slice_trim(value)) : !variables_harmless(value))
+			return deny(err, rule, name, "of this variable or dialplan function can reach files, shell or configuration");
+	}
+	return 0;
+}
+
+/* Asterisk joins File, Options and Command by commas to one line, and takes it apart again. */
+static bool runs_command(const struct action *action)
+{
+	for (uint32_t i = 0; i < action->count; i++) {
+		struct slice header = action_field_name(action, i), value = action_field_value(action, i);
+		bool joined = slice_eq_nocase(header, SLICE("File")) || slice_eq_nocase(header, SLICE("Options"));
+		if (slice_eq_nocase(header, SLICE("Command")) || (joined && memchr(value.ptr, ',', value.len)))
+			return true;
+	}
+	return false;
+}
+
+static int check_application(const struct policy *policy, const char *rule, const struct action *action, struct err *err)
+{
+	for (uint32_t i = 0; i < action->count; i++) {
+		struct slice value = action_field_value(action, i);
+		if (slice_eq_nocase(action_field_name(action, i), SLICE("Application")) && !(policy && listed(&policy->originate, rule, value)))
+			return err_set(err, ERR_DENIED, "Originate with Application %.*s runs dialplan code; policy.rules[\"%s\"].originate = "
+			               "{ \"%.*s\" } in the configuration would allow it", SLICE_ARG(value), rule, SLICE_ARG(value));
 	}
 	return 0;
 }
 
 int policy_check(const struct policy *policy, const char *rule, const struct action *action, struct err *err)
 {
-	struct slice name = { "", 0 }, value;
+	struct slice name = { "", 0 };
 	action_get(action, SLICE("Action"), &name);
 	const struct action_info *info = catalogue_action(name);
 	unsigned flags = info ? info->flags : 0;
@@ -124,11 +149,8 @@ int policy_check(const struct policy *policy, const char *rule, const struct act
 	if (policy && listed(&policy->deny, rule, name))
 		return err_set(err, ERR_DENIED, "%.*s is denied by the configuration (policy.deny)", SLICE_ARG(name));
 	bool allowed = policy && listed(&policy->allow, rule, name);
-	if (slice_eq_nocase(name, SLICE("Originate")) && action_get(action, SLICE("Application"), &value)) {
-		if (!policy || !listed(&policy->originate, rule, value))
-			return err_set(err, ERR_DENIED, "Originate with Application %.*s runs dialplan code; policy.rules[\"%s\"].originate = "
-			               "{ \"%.*s\" } in the configuration would allow it", SLICE_ARG(value), rule, SLICE_ARG(value));
-	}
+	if (slice_eq_nocase(name, SLICE("Originate")) && check_application(policy, rule, action, err))
+		return -1;
 	if (allowed)
 		return 0;
 	if (!info) {
@@ -139,7 +161,7 @@ int policy_check(const struct policy *policy, const char *rule, const struct act
 	}
 	if (flags & ACTION_GUARDED)
 		return deny(err, rule, name, "reaches files, shell, modules, dialplan code or configuration");
-	if (slice_eq_nocase(name, SLICE("MixMonitor")) && action_get(action, SLICE("Command"), &value))
-		return deny(err, rule, name, "with Command runs a shell command");
+	if (slice_eq_nocase(name, SLICE("MixMonitor")) && runs_command(action))
+		return deny(err, rule, name, "with Command, or with a comma in File or Options, runs a shell command");
 	return flags & ACTION_FUNCTIONS ? check_functions(rule, action, name, err) : 0;
 }

@@ -159,6 +159,23 @@ void rule_ends(struct rule *rule, struct rule_clock began)
 		rule->overrun_turn = host->turn;
 }
 
+void rule_filtered(struct rule *rule, unsigned ticks, bool spent)
+{
+	uint64_t turn = rule->gen->host->turn;
+	if (rule->filter_turn != turn)
+		rule->filter_ticks = 0;
+	rule->filter_turn = turn;
+	rule->filter_ticks += ticks;
+	rule->sampled += ticks;
+	if (spent || rule->filter_ticks * DEADLINE_TICK >= rule->gen->limits.deadline)
+		rule->filters_spent_turn = turn;
+}
+
+bool rule_filters_spent(const struct rule *rule)
+{
+	return rule->filters_spent_turn == rule->gen->host->turn;
+}
+
 void rule_note(struct rule *rule, struct listener *listener, enum outcome outcome)
 {
 	struct generation *gen = rule->gen;

@@ -76,10 +76,14 @@ struct rule {
 	uint64_t share_turn;       /* the turn that `share` counts in */
 	uint64_t share;            /* ns of CPU time in it */
 	uint64_t share_calls;      /* runs of its code in it */
+	uint64_t filter_turn;      /* the turn that `filter_ticks` counts in */
+	unsigned filter_ticks;     /* of CPU time in it, while its filters were tested */
+	uint64_t filters_spent_turn; /* in this turn no filter of it is tested any more */
+	uint64_t untested;         /* the last dispatch that was told as not tested */
 	bool release, released;    /* what it holds is to be dropped; is dropped, until a reload */
 	uint32_t thread_count;     /* coroutines of its own that are not dead */
 	uint64_t emit_turn;        /* the turn that `emitted` counts in */
-	uint32_t emitted;
+	uint32_t emitted, emitted_bytes;
 	uint64_t random[4];        /* of math.random */
 	uint64_t gap_told, drop_told; /* see may_tell() */
 	bool seeded;
@@ -181,6 +185,7 @@ struct generation {
 	uint64_t last_listener, sweep;
 	size_t filter_tests, filter_bytes; /* of the filter being read */
 	uint32_t dispatching;
+	uint64_t dispatches;        /* events so far */
 	struct json *json;
 	struct metrics *metrics;    /* shapes only: what its rules define must agree */
 	struct action scratch;      /* of the action being built: nothing to free when Lua raises */
@@ -245,6 +250,10 @@ void flow_close_all(struct generation *gen);
 void flow_drop(struct flow *flow);
 /* Whose call may not begin now: quarantined, or it overran in this turn. */
 bool rule_may_run(struct rule *rule);
+/* Its filters were tested while so many ticks of CPU time passed; `spent`: one had no steps left. */
+void rule_filtered(struct rule *rule, unsigned ticks, bool spent);
+/* They have had a deadline's worth of this turn. */
+bool rule_filters_spent(const struct rule *rule);
 /* Around each run of its code: its share of the turn and its CPU time, counted in ticks, and by the clock once a tick found it
  * running in this turn. */
 struct rule_clock {

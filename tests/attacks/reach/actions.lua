@@ -15,6 +15,21 @@ timer.after(0.3, function()
   refused("denied", { Action = "Getvar", Variable = "SHELL(id)" })
   refused("denied", { Action = "Setvar", Variable = "FILE(/etc/passwd)", Value = "x" })
   refused("denied", { Action = "MixMonitor", Channel = "x", Command = "rm" })
+  -- Asterisk joins these by commas and takes them apart again.
+  refused("denied", { Action = "MixMonitor", Channel = "x", File = "a.wav,b,rm" })
+  refused("denied", { Action = "MixMonitor", Channel = "x", File = "a.wav", options = "b,rm" })
+  refused("denied", { Action = "MixMonitor", Channel = "x", File = { "a.wav", "b,b,rm" } })
+  refused("denied", { Action = "Originate", Channel = "Local/1@x", Exten = "1", Application = { "", "System" } })
+  -- A function behind a bracket that is escaped, a quote, or in another name's clothes.
+  for _, variable in ipairs { { A = "x(", ["SHELL(id)"] = "" }, { ["MONITOR_EXEC"] = "rm" }, "A=\\(,SHELL(id)=", "A=\\\\\\(,SHELL(id)=,B=)", 'A="(",SHELL(id)=',
+    "A=[,SHELL(id)=", 'A=1,"SHELL"(id)=', "A=1,S\\HELL(id)=", "A=1,\tSHELL(id)=", { "A=1", "SHELL(id)=" }, "SET(MONITOR_EXEC=rm)", "__MONITOR_EXEC_ARGS=rm",
+    "MON\\ITOR_EXEC=rm", "CALLERID(num)=1,EVAL(x)=", "CALLERID(num,SHELL(id))=" } do
+    refused("denied", { Action = "Originate", Channel = "Local/1@x", Exten = "1", Variable = variable })
+  end
+  refused("denied", { Action = "Status", Variables = "A\\(,SHELL(id)" })
+  refused("denied", { Action = "Setvar", Variable = "SET(x=SHELL(id))", Value = "x" })
+  refused("denied", { Action = "Setvar", Channel = "x", Variable = "MONITOR_OPTIONS", Value = ",rm" })
+  for _, name in ipairs { " Command", "\tCommand", "\1Logoff", "Command ", " Originate" } do refused("invalid", { Action = name, Application = "System" }) end
   refused("invalid", { Action = "Ping", action = "Command" })
   refused("invalid", { Action = { "Ping", "Command" } })
   for _, bad in ipairs { "a\r\nAction: Command", "a\nb", "a\rb", "a\0b", "\r\n\r\n" } do

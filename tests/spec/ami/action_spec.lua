@@ -231,7 +231,7 @@ describe("the catalogue", function()
       assert.is_true(catalogue.function_harmless(variable), variable)
     end
     for _, variable in ipairs { "SHELL(rm -rf /)", "FILE(/etc/passwd)", "SET(x=${SHELL(id)})", "CURL(http://x)", "DB(a/b)",
-      "SYSINFO(x)", "IF(1?SHELL(x):y)", "AST_CONFIG(sip.conf,x,y)", "EVAL(x)", "SHELL (x)", " SHELL(x)" } do
+      "SYSINFO(x)", "IF(1?SHELL(x):y)", "AST_CONFIG(sip.conf,x,y)", "EVAL(x)", "SHELL (x)", " SHELL(x)", "MONITOR_EXEC", "__MONITOR_OPTIONS", "SET(MONITOR_EXEC=x)", 'MONITOR"_EXEC"', "CALLERID\\(num)" } do
       assert.is_false(catalogue.function_harmless(variable), variable)
     end
   end)

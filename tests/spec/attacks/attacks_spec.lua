@@ -112,6 +112,7 @@ describe("attacks of a rule", function()
       local daemon, told, events = run({ attack }, 0, 1.5)
       check_end(daemon, attack)
       check_probe(daemon, told, events)
+      assert.is_true(megabytes(daemon) < 100, megabytes(daemon) .. " MB")
     end)
   end
 

@@ -297,6 +297,20 @@ describe("acting", function()
       assert.is_nil(sent "{ Action = 'MixMonitor', Channel = 'a', File = 'x', Command = 'rm' }")
     end)
 
+    it("does not take a bracket in a variable's value for a function", function()
+      for _, variable in ipairs { "{ ['CALLERID(name)'] = 'Mum (home)' }", "{ A = 'hello, call (mum)' }", "{ A = 'x(', B = '$(y)' }", "'QUEUE_MEMBER(a,free)=1'" } do
+        assert.is_table(sent("{ Action = 'Originate', Channel = 'Local/1@x', Exten = '1', Variable = " .. variable .. " }"), variable)
+      end
+    end)
+
+    it("is not led round by a blank before the action's name, which Asterisk skips", function()
+      for _, name in ipairs { " Command", "\\tLogoff", " Originate" } do
+        local _, said = sent("{ Action = '" .. name .. "', Application = 'System' }", { policy = { allow = { "*" }, deny = { "Command" } } })
+        assert.matches("^nil invalid: ", said)
+        support.cleanup()
+      end
+    end)
+
     it("counts what was refused, by reason", function()
       local t = doing [[server:send { Action = "Login" } server:send { Action = "Login" } server:send { Action = "Ping", X = print }]]
       assert.equal(2, t:metric 'hookswitch_rules_actions_refused_total{rule="rule",reason="denied"}')
