@@ -2,6 +2,8 @@
 #include "script/deadline.h"
 #include "script/state.h"
 
+#define CLOSING_MAX 4
+
 /* Runs inside the new coroutine, around the rule's function: a coroutine never dies of an error (on Lua 5.4.4 one that was
  * killed out of a hook keeps its hooks off). Leaves true and the results, or false and the error. */
 static int body_ended(lua_State *co, int status, lua_KContext ctx)
@@ -220,7 +222,8 @@ static int co_yield(lua_State *L)
 	struct flow *flow = generation_of(L)->current;
 	if (!flow || !flow->inner)
 		return luaL_error(L, "a handler cannot yield by itself: use timer.sleep, ami.wait or server:call to wait");
-	if (!lua_isyieldable(L))
+	/* Another thread than the innermost one is being closed: it cannot be left by a yield, though Lua says so. */
+	if (L != flow->inner->co || !lua_isyieldable(L))
 		return luaL_error(L, "attempt to yield across a C-call boundary");
 	return lua_yield(L, lua_gettop(L));
 }
@@ -241,7 +244,7 @@ static int co_status(lua_State *L)
 static int co_isyieldable(lua_State *L)
 {
 	struct flow *flow = generation_of(L)->current;
-	lua_pushboolean(L, flow && flow->inner && lua_isyieldable(L));
+	lua_pushboolean(L, flow && flow->inner && L == flow->inner->co && lua_isyieldable(L));
 	return 1;
 }
 
@@ -268,10 +271,16 @@ static int co_close(lua_State *L)
 		lua_pushboolean(L, true);
 		return 1;
 	}
+	/* Lua counts the depth of C calls of `t` as it was when it yielded: a chain of closes would overflow the C stack. */
+	struct flow *flow = generation_of(L)->current;
+	if (flow->closing >= CLOSING_MAX)
+		return luaL_error(L, "too many coroutines are being closed, one out of the other (%d)", CLOSING_MAX);
 	own_thread_ended(t);
+	flow->closing++;
 	lua_State *before = deadline_switch(t->co);
 	int status = lua_resetthread(t->co);
 	deadline_switch(before);
+	flow->closing--;
 	deadline_check(L);
 	lua_pushboolean(L, status == LUA_OK);
 	if (status == LUA_OK)

@@ -318,11 +318,12 @@ void flow_check_wait(lua_State *L, const char *what)
 	struct flow *flow = gen->current;
 	if (gen->loading || !flow)
 		luaL_error(L, "%s cannot wait while the rules are loading: do it in a listener, a timer or a callback", what);
-	bool can = lua_isyieldable(L) && lua_isyieldable(flow->co);
+	/* What a coroutine runs while it is closed cannot be left by a yield, though Lua says that it is yieldable. */
+	bool can = flow->closing == 0 && lua_isyieldable(L) && lua_isyieldable(flow->co);
 	for (struct own_thread *t = flow->inner; t && can; t = t->parent)
 		can = lua_isyieldable(t->co);
 	if (!can)
-		luaL_error(L, "%s cannot wait here: it was called from inside a C function (a comparison, a replacement, a metamethod)", what);
+		luaL_error(L, "%s cannot wait here: it was called from inside a C function (a comparison, a replacement, a metamethod, coroutine.close)", what);
 }
 
 int flow_wait(lua_State *L, lua_KFunction k, const char *what)
@@ -370,6 +371,7 @@ void flow_close(struct flow *flow)
 	gen->alloc.owner = rule->owner;
 	buf_clear(&gen->traceback);
 	deadline_begin(flow->co, gen->limits.deadline, gen->limits.stuck, rule->name);
+	flow->closing++;
 	/* The innermost first, as an error would unwind them. */
 	for (struct own_thread *t = flow->inner; t; t = t->parent) {
 		deadline_switch(t->co);
@@ -380,6 +382,7 @@ void flow_close(struct flow *flow)
 	int status = lua_resetthread(flow->co);
 	if (status != LUA_OK)
 		fail(flow, flow->co, status);
+	flow->closing--;
 	deadline_end();
 	gen->alloc.asked_twice = false;
 	rule_ends(rule, began);

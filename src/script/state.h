@@ -112,6 +112,7 @@ struct flow {
 	bool waiting;
 	bool suspending;      /* a waiting function yields just now, not the rule's own coroutine.yield */
 	bool dead;            /* its coroutine failed and is never used again */
+	unsigned closing;     /* coroutines that are being closed in it, one out of the other */
 	struct own_thread *inner; /* the rule's own coroutine that runs or waits in it, the innermost; NULL: none */
 	flow_push_fn *push;
 	void *push_arg;
