@@ -65,6 +65,7 @@ static int set_up(lua_State *L)
 	print_open(L);
 	lua_setfield(L, -2, "print");
 	environment_open(L, gen);
+	stdlib_end_weak_tables(L);
 	return 0;
 }
 

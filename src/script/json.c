@@ -296,4 +296,8 @@ void json_open(lua_State *L, struct json *json, int (*push_error)(lua_State *L, 
 	luaL_setfuncs(L, functions, 1);
 	lua_pushlightuserdata(L, NULL);
 	lua_setfield(L, -2, "null");
+	/* Makes the weak table of marks, as long as the state has weak tables. */
+	lua_newtable(L);
+	json_mark_array(L);
+	lua_pop(L, 1);
 }

@@ -1,6 +1,7 @@
 #include "script/stdlib.h"
 
 #include <lualib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "script/stdlib_parts.h"
@@ -138,6 +139,11 @@ static int lib_setmetatable(lua_State *L)
 		if (lua_rawget(L, 2) != LUA_TNIL)
 			return luaL_error(L, "'__gc' is not available to rules (use '__close' and a <close> variable)");
 		lua_settop(L, 2);
+		/* Set later it has no effect, see stdlib_end_weak_tables(). */
+		lua_pushliteral(L, "__mode");
+		if (lua_rawget(L, 2) != LUA_TNIL)
+			return luaL_error(L, "'__mode' is not available to rules: there are no weak tables");
+		lua_settop(L, 2);
 	}
 	lua_setmetatable(L, 1);
 	return 1;
@@ -247,6 +253,15 @@ static void add_library(lua_State *L, int to, const char *name)
 {
 	stdlib_seal(L, name);
 	lua_setfield(L, to, name);
+}
+
+/* Lua has no switch for this. It finds `__mode` by the identity of one interned string, made with the state and kept for ever;
+ * once that one reads otherwise, the `__mode` of a rule is another string. */
+void stdlib_end_weak_tables(lua_State *L)
+{
+	lua_pushliteral(L, "__mode");
+	memcpy((void *)(uintptr_t)lua_tostring(L, -1), "\1", 1);
+	lua_pop(L, 1);
 }
 
 void stdlib_open(lua_State *L, const struct stdlib_options *options)

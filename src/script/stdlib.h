@@ -4,7 +4,7 @@
  * collectgarbage beyond "count". print, require and coroutine are the host's. What differs from the manual:
  * - pattern matching has a budget of steps, texts and ranges have caps: beyond them a call raises an error that the
  *   rule can catch ("pattern too expensive …", "text too long …", "too many elements …");
- * - setmetatable refuses `__gc`; rawset refuses sealed tables;
+ * - setmetatable refuses `__gc` and `__mode`; rawset refuses sealed tables;
  * - after the deadline xpcall does not call its handler (Lua runs it with hooks off: it could not be stopped);
  * - table.sort is stable, and a table whose comparison raised is left as it was;
  * - os.time() and os.date() follow the clock that is given here.
@@ -35,6 +35,10 @@ struct stdlib_options {
  * state's strings their methods. NULL: the defaults. Call it once for each state, before any rule runs.
  * May raise (memory). The state's own global table is left as it was. */
 void stdlib_open(lua_State *L, const struct stdlib_options *options);
+
+/* From now on `__mode` means nothing in this state; tables whose metatable has it already stay weak. One collection of a chain of
+ * tables with weak keys takes time that grows with the square of its length, and nothing can interrupt it. May raise (memory). */
+void stdlib_end_weak_tables(lua_State *L);
 
 /* Replaces the table on top of the stack by a read-only face of it: it reads and iterates like the table, refuses
  * every change (rawset too), and neither the table nor the metatable can be reached through it. `name` is for the

@@ -38,6 +38,11 @@ local late = {}
 setmetatable({}, late)
 late.__gc = function() log.error "a finalizer ran" end
 assert(not pcall(setmetatable, {}, late))
+assert(not pcall(setmetatable, {}, { __mode = "k" }))
+-- Nor does a mode that is set later make a table weak.
+local meta = {}
+local weak = setmetatable({ {}, [{}] = true }, meta)
+meta["__mo" .. "de"] = "kv"
 
 -- The coroutine that a handler runs in cannot be had.
 local token, main = coroutine.running()
@@ -50,6 +55,8 @@ for _, name in ipairs { "../secret", "/etc/passwd", "a.b", "a/b", "", ".", "..",
   assert(not ok and type(why) == "string", name)
 end
 timer.after(0.1, function()
+  for _ = 1, 1e5 do local _ = {} end
+  assert(#weak == 1 and next(weak, 1) and meta.__mode == "kv")
   assert(not pcall(require, "late"))
   assert(not pcall(coroutine.yield))
   log.info "held"
