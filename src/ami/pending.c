@@ -50,6 +50,8 @@ struct pending {
 	struct pending_stats stats;
 };
 
+_Static_assert(PENDING_PREFIX_MAX + sizeof "-4294967295-18446744073709551615" - 1 <= ACTION_ID_MAX, "Q33: an id does not fit");
+
 static void make_head(struct pending *p)
 {
 	p->head_len = (size_t)snprintf(p->head, sizeof p->head, "%s-%u-", p->prefix, p->connection);

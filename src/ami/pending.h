@@ -19,7 +19,7 @@ struct pending_limits {
 	size_t max_list_bytes;    /* of one answer, its copies counted; beyond: ERR_OVERFLOW */
 };
 
-#define PENDING_PREFIX_MAX 20
+#define PENDING_PREFIX_MAX 24
 #define PENDING_HEAD_MAX (PENDING_PREFIX_MAX + 13) /* "prefix-connection-" */
 
 /* An action that has ended. Owns everything it points to. */
@@ -56,7 +56,7 @@ enum pending_result {
 
 struct pending;
 
-/* `prefix`: random for the process, 1 .. PENDING_PREFIX_MAX bytes of [A-Za-z0-9] (Q21). */
+/* `prefix`: random for the process and of no other pending, 1 .. PENDING_PREFIX_MAX bytes of [A-Za-z0-9] (Q21). */
 struct pending *pending_create(const struct pending_limits *limits, struct slice prefix);
 /* Whatever is still pending is dropped without completion: call pending_fail_all() first. */
 void pending_destroy(struct pending **pending);

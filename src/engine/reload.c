@@ -46,12 +46,42 @@ static void install(struct engine *e, struct server *s, uint32_t id)
 	count_fates(s);
 }
 
+static struct server *find_predecessor(const struct engine *e, const struct server *s)
+{
+	list_each(it, &e->leaving) {
+		struct server *before = list_entry(it, struct server, leaving);
+		if (before->successor == s)
+			return before;
+	}
+	return NULL;
+}
+
 static void leave(struct engine *e, struct server *s, struct server *successor)
 {
+	struct server *before = find_predecessor(e, s);
+	const char *reason = successor ? "reconfigured" : "removed";
+
+	/* This one never began: who follows waits for the session that still stands. */
+	if (before) {
+		before->successor = successor;
+		successor = NULL;
+	}
 	s->successor = successor;
 	list_append(&e->leaving, &s->leaving);
 	/* Tells stopped() when it is over; at once when there is no session, but never from inside this call. */
-	link_stop(s->link, successor ? "reconfigured" : "removed");
+	link_stop(s->link, reason);
+}
+
+/* A server that comes back while its old session still ends waits for that: some users may log in only once (Q42). */
+static void follow(struct engine *e, struct server *s)
+{
+	list_each(it, &e->leaving) {
+		struct server *before = list_entry(it, struct server, leaving);
+		if (!before->successor && link_state(before->link) != LINK_STOPPED && strcmp(before->name, s->name) == 0) {
+			before->successor = s;
+			return;
+		}
+	}
 }
 
 void engine_server_stopped(struct engine *e, struct server *s)
@@ -69,17 +99,8 @@ void engine_server_stopped(struct engine *e, struct server *s)
 		return;
 	}
 	struct server *successor = s->successor;
-	/* One that was replaced before it began still has a predecessor: that one now waits for the successor in its place (P6). */
-	bool waits = false;
-	list_each(it, &e->leaving) {
-		struct server *other = list_entry(it, struct server, leaving);
-		if (other->successor == s) {
-			other->successor = successor;
-			waits = true;
-		}
-	}
 	server_destroy(&s);
-	if (successor && !waits)
+	if (successor)
 		link_start(successor->link);
 }
 
@@ -94,6 +115,8 @@ static void take_servers(struct engine *e, struct plan *plan)
 		plan->servers[i] = NULL;
 		if (servers[i] != before)
 			install(e, servers[i], before ? before->id : new_id(e));
+		if (!before)
+			follow(e, servers[i]);
 		/* What is left in the old array has no place in the new one. */
 		for (size_t k = 0; k < e->server_count; k++)
 			if (e->servers[k] == before && before) {
@@ -116,10 +139,7 @@ static void take_servers(struct engine *e, struct plan *plan)
 static void start_servers(struct engine *e)
 {
 	for (size_t i = 0; i < e->server_count; i++) {
-		bool waits = false;
-		list_each(it, &e->leaving)
-			waits |= list_entry(it, struct server, leaving)->successor == e->servers[i];
-		if (!waits && link_state(e->servers[i]->link) == LINK_STOPPED)
+		if (!find_predecessor(e, e->servers[i]) && link_state(e->servers[i]->link) == LINK_STOPPED)
 			link_start(e->servers[i]->link);
 	}
 }

@@ -2,6 +2,8 @@
 #ifndef LINK_INTERNAL_H
 #define LINK_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "ami/framer.h"
 #include "base/list.h"
 #include "link/backlog.h"
@@ -114,7 +116,8 @@ struct link_hub {
 	struct resolver *resolver;
 	struct pool pool;
 	struct backoff_random random;
-	char prefix[12]; /* of ActionIDs (Q21) */
+	char prefix[12]; /* of ActionIDs (Q21); each link adds its number */
+	atomic_uint links_made; /* the next one's number; links are also made on the loader's thread */
 	uint32_t connects_max, connects_per_turn, connects_in_flight;
 	uint32_t suspects_in_flight; /* of those, the ones whose last try gave no session */
 	struct link_budget budget; /* of a link's own turn; `until` holds its length in ns */

@@ -185,6 +185,10 @@ static void on_shed(void *ctx, struct slice name)
 static void init_parts(struct link *link)
 {
 	const struct link_config *c = &link->config;
+	char prefix[sizeof link->hub->prefix + 10];
+
+	/* Two links may be logged in to one Asterisk, which tells each of the other's Originates (Q21). */
+	snprintf(prefix, sizeof prefix, "%s%u", link->hub->prefix, atomic_fetch_add(&link->hub->links_made, 1));
 
 	backlog_init(&link->backlog,
 	             &(struct backlog_options){ .events = c->limits.backlog_events, .bytes = c->limits.backlog_bytes,
@@ -194,7 +198,7 @@ static void init_parts(struct link *link)
 	framer_init(&link->framer, &(struct framer_limits){ c->limits.frame, c->limits.headers }, true);
 	link->pending = pending_create(&(struct pending_limits){ c->limits.pending + LINK_OWN_ACTIONS, c->limits.list_events,
 	                                                         c->limits.list_bytes },
-	                               slice_cstr(link->hub->prefix));
+	                               slice_cstr(prefix));
 	buf_init(&link->out, c->limits.write_buffer);
 	link->backoff = (struct backoff){ .first = c->reconnect.first, .max = c->reconnect.max };
 	/* Without a floor jitter could make a refused login's next try an immediate one (Q42). */

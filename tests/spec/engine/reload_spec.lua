@@ -133,6 +133,53 @@ describe("a reload", function()
     assert.equal(2, #daemon:status().servers)
   end)
 
+  -- A server whose first session ends when the file `go` is there; the second connection is the only one that may follow.
+  local function lingering()
+    local go = h.folder() .. "/go"
+    local peer = h.peer(h.LOGIN .. "\naction Logoff\nwait " .. go .. "\nsend Response: Goodbye\\r\\nActionID: $id\\r\\n\\r\\n",
+      h.LOGIN .. "\nhold")
+    local function at(drain) return with_servers { pbx1 = h.server(peer, { timeouts = { drain = drain } }) } end
+    return peer, at, function() h.write_file(go, "") end
+  end
+
+  local function connections(peer)
+    local _, n = peer:stdout():gsub("connected\n", "")
+    return n
+  end
+
+  it("begins no session of a server that is gone before its predecessor has ended", function()
+    local _, at, go = lingering()
+    local project = h.project(at(30))
+    local daemon = h.daemon(project)
+    daemon:ready "pbx1"
+    project.write(at(21))
+    assert.is_true(daemon:reload())
+    project.write(with_servers {})
+    assert.is_true(daemon:reload())
+    daemon:await { msg = "session stopped" }
+    go()
+    daemon:await({ msg = "session stopped" }, { count = 2 })
+    assert.equal(0, #daemon:status().servers)
+    assert.equal(1, #daemon:find { msg = "session ready" })
+    assert.equal(0, daemon:stop())
+  end)
+
+  it("begins the session of a server that comes back when its old one has ended", function()
+    local peer, at, go = lingering()
+    local project = h.project(at(30))
+    local daemon = h.daemon(project)
+    daemon:ready "pbx1"
+    project.write(with_servers {})
+    assert.is_true(daemon:reload())
+    project.write(at(30))
+    assert.is_true(daemon:reload())
+    h.wait_for(function() return peer.received():find("Action: Logoff", 1, true) end)
+    assert.equal("stopped", daemon:status().servers[1].state)
+    go()
+    daemon:ready("pbx1", { count = 2 })
+    assert.equal(2, connections(peer))
+  end)
+
   it("begins the new session of a changed server only when the old one has ended", function()
     local folder = h.folder()
     local peer = h.peer(h.LOGIN .. "\naction Logoff\nwait " .. folder .. "/go\nsend Response: Goodbye\\r\\nActionID: $id\\r\\n\\r\\n",

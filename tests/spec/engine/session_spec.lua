@@ -281,6 +281,33 @@ hold]]):format(name, name)))
     assert.equal(2, #daemon:find { msg = "heard" })
   end)
 
+  it("Q21 never share an ActionID: two of them may be logged in to one Asterisk, and a changed one is no new beginning", function()
+    local function peer() return h.peer(h.LOGIN .. "\nserve") end
+    local first, second, again = peer(), peer(), peer()
+    local options = { servers = { pbx1 = h.server(first), pbx2 = h.server(second) }, rules = { ["probe.lua"] = [[
+      ami.on("server.ready", function(ev, server)
+        server:call { Action = "Getvar", Variable = "X" }
+        log.info("answered", { server = server.name })
+      end)]] } }
+    local project = h.project(options)
+    local daemon = h.daemon(project)
+    daemon:await({ msg = "answered" }, { count = 2 })
+    options.servers.pbx1 = h.server(again)
+    project.write(options)
+    assert.is_true(daemon:reload())
+    daemon:await({ msg = "session ready", server = "pbx1" }, { count = 2 })
+    h.wait_for(function() return again.received():find("Action: Getvar\r\n.-\r\n\r\n") end)
+    local seen = {}
+    for _, process in ipairs { first, second, again } do
+      local count = 0
+      for id in process.received():gmatch "ActionID: (%S+)" do
+        assert.is_nil(seen[id], id .. " was used twice")
+        seen[id], count = true, count + 1
+      end
+      assert.is_true(count >= 3) -- Challenge, Login, Getvar
+    end
+  end)
+
   it("are chosen by a route that skips those without a session", function()
     local daemon = h.daemon { servers = { a = h.server(h.dead_port()), b = h.server(h.sim()), c = h.server(h.sim()) },
       rules = { ["probe.lua"] = [[
