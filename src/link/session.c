@@ -161,9 +161,12 @@ static void count_failure(struct link *link, enum link_reason reason)
 		/* Q42: on its own, slow scale. */
 		link->retry_delay = backoff_next(&link->auth_backoff, backoff_random_next(&link->hub->random));
 	} else {
-		if (is_healthy_session(link, now))
+		bool healthy = is_healthy_session(link, now);
+		if (healthy)
 			backoff_reset(&link->backoff);
-		opened = breaker_failure(&link->breaker, now);
+		/* A probe that has lasted was a good one, though it ends one day. */
+		if (!healthy || link->breaker.state != BREAKER_HALF_OPEN)
+			opened = breaker_failure(&link->breaker, now);
 		link->retry_delay = backoff_next(&link->backoff, backoff_random_next(&link->hub->random));
 		double closed_for = (double)(breaker_allowed_at(&link->breaker, now) - now) / 1e9;
 		if (link->retry_delay < closed_for)

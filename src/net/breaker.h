@@ -4,6 +4,8 @@
  *     ^                                           ^                               |  |
  *     |                                           +---------- a failure ----------+  |
  *     +------------------------------ `probes` successes ----------------------------+
+ *
+ * The end of a success that has lasted is no failure of HALF_OPEN: that is its user's to see.
  */
 #ifndef NET_BREAKER_H
 #define NET_BREAKER_H

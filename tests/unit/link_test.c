@@ -1,0 +1,317 @@
+/* Links on a real loop, against a small server in the same process: what needs neither rules nor a daemon. */
+#include <arpa/inet.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "check.h"
+#include "link/link.h"
+#include "observe/log.h"
+
+#define PATIENCE 20 /* s, for what must happen */
+
+/* ---- a server that logs in whom it does not turn away ---- */
+
+struct server {
+	struct ev_loop *loop;
+	int fd, client; /* -1: none */
+	uint16_t port;
+	unsigned refusals; /* so many connections are closed at once */
+	double lives;      /* s of a session; 0: until the other side ends it */
+	ev_io accepts, reads;
+	ev_timer end;
+	char input[4096];
+	size_t len;
+};
+
+static void drop_client(struct server *s)
+{
+	ev_io_stop(s->loop, &s->reads);
+	ev_timer_stop(s->loop, &s->end);
+	if (s->client >= 0)
+		close(s->client);
+	s->client = -1;
+	s->len = 0;
+}
+
+static void on_end(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop, (void)events;
+	drop_client(timer->data);
+}
+
+static void on_input(struct ev_loop *loop, ev_io *io, int events)
+{
+	(void)loop, (void)events;
+	struct server *s = io->data;
+	char answer[256], id[128];
+	ssize_t n = read(s->client, s->input + s->len, sizeof s->input - 1 - s->len);
+	if (n <= 0) {
+		drop_client(s);
+		return;
+	}
+	s->len += (size_t)n;
+	s->input[s->len] = '\0';
+	const char *found = strstr(s->input, "ActionID: ");
+	if (!strstr(s->input, "\r\n\r\n") || !found || sscanf(found, "ActionID: %127s", id) != 1)
+		return;
+	int len = snprintf(answer, sizeof answer, "Response: Success\r\nActionID: %s\r\n\r\n", id);
+	CHECK(write(s->client, answer, (size_t)len) == len);
+	s->len = 0;
+	if (s->lives > 0) {
+		ev_now_update(s->loop);
+		ev_timer_set(&s->end, s->lives, 0);
+		ev_timer_start(s->loop, &s->end);
+	}
+}
+
+static void on_connection(struct ev_loop *loop, ev_io *io, int events)
+{
+	(void)events;
+	struct server *s = io->data;
+	static const char banner[] = "Asterisk Call Manager/9.0.0\r\n";
+	int client = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (client == -1)
+		return;
+	if (s->refusals > 0) {
+		s->refusals--;
+		close(client);
+		return;
+	}
+	drop_client(s);
+	s->client = client;
+	CHECK(write(client, banner, sizeof banner - 1) == sizeof banner - 1);
+	ev_io_set(&s->reads, client, EV_READ);
+	ev_io_start(loop, &s->reads);
+}
+
+static void server_open(struct server *s, struct ev_loop *loop)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof address;
+
+	*s = (struct server){ .loop = loop, .client = -1 };
+	s->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (bind(s->fd, (struct sockaddr *)&address, len) || listen(s->fd, 64) || getsockname(s->fd, (struct sockaddr *)&address, &len))
+		abort();
+	s->port = ntohs(address.sin_port);
+	ev_io_init(&s->accepts, on_connection, s->fd, EV_READ);
+	ev_io_init(&s->reads, on_input, -1, EV_READ);
+	ev_timer_init(&s->end, on_end, 0, 0);
+	s->accepts.data = s->reads.data = s->end.data = s;
+	ev_io_start(loop, &s->accepts);
+}
+
+static void server_close(struct server *s)
+{
+	drop_client(s);
+	ev_io_stop(s->loop, &s->accepts);
+	close(s->fd);
+}
+
+/* ---- a link, and what its owner hears ---- */
+
+struct bench {
+	struct ev_loop *loop;
+	struct metrics *metrics;
+	struct link_hub *hub;
+	struct link *link;
+	struct server server;
+	unsigned ready, lost;
+	bool runnable;
+	ev_idle spin;
+};
+
+static void on_event(void *ctx, struct link *link, const struct message *message, double at)
+{
+	(void)ctx, (void)link, (void)message, (void)at;
+}
+
+static void on_completed(void *ctx, struct link *link, struct reply *reply)
+{
+	(void)ctx, (void)link;
+	reply_free(&reply);
+}
+
+static void on_ready(void *ctx, struct link *link)
+{
+	struct bench *b = ctx;
+	(void)link;
+	b->ready++;
+}
+
+static void on_lost(void *ctx, struct link *link, const char *reason)
+{
+	struct bench *b = ctx;
+	(void)link, (void)reason;
+	b->lost++;
+}
+
+static void on_gap(void *ctx, struct link *link, uint64_t count, const char *names)
+{
+	(void)ctx, (void)link, (void)count, (void)names;
+}
+
+static void on_runnable(void *ctx, struct link *link)
+{
+	struct bench *b = ctx;
+	(void)link;
+	b->runnable = true;
+}
+
+static void on_stopped(void *ctx, struct link *link)
+{
+	(void)ctx, (void)link;
+}
+
+static void on_spin(struct ev_loop *loop, ev_idle *idle, int events)
+{
+	(void)loop, (void)idle, (void)events;
+}
+
+static void bench_open(struct bench *b)
+{
+	struct err err;
+	*b = (struct bench){ .loop = ev_loop_new(EVFLAG_AUTO), .metrics = metrics_create() };
+	b->hub = link_hub_create(&(struct link_hub_options){ .loop = b->loop, .metrics = b->metrics, .connects_in_flight = 8,
+	                                                     .connects_per_turn = 8, .rng_fixed = true }, &err);
+	if (!b->hub)
+		abort();
+	server_open(&b->server, b->loop);
+	ev_idle_init(&b->spin, on_spin);
+}
+
+/* `wait`: ceiling of the wait after a failure, s. */
+static void bench_start(struct bench *b, double wait, uint32_t failures, double open, uint32_t probes)
+{
+	const struct link_owner owner = { b, on_event, on_completed, on_ready, on_lost, on_gap, on_runnable, on_stopped };
+	struct link_config config = {
+		.name = "pbx1", .host = "127.0.0.1", .port = b->server.port, .username = "operator", .secret = "wombat-4711", .plain_login = true,
+		.timeouts = { .resolve = 5, .connect = 5, .tls = 5, .banner = 5, .login = 5, .action = 5, .drain = 5 },
+		.reconnect = { .first = wait, .max = wait, .auth_first = 1, .auth_max = 1, .breaker_failures = failures,
+		               .breaker_open = open, .breaker_probes = probes },
+		.limits = { .frame = 65536, .headers = 256, .backlog_events = 1000, .backlog_bytes = 1 << 20, .kept_bytes = 1 << 20,
+		            .write_buffer = 65536, .pending = 100, .list_events = 100, .list_bytes = 1 << 20 },
+	};
+	struct err err;
+	b->link = link_create(b->hub, &config, &owner, &err);
+	if (!b->link)
+		abort();
+	link_start(b->link);
+}
+
+static void bench_close(struct bench *b)
+{
+	link_destroy(&b->link);
+	link_hub_destroy(&b->hub);
+	server_close(&b->server);
+	metrics_destroy(&b->metrics);
+	ev_idle_stop(b->loop, &b->spin);
+	ev_loop_destroy(b->loop);
+}
+
+/* Turns the loop until `*counter` is at least `wanted`; false when that takes too long. */
+static bool await(struct bench *b, const unsigned *counter, unsigned wanted)
+{
+	uint64_t until = clock_mono_ns() + PATIENCE * CLOCK_NS_PER_S;
+	while (*counter < wanted && clock_mono_ns() < until) {
+		ev_run(b->loop, EVRUN_ONCE);
+		if (b->runnable) {
+			struct link_budget budget = { .events = 1000, .bytes = 1 << 20 };
+			b->runnable = link_deliver(b->link, &budget);
+		}
+	}
+	return *counter >= wanted;
+}
+
+static const char *breaker(const struct bench *b)
+{
+	struct link_view view;
+	link_view(b->link, &view);
+	return view.breaker;
+}
+
+/* ---- tests ---- */
+
+/* Each good try counts, though every session ends one day. */
+static void breaker_closes_after_its_probes(void)
+{
+	struct bench b;
+	bench_open(&b);
+	b.server.refusals = 1;
+	b.server.lives = 0.02;
+	bench_start(&b, 0.001, 1, 0.01, 3);
+	for (unsigned n = 1; n <= 3; n++) {
+		CHECK(await(&b, &b.ready, n));
+		CHECK_NAMED(strcmp(breaker(&b), n < 3 ? "half_open" : "closed") == 0, breaker(&b));
+		CHECK(await(&b, &b.lost, n));
+	}
+	bench_close(&b);
+}
+
+/* A server that takes logins and drops them at once has not come back. */
+static void breaker_opens_again_for_a_session_that_does_not_last(void)
+{
+	struct bench b;
+	bench_open(&b);
+	b.server.refusals = 1;
+	b.server.lives = 1e-6;
+	bench_start(&b, 1, 1, 0.01, 2);
+	CHECK(await(&b, &b.lost, 1));
+	CHECK_NAMED(strcmp(breaker(&b), "open") == 0, breaker(&b));
+	bench_close(&b);
+}
+
+/* The loop's timers ring a little early: a try begun then is the probe all the same. */
+static void breaker_is_never_open_while_a_session_stands(void)
+{
+	unsigned wrong = 0;
+	for (int n = 0; n < 100; n++) {
+		struct bench b;
+		bench_open(&b);
+		ev_idle_start(b.loop, &b.spin);
+		b.server.refusals = 1;
+		bench_start(&b, 0.0001, 1, 0.002, 1);
+		CHECK(await(&b, &b.ready, 1));
+		wrong += strcmp(breaker(&b), "closed") != 0;
+		bench_close(&b);
+	}
+	CHECK(wrong == 0);
+}
+
+static void ten_thousand_failures_cost_no_memory(void)
+{
+	struct bench b;
+	struct link_view view;
+	size_t before = 0;
+	uint64_t until = clock_mono_ns() + 3 * PATIENCE * CLOCK_NS_PER_S;
+	bench_open(&b);
+	ev_idle_start(b.loop, &b.spin);
+	bench_start(&b, 0.0001, 0, 1, 1);
+	/* Nobody listens any more. */
+	ev_io_stop(b.loop, &b.server.accepts);
+	close(b.server.fd);
+	b.server.fd = -1;
+	for (view.failures = 0; view.failures < 11000 && clock_mono_ns() < until; link_view(b.link, &view)) {
+		ev_run(b.loop, EVRUN_ONCE);
+		if (before == 0 && view.failures >= 1000)
+			before = mallinfo2().uordblks;
+	}
+	CHECK(view.failures >= 11000);
+	CHECK(strcmp(view.last_reason, "refused") == 0);
+	/* The last text's length may differ. */
+	CHECK(mallinfo2().uordblks <= before + 4096);
+	bench_close(&b);
+}
+
+int main(void)
+{
+	log_set_level(LOG_LEVELS);
+	breaker_closes_after_its_probes();
+	breaker_opens_again_for_a_session_that_does_not_last();
+	breaker_is_never_open_while_a_session_stands();
+	ten_thousand_failures_cost_no_memory();
+	return check_report();
+}
