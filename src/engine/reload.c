@@ -39,6 +39,18 @@ static void count_fates(struct server *s)
 	s->unmatched = metric_series(m, labels, 2);
 }
 
+/* Unless another server has its name: that one counts on. */
+static void forget_fates(const struct engine *e, const char *name)
+{
+	for (size_t i = 0; i < e->server_count; i++)
+		if (strcmp(e->servers[i]->name, name) == 0)
+			return;
+	list_each(it, &e->leaving)
+		if (strcmp(list_entry(it, struct server, leaving)->name, name) == 0)
+			return;
+	metric_remove_all(metrics_find(e->metrics, "hookswitch_server_events_total"), slice_cstr(name));
+}
+
 static void install(struct engine *e, struct server *s, uint32_t id)
 {
 	s->id = id;
@@ -99,6 +111,8 @@ void engine_server_stopped(struct engine *e, struct server *s)
 		return;
 	}
 	struct server *successor = s->successor;
+	list_remove(&s->leaving);
+	forget_fates(e, s->name);
 	server_destroy(&s);
 	if (successor)
 		link_start(successor->link);

@@ -206,16 +206,12 @@ void link_metrics_remove(struct link *link)
 	for (int i = 0; i < PLAINS; i++)
 		metric_remove(f->plain[i], labels, 1);
 	metric_remove(f->seconds, labels, 1);
+	/* The other fates are the owner's. */
 	labels[1] = SLICE("shed");
 	metric_remove(f->events, labels, 2);
-	for (int i = REASON_NONE + 1; i < REASON_STOPPED; i++) {
-		labels[1] = slice_cstr(link_reason_name((enum link_reason)i));
-		metric_remove(f->failures, labels, 2);
-	}
-	for (int i = 0; i < ERR_CODES; i++) {
-		labels[1] = i == ERR_NONE ? SLICE("success") : slice_cstr(err_name((enum err_code)i));
-		metric_remove(f->actions, labels, 2);
-	}
+	metric_remove_all(f->shed, labels[0]);
+	metric_remove_all(f->failures, labels[0]);
+	metric_remove_all(f->actions, labels[0]);
 }
 
 void link_metrics_action(struct link *link, const struct reply *reply, double seconds)

@@ -404,6 +404,23 @@ bool metric_remove(struct metric *metric, const struct slice *values, size_t cou
 	return node != NULL;
 }
 
+void metric_remove_all(struct metric *metric, struct slice first)
+{
+	struct label_key key;
+
+	if (metric->label_count > 0 && key_open(&key, &first, 1)) {
+		/* A series' key begins with the part of its first label. */
+		list_each_safe (it, &metric->order) {
+			struct series_node *node = list_entry(it, struct series_node, node);
+			if (slice_starts_with(node->key, slice_make(key.bytes, key.len))) {
+				map_remove(&metric->series, node->key);
+				free_series(node);
+			}
+		}
+		key_close(&key);
+	}
+}
+
 void series_observe(struct series *series, double value)
 {
 	const struct metric *metric = series->metric;

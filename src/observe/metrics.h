@@ -15,7 +15,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 struct metrics; /* the registry */
 struct metric;  /* one family */
 
-/* One label set of a family. Valid until metric_remove() of it, metrics_drop() of its family or metrics_destroy(). */
+/* One label set of a family. Valid until metric_remove() or metric_remove_all() of it, metrics_drop() of its family or metrics_destroy(). */
 struct series {
 	double value;      /* counter, gauge; of a histogram the sum */
 	uint64_t count;    /* histogram: observations */
@@ -48,6 +48,8 @@ struct metric *metrics_find(const struct metrics *metrics, const char *name);
 struct series *metric_series(struct metric *metric, const struct slice *values, size_t count);
 /* Removes one series; false when there was none. */
 bool metric_remove(struct metric *metric, const struct slice *values, size_t count);
+/* Removes every series whose first label has that value. */
+void metric_remove_all(struct metric *metric, struct slice first);
 /* Removes a whole family; its series are gone. */
 void metrics_drop(struct metrics *metrics, const char *name);
 size_t metric_label_count(const struct metric *metric);

@@ -11,6 +11,8 @@
 #include "observe/log.h"
 
 #define PATIENCE 20 /* s, for what must happen */
+#define BACKLOG_EVENTS 100
+#define EVENT "Event: Newchannel\r\nChannel: SIP/7\r\n\r\n"
 
 /* ---- a server that logs in whom it does not turn away ---- */
 
@@ -20,6 +22,7 @@ struct server {
 	uint16_t port;
 	unsigned refusals; /* so many connections are closed at once */
 	double lives;      /* s of a session; 0: until the other side ends it */
+	bool floods;       /* sends more events than fit, with the login's answer */
 	ev_io accepts, reads;
 	ev_timer end;
 	char input[4096];
@@ -60,6 +63,8 @@ static void on_input(struct ev_loop *loop, ev_io *io, int events)
 	int len = snprintf(answer, sizeof answer, "Response: Success\r\nActionID: %s\r\n\r\n", id);
 	CHECK(write(s->client, answer, (size_t)len) == len);
 	s->len = 0;
+	for (int i = 0; s->floods && i < 2 * BACKLOG_EVENTS; i++)
+		CHECK(write(s->client, EVENT, sizeof EVENT - 1) == sizeof EVENT - 1);
 	if (s->lives > 0) {
 		ev_now_update(s->loop);
 		ev_timer_set(&s->end, s->lives, 0);
@@ -119,7 +124,7 @@ struct bench {
 	struct link_hub *hub;
 	struct link *link;
 	struct server server;
-	unsigned ready, lost;
+	unsigned ready, lost, shed;
 	bool runnable;
 	ev_idle spin;
 };
@@ -151,7 +156,9 @@ static void on_lost(void *ctx, struct link *link, const char *reason)
 
 static void on_gap(void *ctx, struct link *link, uint64_t count, const char *names)
 {
-	(void)ctx, (void)link, (void)count, (void)names;
+	struct bench *b = ctx;
+	(void)link, (void)names;
+	b->shed += (unsigned)count;
 }
 
 static void on_runnable(void *ctx, struct link *link)
@@ -192,7 +199,7 @@ static void bench_start(struct bench *b, double wait, uint32_t failures, double 
 		.timeouts = { .resolve = 5, .connect = 5, .tls = 5, .banner = 5, .login = 5, .action = 5, .drain = 5 },
 		.reconnect = { .first = wait, .max = wait, .auth_first = 1, .auth_max = 1, .breaker_failures = failures,
 		               .breaker_open = open, .breaker_probes = probes },
-		.limits = { .frame = 65536, .headers = 256, .backlog_events = 1000, .backlog_bytes = 1 << 20, .kept_bytes = 1 << 20,
+		.limits = { .frame = 65536, .headers = 256, .backlog_events = BACKLOG_EVENTS, .backlog_bytes = 1 << 20, .kept_bytes = 1 << 20,
 		            .write_buffer = 65536, .pending = 100, .list_events = 100, .list_bytes = 1 << 20 },
 	};
 	struct err err;
@@ -306,6 +313,33 @@ static void ten_thousand_failures_cost_no_memory(void)
 	bench_close(&b);
 }
 
+static bool renders(struct bench *b, const char *text)
+{
+	struct buf out;
+	buf_init(&out, 0);
+	metrics_render(b->metrics, &out);
+	bool found = strstr(buf_cstr(&out), text) != NULL;
+	buf_close(&out);
+	return found;
+}
+
+static void nothing_is_counted_of_a_link_that_is_gone(void)
+{
+	struct bench b;
+	bench_open(&b);
+	b.server.refusals = 1;
+	b.server.floods = true;
+	/* Nothing is delivered on arrival. */
+	link_hub_set_budget(b.hub, 0, 0, 1, NULL);
+	bench_start(&b, 0.001, 0, 1, 1);
+	CHECK(await(&b, &b.shed, 1));
+	CHECK(renders(&b, "hookswitch_server_shed_total{server=\"pbx1\",event=\"Newchannel\"}"));
+	CHECK(renders(&b, "hookswitch_server_failures_total{server=\"pbx1\",reason=\"eof\"} 1\n"));
+	link_destroy(&b.link);
+	CHECK(!renders(&b, "pbx1"));
+	bench_close(&b);
+}
+
 int main(void)
 {
 	log_set_level(LOG_LEVELS);
@@ -313,5 +347,6 @@ int main(void)
 	breaker_opens_again_for_a_session_that_does_not_last();
 	breaker_is_never_open_while_a_session_stands();
 	ten_thousand_failures_cost_no_memory();
+	nothing_is_counted_of_a_link_that_is_gone();
 	return check_report();
 }

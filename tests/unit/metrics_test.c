@@ -197,6 +197,13 @@ static void label_sets_are_never_confused(void)
 	CHECK(big && metric_series(m, fits, 2) == big && strlen(big->labels[1]) == METRIC_LABEL_VALUE_MAX);
 	fits[1].len++;
 	CHECK(!metric_series(m, fits, 2));
+	/* All of one first label, of no other that begins like it. */
+	metric_series(m, (struct slice[]){ SLICE("1"), SLICE("x") }, 2);
+	metric_series(m, (struct slice[]){ SLICE("1"), SLICE("y") }, 2);
+	metric_series(m, (struct slice[]){ SLICE("11"), SLICE("x") }, 2);
+	metric_remove_all(m, SLICE("1"));
+	CHECK(!renders(metrics, "m{a=\"1\",") && renders(metrics, "m{a=\"11\",b=\"x\"} 0\n"));
+	CHECK(!metric_remove(m, (struct slice[]){ SLICE("1"), SLICE("x") }, 2));
 	free(longest);
 	metrics_destroy(&metrics);
 }

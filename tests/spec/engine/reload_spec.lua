@@ -99,6 +99,9 @@ describe("a reload", function()
     assert.is_true(daemon:reload())
     daemon:ready "added"
     daemon:await { msg = "session stopped", server = "gone", reason = "removed" }
+    local _, metrics = daemon:ctl "metrics"
+    assert.truthy(metrics:find('server="kept"', 1, true))
+    assert.is_nil(metrics:match '[^\n]*server="gone"[^\n]*')
     assert.equal("removed", daemon:await({ msg = "lost" }).reason)
     assert.truthy(peer.received():find("Action: Logoff", 1, true))
     daemon:emit "probe.send"
