@@ -264,6 +264,12 @@ static void make(void *arg)
 	plan_make(arg);
 }
 
+/* The engine stops: its end must not wait for rules that nobody will run. */
+static void make_nothing(void *arg)
+{
+	(void)arg;
+}
+
 static void tell_waiters(struct engine *e, const struct faults *faults)
 {
 	while (!list_empty(&e->waiters)) {
@@ -319,8 +325,9 @@ static void begin(struct engine *e)
 	*plan = (struct plan){ .path = e->config_path, .log_format = e->log_format, .running = e->config, .hub = e->hub, .store = host_store(e->host), .engine = e,
 	                       .loader = e->loader, .owner = &engine_link_owner };
 	e->plan = plan;
-	engine_enter(e, ENGINE_RELOADING);
-	if (loader_post(e->loader, make, finish, plan, &err)) {
+	if (!e->stopping)
+		engine_enter(e, ENGINE_RELOADING);
+	if (loader_post(e->loader, e->stopping ? make_nothing : make, finish, plan, &err)) {
 		faults_init(&plan->faults);
 		faults_add(&plan->faults, "%s", err.text);
 		finish(plan);

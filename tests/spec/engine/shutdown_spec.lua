@@ -135,6 +135,23 @@ send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
     assert.equal(0, #daemon:find { msg = "reloaded" })
   end)
 
+  it("begins no reload any more, and says so", function()
+    local project = h.project { servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nhold"), { timeouts = { drain = 300 } }) },
+      rules = { ["probe.lua"] = "log.info 'loading'" } }
+    local daemon = h.daemon(project)
+    daemon:ready "pbx1"
+    daemon:signal "TERM"
+    daemon:await { msg = "stopping" }
+    daemon:signal "HUP"
+    daemon:await { msg = h.RELOAD_FAILED, reason = "the engine stops" }
+    local code, _, err = daemon:ctl "reload"
+    assert.equal(1, code)
+    assert.truthy(err:find("the engine stops", 1, true), err)
+    assert.equal(0, #daemon:find { msg = "loading" }) -- the first time there was no log yet
+    daemon:signal "TERM"
+    assert.equal(0, daemon:ended())
+  end)
+
   it("leaves nothing in a sink or the log unwritten, and no socket behind", function()
     local daemon = h.daemon { config = { sinks = { out = { file = "out" } } }, rules = { ["probe.lua"] = [[
       local out = sink.open "out"
