@@ -36,6 +36,7 @@ struct engine {
 	uint64_t timer_at;           /* monotonic ns it is set to; UINT64_MAX: it is not */
 	ev_timer stop_timer;
 	ev_signal hangup, terminate, interrupt, reopen;
+	bool turned;                 /* the rules have had this turn, the loop is about to wait */
 	uint64_t woke;               /* when the turn began */
 	uint64_t slept;              /* when the last wait began */
 	struct series *turn_seconds, *wait_seconds, *lag_seconds, *turns;

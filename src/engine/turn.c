@@ -10,6 +10,14 @@
 
 /* ---- what links tell ---- */
 
+/* What a link tells behind the rules' turn (a write that fails, a session that is stopped) is not waited upon: the rules may
+ * have begun something, or have something to hear. */
+static void stir(struct engine *e)
+{
+	if (e->turned && !ev_is_active(&e->busy))
+		ev_idle_start(e->loop, &e->busy);
+}
+
 static void on_event(void *ctx, struct link *link, const struct message *message, double at)
 {
 	struct server *s = ctx;
@@ -46,6 +54,7 @@ static void on_completed(void *ctx, struct link *link, struct reply *reply)
 {
 	struct server *s = ctx;
 	(void)link;
+	stir(s->engine);
 	if (s->engine->watch)
 		show_reply(s, reply);
 	if (log_get_level() == LOG_DEBUG)
@@ -72,6 +81,7 @@ static void show_own(const struct server *s, const char *name, const struct host
 static void tell(struct server *s, const char *name, const struct host_field *fields, size_t count)
 {
 	const struct host_server info = { .id = s->id, .name = s->name };
+	stir(s->engine);
 	if (s->engine->watch)
 		show_own(s, name, fields, count);
 	host_engine_event(s->engine->host, name, &info, fields, count);
@@ -107,6 +117,7 @@ static void on_runnable(void *ctx, struct link *link)
 {
 	struct server *s = ctx;
 	(void)link;
+	stir(s->engine);
 	list_remove(&s->runnable);
 	list_append(&s->engine->runnable, &s->runnable);
 }
@@ -174,6 +185,7 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *w, int events)
 			ev_idle_stop(loop, &e->busy);
 	}
 	set_timer(e, busy ? UINT64_MAX : next);
+	e->turned = true;
 	e->slept = clock_mono_ns();
 	if (e->woke != 0) {
 		series_observe(e->turn_seconds, (double)(e->slept - e->woke) / 1e9);
@@ -186,6 +198,7 @@ static void on_after_wait(struct ev_loop *loop, ev_check *w, int events)
 	struct engine *e = w->data;
 	(void)loop;
 	(void)events;
+	e->turned = false;
 	e->woke = clock_mono_ns();
 	e->wait_seconds->value += (double)(e->woke - e->slept) / 1e9;
 }

@@ -109,6 +109,25 @@ hold]])
     assert.equal(2, pings, "an action was sent again by itself")
   end)
 
+  it("ends also when that is found out by a write, last in a turn: what the rules then begin is not forgotten", function()
+    local go = h.folder() .. "/go"
+    local daemon = h.daemon { servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nwait " .. go .. "\nrst"), { reconnect = { first = 300, max = 300 } }) },
+      config = { limits = { deadline = 10, stuck = 30 } }, rules = { ["probe.lua"] = [[
+        ami.on("probe.go", function()
+          log.info "busy"
+          local began = os.clock()
+          while os.clock() - began < 0.5 do end
+          ami.server "pbx1":send { Action = "Ping" }
+        end)
+        ami.on("server.lost", function() timer.after(0.1, function() log.info "later" end) end)]] } }
+    daemon:ready "pbx1"
+    daemon:emit "probe.go"
+    daemon:await { msg = "busy" }
+    -- The reset comes while the rule is at work, so it is the write of its action that meets it.
+    h.write_file(go, "")
+    daemon:await { msg = "later" }
+  end)
+
   it("fails an action that is not answered in time, and counts the late answer", function()
     local peer = h.peer(h.LOGIN .. [[
 
