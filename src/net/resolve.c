@@ -23,8 +23,9 @@ struct resolve {
 	struct resolver *resolver;
 	resolve_fn *fn; /* NULL: cancelled, c-ares still holds it */
 	void *ctx;
-	ev_timer timer; /* the deadline, or at once when the answer is here */
-	bool in_ares, done, telling;
+	ev_timer timer; /* half of the deadline, then the deadline; at once when the answer is here */
+	unsigned in_ares; /* questions that c-ares still has of it */
+	bool asked_again, done, telling;
 	double timeout;
 	uint16_t port;
 	char *host; /* owned */
@@ -156,8 +157,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	(void)timeouts;
 	struct resolve *resolve = arg;
 
-	resolve->in_ares = false;
-	if (resolve->fn && status == ARES_SUCCESS) {
+	resolve->in_ares--;
+	if (resolve->fn && !resolve->done && status == ARES_SUCCESS) {
 		for (struct ares_addrinfo_node *node = result->nodes; node && resolve->count < RESOLVE_ADDRESSES_MAX;
 		     node = node->ai_next)
 			if (address_from(node->ai_addr, resolve->port, &resolve->addresses[resolve->count]))
@@ -166,10 +167,12 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	if (result)
 		ares_freeaddrinfo(result);
 	if (!resolve->fn) {
-		if (!resolve->telling)
+		if (!resolve->telling && resolve->in_ares == 0)
 			resolve_free(resolve);
 		return;
 	}
+	if (resolve->done || (resolve->count == 0 && resolve->in_ares > 0))
+		return; /* one of two answers is enough */
 	if (resolve->count == 0)
 		err_set(&resolve->err, ERR_SYSTEM, "cannot resolve %s: %s; check `host` and the DNS settings", resolve->host,
 		        status == ARES_SUCCESS ? "it has no address" : ares_strerror(status));
@@ -191,6 +194,24 @@ static void read_now(struct resolver *resolver)
 	arm(resolver);
 }
 
+static void ask(struct resolve *resolve, int family)
+{
+	const struct ares_addrinfo_hints hints = { .ai_family = family, .ai_socktype = SOCK_STREAM };
+
+	resolve->in_ares++;
+	ares_getaddrinfo(resolve->resolver->channel, resolve->host, NULL, &hints, on_answer, resolve);
+	arm(resolve->resolver);
+}
+
+/* Until half of its time is over, or the rest of it. */
+static void wait_half(struct resolve *resolve)
+{
+	/* A long turn may lie behind us: the deadline counts from now. */
+	ev_now_update(resolve->resolver->loop);
+	ev_timer_set(&resolve->timer, resolve->timeout / 2, 0);
+	ev_timer_start(resolve->resolver->loop, &resolve->timer);
+}
+
 static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)loop, (void)events;
@@ -200,6 +221,13 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
 		read_now(resolve->resolver);
 		if (resolve->done)
 			return; /* its own timer tells it */
+		if (!resolve->asked_again) {
+			/* Some name servers are silent to questions for IPv6, and c-ares would wait for that answer in vain. */
+			resolve->asked_again = true;
+			wait_half(resolve);
+			ask(resolve, AF_INET);
+			return;
+		}
 		err_set(&resolve->err, ERR_TIMEOUT, "cannot resolve %s: no answer from DNS in %g s; check the DNS settings",
 		        resolve->host, resolve->timeout);
 	}
@@ -208,7 +236,7 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
 	resolve->telling = true;
 	fn(resolve->ctx, resolve->addresses, resolve->count, resolve->count > 0 ? NULL : &resolve->err);
 	resolve->telling = false;
-	if (!resolve->in_ares)
+	if (resolve->in_ares == 0)
 		resolve_free(resolve);
 }
 
@@ -223,20 +251,15 @@ struct resolve *resolve_start(struct resolver *resolver, const char *host, uint1
 	resolve->port = port;
 	resolve->timeout = timeout;
 	resolve->host = mem_strdup(host);
-	ev_timer_init(&resolve->timer, on_due, timeout, 0);
+	ev_timer_init(&resolve->timer, on_due, 0, 0);
 	resolve->timer.data = resolve;
 	if (address_literal(host, port, &resolve->addresses[0])) {
 		resolve->count = 1;
 		finish_soon(resolve);
 		return resolve;
 	}
-	/* A long turn may lie behind us: the deadline counts from now. */
-	ev_now_update(resolver->loop);
-	ev_timer_start(resolver->loop, &resolve->timer);
-	const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-	resolve->in_ares = true;
-	ares_getaddrinfo(resolver->channel, host, NULL, &hints, on_answer, resolve);
-	arm(resolver);
+	wait_half(resolve);
+	ask(resolve, AF_UNSPEC);
 	return resolve;
 }
 
@@ -247,7 +270,7 @@ void resolve_cancel(struct resolve **resolve)
 	(*resolve)->fn = NULL;
 	ev_timer_stop((*resolve)->resolver->loop, &(*resolve)->timer);
 	/* c-ares cannot take back one question: it answers on_answer() later, which frees it. */
-	if (!(*resolve)->in_ares)
+	if ((*resolve)->in_ares == 0)
 		resolve_free(*resolve);
 	*resolve = NULL;
 }

@@ -26,7 +26,8 @@ void resolver_destroy(struct resolver **resolver);
 typedef void resolve_fn(void *ctx, const struct address *addresses, size_t count, const struct err *err);
 
 /* Asks; `fn` is called once from the loop, never from inside this call. An IP literal is answered without DNS. Without an
- * answer in `timeout` seconds it fails; before that, what has already come in is read (a paused process loses nothing). */
+ * answer in half of `timeout` seconds it asks for IPv4 alone, too, without one in all of them it fails; before both, what has
+ * already come in is read (a paused process loses nothing). */
 struct resolve *resolve_start(struct resolver *resolver, const char *host, uint16_t port, double timeout, resolve_fn *fn,
                               void *ctx);
 /* `fn` will not be called. */

@@ -67,6 +67,19 @@ return {
     end,
   },
   {
+    name = "a name server that answers no question for IPv6 addresses",
+    must = "the IPv4 address is used as soon as half of timeouts.resolve is over",
+    needs = needs,
+    play = function(t)
+      local _, program = name_server "old.test silent6 127.0.0.1\n"
+      local daemon = start(t, program, { servers = { old = support.at(support.sim(), { host = "old.test", timeouts = { resolve = 2 } }) } })
+      local started, ready = daemon:find({ msg = "started" })[1], daemon:ready "old"
+      t:report("a session after %.2f s", support.between(started, ready))
+      assert(support.between(started, ready) >= 0.99)
+      assert(#daemon:find { msg = "no session" } == 0)
+    end,
+  },
+  {
     name = "a name with several addresses, and one that moves",
     must = "all addresses are tried in turn, and the name is asked again at each reconnect",
     needs = needs,

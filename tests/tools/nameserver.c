@@ -2,7 +2,7 @@
  *
  * usage: nameserver ADDRESS TABLE
  *
- * Each line of TABLE, read anew for each question: NAME and its addresses, or `silent` (no answer), `garbage` (bytes that are
+ * Each line of TABLE, read anew for each question: NAME and its addresses, or `silent` (no answer), `silent6` (none for AAAA), `garbage` (bytes that are
  * none), `forged` (the answer of another question). A name that does not stand there does not exist.
  */
 #include <arpa/inet.h>
@@ -94,7 +94,8 @@ static void answer(int fd, const unsigned char *packet, size_t size, const char 
 	unsigned type = (unsigned)packet[end] << 8 | packet[end + 1];
 	char *words = look_up(table, name, line);
 	/* Before they are cut into single ones. */
-	int is_silent = words && strstr(words, "silent"), is_garbage = words && strstr(words, "garbage");
+	const char *silent = words ? strstr(words, "silent") : NULL;
+	int is_silent = silent && (silent[6] != '6' || type == TYPE_AAAA), is_garbage = words && strstr(words, "garbage");
 	int is_forged = words && strstr(words, "forged");
 	if (is_silent)
 		return;
