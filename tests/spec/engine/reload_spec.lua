@@ -499,6 +499,7 @@ describe("over reloads", function()
     -- Were there more to come, this one would be later than the fourth.
     local _, out = daemon:ctl "reload"
     assert.truthy(out:find("generation 4\n", 1, true), out)
+    daemon:await({ msg = "reloaded" }, { count = 3 })
     assert.equal(3, #daemon:find { msg = "reloaded" })
   end)
 end)
