@@ -17,7 +17,7 @@ PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev lib
 TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian
 
 # Under sanitizers more optimization only makes gcc warn of what cannot be.
-CFLAGS   ?= $(if $(SANITIZE),-O1,-O3) -g
+CFLAGS   ?= $(if $(SANITIZE),-O2,-O3) -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
             -Wformat=2 -Wundef -Wvla $(if $(WERROR),-Werror)
 CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE $(shell pkg-config --cflags-only-I lua5.4 | sed 's/-I/-isystem /g') $(CPPFLAGS)

@@ -77,6 +77,8 @@ local function check_probe(daemon, told, events)
 end
 
 local function check_end(daemon, attack)
+  -- Sanitizers make everything take several times as long: what ends in other ways may reach its deadline first.
+  if SANITIZED and daemon:find({ rule = attack.rule, kind = "deadline" })[1] then return end
   if attack.ends == "served" then
     assert.are.same({}, daemon:find { rule = attack.rule, kind = helper.has "" })
     return
