@@ -21,7 +21,7 @@ CFLAGS   ?= $(if $(SANITIZE),-O2,-O3) -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
             -Wformat=2 -Wundef -Wvla $(if $(WERROR),-Werror)
 CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE $(shell pkg-config --cflags-only-I lua5.4 | sed 's/-I/-isystem /g') $(CPPFLAGS)
-# All symbols are bound at the start (-z now): calls of libraries need no stub.
+# All symbols are bound at the start (-z now): calls of libraries need no PLT.
 HARDEN   := -fstack-protector-strong -fPIC -fno-plt $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 comma    := ,
 SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
