@@ -17,7 +17,7 @@
 #define TAIL_WAITING (256u << 10) /* bytes */
 #define TAIL_PATIENCE 60.0        /* seconds: somebody may look at a page for a while */
 #define WINDOW 0.1                /* seconds */
-#define LINES_PER_WINDOW 300      /* in one go: a line by itself costs a wake-up of the reader too */
+#define LINES_PER_WINDOW 200      /* in one go: a line by itself costs a wake-up of the reader too */
 #define LINES_AT_ONCE 1000
 #define PATTERNS_MAX 16
 #define TELL_PAUSE 0.5            /* seconds until what was missed is told when nothing else comes */
