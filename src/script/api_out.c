@@ -12,10 +12,7 @@
 static void count_drop(struct rule *rule)
 {
 	struct host *host = rule->gen->host;
-	struct slice name = slice_cstr(rule->name);
-	struct series *s = metric_series(host->m_log_dropped, &name, 1);
-	if (s)
-		s->value++;
+	rule_count(rule, host->m_log_dropped, &rule->s_log_dropped);
 	if (may_tell(host, &rule->drop_told))
 		log_write(LOG_WARN, "log lines of a rule were dropped (limits.log_lines_per_second)", F_TEXT("rule", rule->name));
 }

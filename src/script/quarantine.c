@@ -57,13 +57,18 @@ void rule_tell_gap(struct rule *rule, const char *reason)
 	                (const struct host_field[]){ { "count", slice_make(count, (size_t)n) }, { "reason", slice_cstr(reason) } }, 2);
 }
 
-void rule_skips(struct rule *rule, const struct heard *heard, const char *reason)
+void rule_count(const struct rule *rule, struct metric *metric, struct series **series)
 {
 	struct slice name = slice_cstr(rule->name);
-	struct series *s = metric_series(rule->gen->host->m_gap, &name, 1);
+	if (!*series)
+		*series = metric_series(metric, &name, 1);
+	if (*series)
+		(*series)->value++;
+}
 
-	if (s)
-		s->value++;
+void rule_skips(struct rule *rule, const struct heard *heard, const char *reason)
+{
+	rule_count(rule, rule->gen->host->m_gap, &rule->s_skipped);
 	rule->skipped++;
 	if (may_tell(rule->gen->host, &rule->gap_told))
 		log_write(LOG_WARN, "event not given to a rule", F_TEXT("rule", rule->name), F_SLICE("event", heard->message->name),

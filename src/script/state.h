@@ -86,6 +86,7 @@ struct rule {
 	uint32_t emitted, emitted_bytes;
 	uint64_t random[4];        /* of math.random */
 	uint64_t gap_told, drop_told; /* see may_tell() */
+	struct series *s_skipped, *s_log_dropped; /* see rule_count() */
 	bool seeded;
 	uint32_t metrics;          /* families that it has made */
 	uint64_t overruns[OVERRUNS_MAX]; /* when the last ones were */
@@ -249,6 +250,8 @@ void flow_check_wait(lua_State *L, const char *what) RAISES;
 void flow_close_all(struct generation *gen);
 /* Ends a waiting flow without running any more of its code. */
 void flow_drop(struct flow *flow);
+/* Adds one to the rule's series of `metric`, kept in `*series`: a flood counts much, and looking it up costs more than all the rest. */
+void rule_count(const struct rule *rule, struct metric *metric, struct series **series);
 /* Whose call may not begin now: quarantined, or it overran in this turn. */
 bool rule_may_run(struct rule *rule);
 /* Its filters were tested while so many ticks of CPU time passed; `spent`: one had no steps left. */

@@ -122,10 +122,7 @@ static void fire(struct rule_timer *t, uint64_t now)
 	if (once)
 		drop_callback(rule, callback);
 	if (!flow && !skip) {
-		struct slice name = slice_cstr(rule->name);
-		struct series *s = metric_series(rule->gen->host->m_gap, &name, 1);
-		if (s)
-			s->value++;
+		rule_count(rule, rule->gen->host->m_gap, &rule->s_skipped);
 		rule->skipped++;
 		log_write(LOG_WARN, "timer not run: too many calls of the rule wait", F_TEXT("rule", rule->name), F_TEXT("reason", "waiting"));
 	}
