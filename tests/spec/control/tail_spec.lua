@@ -1,5 +1,20 @@
 local helper = require "tests.spec.helper"
 
+-- Waits until that many events were shown or told as missed; how many of each: missed, shown.
+local function await_sum(t, sum)
+  local missed, shown
+  helper.wait_for(function()
+    missed, shown = 0, 0
+    for line in t:stdout():gmatch "([^\n]*)\n" do
+      local record = helper.json(line)
+      missed = missed + (record.missed or 0)
+      shown = shown + (record.event and 1 or 0)
+    end
+    return missed + shown == sum
+  end, 20, function() return ("%d events shown or missed, not %d and %d"):format(sum, shown, missed) end)
+  return missed, shown
+end
+
 describe("ctl tail", function()
   after_each(helper.cleanup)
 
@@ -116,16 +131,7 @@ describe("ctl tail", function()
     go()
     helper.wait_for(function() return d:status().servers[1].events > 30000 or d:status().servers[2].events > 30000 end)
     t:signal "CONT"
-    local missed, shown = 0, 0
-    helper.wait_for(function()
-      missed, shown = 0, 0
-      for line in t:stdout():gmatch "([^\n]*)\n" do
-        local record = helper.json(line)
-        missed = missed + (record.missed or 0)
-        shown = shown + (record.event and 1 or 0)
-      end
-      return missed + shown == 30002
-    end, 20, function() return "30002 events shown or missed, not " .. shown .. " and " .. missed end)
+    local missed = await_sum(t, 30002)
     assert.is_true(missed > 0)
     assert.are.equal(0, d:metric("hookswitch_console_dropped_total", { reason = "slow" }))
   end)
@@ -135,16 +141,7 @@ describe("ctl tail", function()
     local t = tail(d, "--json", "--server", "pbx1")
     local began = helper.now()
     go()
-    local missed, shown = 0, 0
-    helper.wait_for(function()
-      missed, shown = 0, 0
-      for line in t:stdout():gmatch "([^\n]*)\n" do
-        local record = helper.json(line)
-        missed = missed + (record.missed or 0)
-        shown = shown + (record.event and 1 or 0)
-      end
-      return missed + shown == 30001
-    end, 20, function() return "30001 events shown or missed, not " .. shown .. " and " .. missed end)
+    local _, shown = await_sum(t, 30001)
     assert.is_true(shown >= 1000)
     assert.is_true(shown <= 1200 + 2000 * (helper.now() - began), shown .. " shown")
   end)
