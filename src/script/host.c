@@ -77,7 +77,6 @@ static void collect(void *ctx)
 	struct generation *gen = h->current;
 	for (size_t i = 0; gen && i < gen->rule_count; i++) {
 		struct rule *r = gen->rules[i];
-		begin_failures(h, r);
 		set_by_rule(h->m_timers, r, r->timer_count);
 		set_by_rule(h->m_listeners, r, r->listener_count);
 		set_by_rule(h->m_waiting, r, r->waiting);
@@ -393,8 +392,10 @@ void host_adopt(struct host *host, struct generation *gen)
 	gen->number = ++host->last_number;
 	gen->since = host->ops.wall(host->ctx);
 	host->current = gen;
-	for (size_t i = 0; i < gen->rule_count; i++)
+	for (size_t i = 0; i < gen->rule_count; i++) {
+		begin_failures(host, gen->rules[i]);
 		rule_timers_arm(gen->rules[i]);
+	}
 	list_each(it, &host->draining)
 		draining++;
 	if (draining > DRAINING_MAX)
