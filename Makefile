@@ -29,16 +29,16 @@ CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS) -fvisibility
 LDFLAGS_ALL = $(LDFLAGS) $(SANFLAGS) -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
 LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libmicrohttpd libpcre2-8 libsystemd) -lev -lm
 
-ROOMS   := base observe ami net link script config engine control sim cli
-SOURCES := $(wildcard $(ROOMS:%=src/%/*.c))
+LAYERS  := base observe ami net link sandbox value rules rules/api config engine control sim cli harness
+SOURCES := $(wildcard $(LAYERS:%=src/%/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OBJ)/%.o)
-# The Lua module holds the pure rooms, for tests and for trying rules without a daemon.
-MODULE_ROOMS   := base observe ami script
-MODULE_OBJECTS := $(filter $(MODULE_ROOMS:%=$(OBJ)/%/%),$(OBJECTS))
-# script/module*.c are the module's own face; the program has no use for them.
-PROGRAM_OBJECTS := $(filter-out $(OBJ)/script/module%,$(OBJECTS))
+# The Lua module links the pure layers and the rules, for tests and for trying rules without a daemon.
+MODULE_LAYERS  := base observe ami sandbox value rules harness
+MODULE_OBJECTS := $(filter $(MODULE_LAYERS:%=$(OBJ)/%/%),$(OBJECTS))
+# harness/ is the Lua module's own; the program does not link it.
+PROGRAM_OBJECTS := $(filter-out $(OBJ)/harness/%,$(OBJECTS))
 
-# C tests of single rooms: each is a program of its own, linked with everything but the commands.
+# C tests of single layers: each is a program of its own, linked with everything but the commands.
 LIBRARY := $(BUILD)/libhookswitch.a
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*_test.c))
 
@@ -55,7 +55,7 @@ help:
 	@echo 'make test     install what is missing, build, run every test (SANITIZE=1: under ASan and UBSan)'
 	@echo 'make build    build $(BUILD)/hookswitch and $(BUILD)/hookswitch.so'
 	@echo 'make bench    compare with the least that must be done, some minutes'
-	@echo 'make fuzz     fuzz the pure rooms, FUZZ_SECONDS (600) each; needs clang'
+	@echo 'make fuzz     fuzz the pure layers, FUZZ_SECONDS (600) each; needs clang'
 	@echo 'make soak     50 servers, floods, restarts and reloads for SOAK_SECONDS (600)'
 	@echo 'make install  into PREFIX (/usr/local), SYSCONFDIR (/etc), below DESTDIR'
 	@echo 'make deb      a Debian package in $(BUILD)/'

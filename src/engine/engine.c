@@ -7,7 +7,7 @@
 #include "engine/internal.h"
 #include "engine/plan.h"
 #include "observe/log.h"
-#include "script/deadline.h"
+#include "sandbox/deadline.h"
 
 static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
 {

@@ -10,7 +10,7 @@
 
 #include "config/config.h"
 #include "link/link.h"
-#include "script/host.h"
+#include "rules/host.h"
 
 struct engine;
 

@@ -12,8 +12,8 @@
 
 #define QUEUE_MAX 64
 
-/* One errand, on its way to the loader (work) and back to the loop (done). */
-struct errand {
+/* One job, on its way to the loader (work) and back to the loop (done). */
+struct job {
 	loader_fn *work, *done;
 	void *arg;
 	struct wake *answered; /* a call to the loop that the loader waits for */
@@ -28,10 +28,10 @@ struct loader {
 	atomic_bool stop, ended;
 };
 
-static void send_back(struct loader *l, struct errand *errand)
+static void send_back(struct loader *l, struct job *job)
 {
 	/* The queue has room for everything that can be under way; the loop empties it whatever it does. */
-	while (!ring_push(l->to_loop, errand))
+	while (!ring_push(l->to_loop, job))
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	ev_async_send(l->loop, &l->back);
 }
@@ -40,13 +40,13 @@ static void *run(void *arg)
 {
 	struct loader *l = arg;
 	while (!atomic_load(&l->stop)) {
-		struct errand *errand = ring_pop(l->to_loader);
-		if (!errand) {
+		struct job *job = ring_pop(l->to_loader);
+		if (!job) {
 			wake_wait(&l->wake, WAKE_FOREVER);
 			continue;
 		}
-		errand->work(errand->arg);
-		send_back(l, errand);
+		job->work(job->arg);
+		send_back(l, job);
 	}
 	atomic_store(&l->ended, true);
 	return NULL;
@@ -54,14 +54,14 @@ static void *run(void *arg)
 
 static void take_answers(struct loader *l)
 {
-	struct errand *errand;
-	while ((errand = ring_pop(l->to_loop))) {
-		if (errand->done)
-			errand->done(errand->arg);
-		if (errand->answered)
-			wake_post(errand->answered);
+	struct job *job;
+	while ((job = ring_pop(l->to_loop))) {
+		if (job->done)
+			job->done(job->arg);
+		if (job->answered)
+			wake_post(job->answered);
 		else
-			free(errand);
+			free(job);
 	}
 }
 
@@ -114,12 +114,12 @@ void loader_destroy(struct loader **loader)
 	if (l->thread)
 		pthread_join(l->thread, NULL);
 	take_answers(l);
-	struct errand *errand;
-	while ((errand = ring_pop(l->to_loader))) {
-		errand->work(errand->arg);
-		if (errand->done)
-			errand->done(errand->arg);
-		free(errand);
+	struct job *job;
+	while ((job = ring_pop(l->to_loader))) {
+		job->work(job->arg);
+		if (job->done)
+			job->done(job->arg);
+		free(job);
 	}
 	ev_ref(l->loop);
 	ev_async_stop(l->loop, &l->back);
@@ -131,13 +131,13 @@ void loader_destroy(struct loader **loader)
 
 int loader_post(struct loader *l, loader_fn *work, loader_fn *done, void *arg, struct err *err)
 {
-	struct errand *errand = mem_zalloc(sizeof *errand);
-	errand->work = work;
-	errand->done = done;
-	errand->arg = arg;
-	if (!ring_push(l->to_loader, errand)) {
-		free(errand);
-		return err_set(err, ERR_BACKPRESSURE, "the loader has %d errands already", QUEUE_MAX);
+	struct job *job = mem_zalloc(sizeof *job);
+	job->work = work;
+	job->done = done;
+	job->arg = arg;
+	if (!ring_push(l->to_loader, job)) {
+		free(job);
+		return err_set(err, ERR_BACKPRESSURE, "the loader has %d jobs already", QUEUE_MAX);
 	}
 	wake_post(&l->wake);
 	return 0;
@@ -147,8 +147,8 @@ void loader_on_loop(struct loader *l, loader_fn *fn, void *arg)
 {
 	struct wake answered;
 	wake_init(&answered);
-	struct errand errand = { .done = fn, .arg = arg, .answered = &answered };
-	send_back(l, &errand);
+	struct job job = { .done = fn, .arg = arg, .answered = &answered };
+	send_back(l, &job);
 	wake_wait(&answered, WAKE_FOREVER);
 	wake_close(&answered);
 }

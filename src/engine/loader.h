@@ -6,7 +6,7 @@
 #include <ev.h>
 
 #include "base/err.h"
-#include "script/host.h"
+#include "rules/host.h"
 
 struct loader;
 
@@ -14,7 +14,7 @@ struct loader;
 typedef void loader_fn(void *arg);
 
 struct loader *loader_create(struct ev_loop *loop, struct err *err);
-/* Finishes all errands first, on this thread when the loader has ended. Not while the loop runs. */
+/* Finishes all jobs first, on this thread when the loader has ended. Not while the loop runs. */
 void loader_destroy(struct loader **loader);
 /* 0, or -1 with ERR_BACKPRESSURE. `done` may be NULL. */
 int loader_post(struct loader *loader, loader_fn *work, loader_fn *done, void *arg, struct err *err);

@@ -5,7 +5,7 @@
 #include "config/config.h"
 #include "link/link.h"
 #include "observe/log.h"
-#include "script/host.h"
+#include "rules/host.h"
 
 /* The result points into `server`. */
 void mapping_link(const struct config_server *server, struct link_config *out);

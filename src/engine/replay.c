@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/redact.h"
-#include "script/deadline.h"
+#include "sandbox/deadline.h"
 
 #define READ_SIZE 65536u
 /* A capture's frames may be larger than a live server's. */

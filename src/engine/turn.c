@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "observe/log.h"
-#include "script/deadline.h"
+#include "sandbox/deadline.h"
 
 /* ---- what links tell ---- */
 

@@ -6,8 +6,8 @@
 #include <lualib.h>
 
 #include "check.h"
-#include "script/json.h"
-#include "script/json_text.h"
+#include "value/json.h"
+#include "value/json_text.h"
 #include "starve.h"
 
 static int starved(lua_State *L)

@@ -8,8 +8,8 @@
 #include <lualib.h>
 
 #include "check.h"
-#include "script/luavalue.h"
-#include "script/stdlib.h"
+#include "value/luavalue.h"
+#include "sandbox/stdlib.h"
 #include "starve.h"
 
 /* Checks of the deadline that are still granted; -1: any number. */

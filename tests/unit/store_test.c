@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "script/store.h"
+#include "rules/store.h"
 
 static struct value text(const char *s)
 {

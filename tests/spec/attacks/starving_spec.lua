@@ -1,6 +1,6 @@
 -- No allocation of Lua whose failure ends more than the call that asked for it: each of them fails once, on the paths that
 -- every rule takes.
-local support = require "tests.spec.script.support"
+local support = require "tests.spec.rules.support"
 
 local RULE = [[
   local kept, s = {}, store.open "s"

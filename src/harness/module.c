@@ -1,0 +1,17 @@
+#include "harness/module.h"
+
+#include <lauxlib.h>
+
+#include "base/version.h"
+
+__attribute__((visibility("default"))) int luaopen_hookswitch(lua_State *L);
+
+int luaopen_hookswitch(lua_State *L)
+{
+	module_open_ami(L);
+	module_open_rules(L);
+	lua_setfield(L, -2, "rules");
+	lua_pushliteral(L, HOOKSWITCH_VERSION);
+	lua_setfield(L, -2, "version");
+	return 1;
+}

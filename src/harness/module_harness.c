@@ -1,0 +1,318 @@
+#include "harness/module_harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "sandbox/deadline.h"
+
+#define KIB 1024u
+#define MIB (1024u * KIB)
+/* Turns in which no time passes: rules that want to run at once for ever end there. */
+#define TURNS_MAX 100000u
+
+/* The defaults of the configuration's limits. */
+static const struct host_limits default_limits = {
+	.deadline = 0.05, .load_deadline = 0.5, .stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB, .load_memory = 64 * MIB,
+	.waiting = 1000, .listeners = 10000, .timers = 10000, .pending = 1000, .subscriptions = 1000, .subscription_events = 1000,
+	.actions_per_second = 1000, .log_lines_per_second = 1000, .emitted = 10000, .metric_series = 1000, .json_bytes = MIB,
+	.json_depth = 64, .store_value = 64 * KIB, .drain = 60, .store = { .entries = 100000, .bytes = 16 * MIB },
+};
+
+/* ---- what rules ask ---- */
+
+static uint64_t ops_now(void *ctx)
+{
+	return ((const struct harness *)ctx)->now;
+}
+
+static double ops_wall(void *ctx)
+{
+	return ((const struct harness *)ctx)->wall;
+}
+
+static bool describe(const struct harness_server *s, struct host_server *out)
+{
+	*out = (struct host_server){ .id = s->id, .name = s->name, .state = s->ready ? "ready" : "waiting", .version = s->version,
+	                             .ready = s->ready, .pending = s->pending };
+	return true;
+}
+
+static bool ops_server_at(void *ctx, size_t index, struct host_server *out)
+{
+	const struct harness *h = ctx;
+	for (size_t i = 0; i < h->server_count; i++)
+		if (!h->servers[i]->removed && index-- == 0)
+			return describe(h->servers[i], out);
+	return false;
+}
+
+static bool ops_server_by_name(void *ctx, struct slice name, struct host_server *out)
+{
+	const struct harness_server *s = harness_find_server(ctx, name);
+	return s && describe(s, out);
+}
+
+static struct harness_server *server_of(const struct harness *h, uint32_t id)
+{
+	return id > 0 && id <= h->server_count ? h->servers[id - 1] : NULL;
+}
+
+static bool ops_server_by_id(void *ctx, uint32_t id, struct host_server *out)
+{
+	const struct harness_server *s = server_of(ctx, id);
+	return s && !s->removed && describe(s, out);
+}
+
+static int ops_send(void *ctx, uint32_t server, const char *rule, const struct action *action, double timeout, void *tag,
+                    char id[ACTION_ID_MAX + 1], struct err *err)
+{
+	struct harness *h = ctx;
+	struct harness_server *s = server_of(h, server);
+	if (!s || s->removed || !s->ready)
+		return err_set(err, ERR_NOT_READY, "%s", s ? "the server has no session" : "there is no such server");
+	struct harness_action *a = mem_zalloc(sizeof *a);
+	*a = (struct harness_action){ .server = server, .rule = mem_strdup(rule), .timeout = timeout, .tag = tag };
+	action_init(&a->action);
+	for (uint32_t i = 0; i < action->count; i++)
+		if (action_add(&a->action, action_field_name(action, i), action_field_value(action, i), NULL))
+			abort(); /* it was checked when the rule's was made */
+	h->sent = mem_realloc(h->sent, h->sent_count + 1, sizeof *h->sent);
+	h->sent[h->sent_count++] = a;
+	s->pending++;
+	snprintf(a->id, sizeof a->id, "test-1-%zu", h->sent_count);
+	memcpy(id, a->id, sizeof a->id);
+	return 0;
+}
+
+static int ops_sink(void *ctx, struct slice name, struct slice line, struct err *err)
+{
+	struct harness *h = ctx;
+	(void)err;
+	h->lines = mem_realloc(h->lines, h->line_count + 1, sizeof *h->lines);
+	h->lines[h->line_count++] = (struct harness_line){ .sink = mem_slicedup(name), .text = mem_slicedup(line), .len = line.len };
+	return 0;
+}
+
+static bool ops_sink_exists(void *ctx, struct slice name)
+{
+	const struct harness *h = ctx;
+	for (size_t i = 0; i < h->sink_count; i++)
+		if (slice_eq(slice_cstr(h->sinks[i]), name))
+			return true;
+	return h->sink_count == 0;
+}
+
+static void ops_retire(void *ctx, struct generation *generation)
+{
+	(void)ctx;
+	generation_destroy(&generation);
+}
+
+static const struct host_ops harness_ops = {
+	.now = ops_now, .wall = ops_wall, .server_at = ops_server_at, .server_by_name = ops_server_by_name,
+	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .retire = ops_retire,
+};
+
+/* ---- life ---- */
+
+void harness_init(struct harness *h)
+{
+	*h = (struct harness){ .limits = default_limits, .now = CLOCK_NS_PER_S, .wall = 1795204800 };
+	faults_init(&h->faults);
+	buf_init(&h->text, 0);
+}
+
+static void free_sent(struct harness_action *a)
+{
+	free(a->rule);
+	action_close(&a->action);
+	free(a);
+}
+
+void harness_close(struct harness *h)
+{
+	if (h->host) {
+		host_cancel_all(h->host);
+		/* Every action completes, also those of generations that are gone. */
+		for (size_t i = h->answered; i < h->sent_count; i++)
+			if (h->sent[i]->tag)
+				harness_answer(h, h->sent[i], reply_failed(ERR_CANCELLED, "the harness was closed", NULL, ""));
+	}
+	host_destroy(&h->host);
+	metrics_destroy(&h->metrics);
+	for (size_t i = 0; i < h->sent_count; i++)
+		free_sent(h->sent[i]);
+	free(h->sent);
+	for (size_t i = 0; i < h->line_count; i++) {
+		free(h->lines[i].sink);
+		free(h->lines[i].text);
+	}
+	free(h->lines);
+	for (size_t i = 0; i < h->server_count; i++) {
+		struct harness_server *s = h->servers[i];
+		framer_close(&s->framer);
+		buf_close(&s->held);
+		free(s->name);
+		free(s);
+	}
+	free(h->servers);
+	for (size_t i = 0; i < h->sink_count; i++)
+		free(h->sinks[i]);
+	free(h->sinks);
+	free(h->rules);
+	free(h->lib);
+	value_close(&h->settings);
+	policy_destroy(&h->policy);
+	faults_close(&h->faults);
+	buf_close(&h->text);
+	*h = (struct harness){ .host = NULL };
+}
+
+void harness_add_server(struct harness *h, struct slice name)
+{
+	static const struct framer_limits limits = { .max_frame = 16 * MIB, .max_headers = 65536 };
+	struct harness_server *s = mem_zalloc(sizeof *s);
+	h->servers = mem_realloc(h->servers, h->server_count + 1, sizeof *h->servers);
+	h->servers[h->server_count++] = s;
+	s->id = (uint32_t)h->server_count;
+	s->name = mem_slicedup(name);
+	framer_init(&s->framer, &limits, false);
+	buf_init(&s->held, 0);
+}
+
+struct harness_server *harness_find_server(const struct harness *h, struct slice name)
+{
+	for (size_t i = 0; i < h->server_count; i++)
+		if (!h->servers[i]->removed && slice_eq(slice_cstr(h->servers[i]->name), name))
+			return h->servers[i];
+	return NULL;
+}
+
+int harness_load(struct harness *h)
+{
+	struct err err;
+	faults_close(&h->faults);
+	faults_init(&h->faults);
+	if (!h->host) {
+		if (deadline_start(&err)) {
+			faults_add(&h->faults, "%s", err.text);
+			return -1;
+		}
+		h->metrics = metrics_create();
+		h->host = host_create(&h->limits, &harness_ops, h, h->metrics);
+	} else {
+		host_configure(h->host, &h->limits);
+	}
+	const char **names = mem_alloc((h->server_count + 1) * sizeof *names);
+	size_t count = 0;
+	for (size_t i = 0; i < h->server_count; i++)
+		if (!h->servers[i]->removed)
+			names[count++] = h->servers[i]->name;
+	const struct generation_options options = {
+		.rules = h->rules, .lib = h->lib, .limits = h->limits, .ops = &harness_ops, .ctx = h, .store = host_store(h->host),
+		.servers = names, .server_count = count, .settings = &h->settings, .policy = h->policy,
+	};
+	struct generation *generation = generation_load(&options, &h->faults);
+	free(names);
+	if (!generation)
+		return -1;
+	h->policy = NULL;
+	host_adopt(h->host, generation);
+	return 0;
+}
+
+/* ---- what happens ---- */
+
+void harness_ready(struct harness *h, struct harness_server *s, struct slice version)
+{
+	struct host_server info;
+	s->ready = true;
+	snprintf(s->version, sizeof s->version, "%.*s", (int)(version.len < 31 ? version.len : 31), version.ptr);
+	describe(s, &info);
+	host_engine_event(h->host, "server.ready", &info,
+	                  (const struct host_field[]){ { "reason", SLICE("connected") }, { "version", version } }, 2);
+}
+
+void harness_answer(struct harness *h, struct harness_action *a, struct reply *reply)
+{
+	reply->tag = a->tag;
+	a->tag = NULL;
+	server_of(h, a->server)->pending--;
+	while (h->answered < h->sent_count && !h->sent[h->answered]->tag)
+		h->answered++;
+	host_complete(h->host, reply);
+}
+
+void harness_lost(struct harness *h, struct harness_server *s, const char *reason)
+{
+	struct host_server info;
+	s->ready = false;
+	/* A rule may send again while it hears of the loss: not to this server, which is not ready. */
+	for (size_t i = h->answered; i < h->sent_count; i++) {
+		struct harness_action *a = h->sent[i];
+		struct slice name = { "", 0 };
+		if (a->server != s->id || !a->tag)
+			continue;
+		action_get(&a->action, SLICE("Action"), &name);
+		char *action = mem_slicedup(name);
+		harness_answer(h, a, reply_failed(ERR_LOST, reason, a->tag, action));
+		free(action);
+	}
+	framer_reset(&s->framer, false);
+	buf_clear(&s->held);
+	describe(s, &info);
+	host_server_lost(h->host, s->name);
+	host_engine_event(h->host, "server.lost", &info, (const struct host_field[]){ { "reason", slice_cstr(reason) } }, 1);
+}
+
+int64_t harness_feed(struct harness *h, struct harness_server *s, struct slice bytes, struct err *err)
+{
+	int64_t heard = 0;
+	if (buf_len(&s->held) == 0 && slice_starts_with(bytes, SLICE("Asterisk Call Manager/")))
+		framer_reset(&s->framer, true);
+	if (buf_append(&s->held, bytes))
+		abort(); /* no bound was set: memory is out */
+	for (;;) {
+		struct message m;
+		size_t used = 0;
+		enum framer_status status = framer_next(&s->framer, buf_slice(&s->held), &m, &used);
+		if (status == FRAMER_NOT_AMI) {
+			framer_reset(&s->framer, false);
+			buf_clear(&s->held);
+			return err_set(err, ERR_PROTOCOL, "the bytes do not begin with a banner that AMI has");
+		}
+		if (status == FRAMER_BANNER) {
+			struct slice version = framer_banner_version(slice_make(m.bytes, m.len));
+			snprintf(s->version, sizeof s->version, "%.*s", (int)(version.len < 31 ? version.len : 31), version.ptr);
+		} else if (status == FRAMER_FRAME && m.kind == MESSAGE_EVENT) {
+			heard += host_event(h->host, s->id, s->name, &m, h->wall);
+		}
+		buf_consume(&s->held, used);
+		if (status == FRAMER_MORE)
+			return heard;
+	}
+}
+
+static void pass_time(struct harness *h, uint64_t to)
+{
+	h->wall += (double)(to - h->now) / 1e9;
+	h->now = to;
+}
+
+void harness_advance(struct harness *h, uint64_t ns)
+{
+	uint64_t until = h->now + ns;
+	for (unsigned standing = 0; standing < TURNS_MAX; standing++) {
+		uint64_t next = host_turn(h->host);
+		if (next <= h->now)
+			continue;
+		if (next > until)
+			break;
+		pass_time(h, next);
+		standing = 0;
+	}
+	if (until > h->now)
+		pass_time(h, until);
+}

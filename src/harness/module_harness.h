@@ -1,0 +1,78 @@
+/* Rules without a daemon: a real host and its generations, servers that are only names, and a clock that is moved by hand.
+ * What rules send is kept until the test answers it. One thread; no call raises.
+ */
+#ifndef HARNESS_MODULE_HARNESS_H
+#define HARNESS_MODULE_HARNESS_H
+
+#include "ami/framer.h"
+#include "rules/host.h"
+
+struct harness_server {
+	uint32_t id;
+	char *name;
+	char version[32];
+	bool ready, removed;
+	uint32_t pending;
+	struct framer framer; /* of fed bytes */
+	struct buf held;
+};
+
+/* An action that a rule sent. */
+struct harness_action {
+	uint32_t server; /* its id */
+	char *rule;
+	struct action action;
+	double timeout; /* as the rule asked for; 0: the default */
+	void *tag;      /* NULL: it was answered */
+	char id[ACTION_ID_MAX + 1];
+};
+
+struct harness_line {
+	char *sink, *text; /* NUL-terminated */
+	size_t len;
+};
+
+struct harness {
+	struct host *host;
+	struct metrics *metrics;
+	struct host_limits limits;
+	char *rules, *lib;        /* folders */
+	struct value settings;
+	struct policy *policy;    /* of the next load */
+	struct harness_server **servers; /* owned, by id from 1 */
+	size_t server_count;
+	char **sinks;             /* names; none: every name will do */
+	size_t sink_count;
+	struct harness_action **sent; /* owned, oldest first */
+	size_t sent_count, answered;  /* all before `answered` were answered */
+	struct harness_line *lines;
+	size_t line_count;
+	uint64_t now;             /* virtual monotonic ns */
+	double wall;              /* virtual epoch seconds */
+	struct faults faults;     /* of the last load */
+	struct buf text;          /* scratch */
+};
+
+/* The limits that a configuration without any has, and a time to begin with. Nothing is loaded yet. */
+void harness_init(struct harness *harness);
+void harness_close(struct harness *harness);
+void harness_add_server(struct harness *harness, struct slice name);
+/* NULL when there is none of that name. */
+struct harness_server *harness_find_server(const struct harness *harness, struct slice name);
+/* Loads rules, lib, settings and policy as they stand and makes them the current generation. 0, or -1: nothing has changed
+ * then. The faults, warnings too, are in `faults`. */
+int harness_load(struct harness *harness);
+/* The session begins: `server.ready` is queued. */
+void harness_ready(struct harness *harness, struct harness_server *server, struct slice version);
+/* It ends: what is pending fails as `lost`, subscriptions end, `server.lost` is queued. */
+void harness_lost(struct harness *harness, struct harness_server *server, const char *reason);
+/* Bytes as they come from the server; events go to the rules, everything else is ignored. Returns how many events some rule
+ * heard; -1 with `err` when the bytes are no AMI. */
+int64_t harness_feed(struct harness *harness, struct harness_server *server, struct slice bytes, struct err *err);
+/* Ends an action; takes over `reply`. */
+void harness_answer(struct harness *harness, struct harness_action *action, struct reply *reply);
+/* Moves the clock by `ns` and runs turns: as many as want to run at once (a bound stops rules that always do), each timer at
+ * its own time. */
+void harness_advance(struct harness *harness, uint64_t ns);
+
+#endif

@@ -1,0 +1,157 @@
+#include "harness/module_options.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <lauxlib.h>
+
+#include "base/mem.h"
+#include "value/luavalue.h"
+#include "harness/module_values.h"
+
+static void replace(char **text, struct slice by)
+{
+	free(*text);
+	*text = mem_slicedup(by);
+}
+
+static void read_limits(lua_State *L, int index, struct host_limits *limits)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+		enum { SECONDS, SIZE, COUNT } type;
+	} known[] = {
+		{ "deadline", offsetof(struct host_limits, deadline), SECONDS },
+		{ "load_deadline", offsetof(struct host_limits, load_deadline), SECONDS },
+		{ "stuck", offsetof(struct host_limits, stuck), SECONDS },
+		{ "drain", offsetof(struct host_limits, drain), SECONDS },
+		{ "memory", offsetof(struct host_limits, memory), SIZE },
+		{ "rule_memory", offsetof(struct host_limits, rule_memory), SIZE },
+		{ "load_memory", offsetof(struct host_limits, load_memory), SIZE },
+		{ "json_bytes", offsetof(struct host_limits, json_bytes), SIZE },
+		{ "store_value", offsetof(struct host_limits, store_value), SIZE },
+		{ "store_entries", offsetof(struct host_limits, store.entries), SIZE },
+		{ "store_bytes", offsetof(struct host_limits, store.bytes), SIZE },
+		{ "waiting", offsetof(struct host_limits, waiting), COUNT },
+		{ "listeners", offsetof(struct host_limits, listeners), COUNT },
+		{ "timers", offsetof(struct host_limits, timers), COUNT },
+		{ "pending", offsetof(struct host_limits, pending), COUNT },
+		{ "subscriptions", offsetof(struct host_limits, subscriptions), COUNT },
+		{ "subscription_events", offsetof(struct host_limits, subscription_events), COUNT },
+		{ "actions_per_second", offsetof(struct host_limits, actions_per_second), COUNT },
+		{ "log_lines_per_second", offsetof(struct host_limits, log_lines_per_second), COUNT },
+		{ "emitted", offsetof(struct host_limits, emitted), COUNT },
+		{ "metric_series", offsetof(struct host_limits, metric_series), COUNT },
+		{ "json_depth", offsetof(struct host_limits, json_depth), COUNT },
+	};
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+		size_t i = 0, count = sizeof known / sizeof *known;
+		while (i < count && strcmp(known[i].name, key) != 0)
+			i++;
+		if (i == count)
+			luaL_error(L, "limits: unknown limit '%s'", key);
+		double n = luaL_checknumber(L, -1);
+		luaL_argcheck(L, n >= 0, index, "a limit is not negative");
+		char *at = (char *)limits + known[i].offset;
+		if (known[i].type == SECONDS)
+			memcpy(at, &n, sizeof n);
+		else if (known[i].type == SIZE)
+			memcpy(at, &(size_t){ (size_t)n }, sizeof(size_t));
+		else
+			memcpy(at, &(uint32_t){ (uint32_t)n }, sizeof(uint32_t));
+	}
+}
+
+typedef void policy_add_fn(struct policy *policy, const char *rule, const char *name);
+
+static void read_policy_list(lua_State *L, const char *key, policy_add_fn *add, struct policy *policy, const char *rule)
+{
+	if (lua_getfield(L, -1, key) != LUA_TNIL) {
+		luaL_checktype(L, -1, LUA_TTABLE);
+		for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++) {
+			add(policy, rule, luaL_checkstring(L, -1));
+			lua_pop(L, 1);
+		}
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+}
+
+/* { allow, deny, originate } for all rules, and the same under the name of a rule in `rules`; as in the configuration. */
+static void read_policy(lua_State *L, int index, struct policy *policy)
+{
+	const char *rule = "*";
+	lua_pushvalue(L, index);
+	read_policy_list(L, "allow", policy_allow, policy, rule);
+	read_policy_list(L, "deny", policy_deny, policy, rule);
+	read_policy_list(L, "originate", policy_originate, policy, rule);
+	if (lua_getfield(L, -1, "rules") == LUA_TTABLE)
+		for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+			luaL_checktype(L, -1, LUA_TTABLE);
+			rule = luaL_checkstring(L, -2);
+			read_policy_list(L, "allow", policy_allow, policy, rule);
+			read_policy_list(L, "deny", policy_deny, policy, rule);
+			read_policy_list(L, "originate", policy_originate, policy, rule);
+		}
+	lua_pop(L, 2);
+}
+
+static void read_names(lua_State *L, struct harness *h, void (*add)(struct harness *h, struct slice name))
+{
+	luaL_checktype(L, -1, LUA_TTABLE);
+	for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++) {
+		add(h, check_slice(L, -1));
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+}
+
+static void add_sink(struct harness *h, struct slice name)
+{
+	h->sinks = mem_realloc(h->sinks, h->sink_count + 1, sizeof *h->sinks);
+	h->sinks[h->sink_count++] = mem_slicedup(name);
+}
+
+static void add_server(struct harness *h, struct slice name)
+{
+	if (!harness_find_server(h, name))
+		harness_add_server(h, name);
+}
+
+void options_read(lua_State *L, int index, struct harness *h)
+{
+	struct err err;
+	luaL_checktype(L, index, LUA_TTABLE);
+	luaL_checkstack(L, 20, NULL);
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+		int at = lua_gettop(L);
+		if (strcmp(key, "rules") == 0) {
+			replace(&h->rules, check_slice(L, at));
+		} else if (strcmp(key, "lib") == 0) {
+			replace(&h->lib, check_slice(L, at));
+		} else if (strcmp(key, "servers") == 0) {
+			read_names(L, h, add_server);
+		} else if (strcmp(key, "sinks") == 0) {
+			read_names(L, h, add_sink);
+		} else if (strcmp(key, "limits") == 0) {
+			luaL_checktype(L, at, LUA_TTABLE);
+			read_limits(L, at, &h->limits);
+		} else if (strcmp(key, "settings") == 0) {
+			luaL_checktype(L, at, LUA_TTABLE);
+			value_close(&h->settings);
+			if (luavalue_read(L, at, &h->settings, NULL, &err))
+				luaL_error(L, "settings: %s", err.text);
+		} else if (strcmp(key, "policy") == 0) {
+			luaL_checktype(L, at, LUA_TTABLE);
+			policy_destroy(&h->policy);
+			h->policy = policy_create();
+			read_policy(L, at, h->policy);
+		} else {
+			luaL_error(L, "unknown option '%s' of a harness", key);
+		}
+		lua_settop(L, at);
+	}
+}

@@ -1,0 +1,178 @@
+#include "rules/api/action.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "value/luavalue.h"
+
+#define KEYS_MAX 256 /* more than an action can have (Q31) */
+#define FEW 16       /* keys that are sorted by hand: qsort() costs as much as all the rest */
+
+static int compare_slices(const void *a, const void *b)
+{
+	const struct slice *x = a, *y = b;
+	size_t n = x->len < y->len ? x->len : y->len;
+	int d = memcmp(x->ptr, y->ptr, n);
+	return d != 0 ? d : (x->len > y->len) - (x->len < y->len);
+}
+
+static void sort(struct slice *keys, size_t count)
+{
+	if (count > FEW) {
+		qsort(keys, count, sizeof *keys, compare_slices);
+		return;
+	}
+	for (size_t i = 1; i < count; i++) {
+		struct slice key = keys[i];
+		size_t k = i;
+		for (; k > 0 && compare_slices(&keys[k - 1], &key) > 0; k--)
+			keys[k] = keys[k - 1];
+		keys[k] = key;
+	}
+}
+
+/* The table's keys, sorted. Their strings live in the table. */
+static int sorted_keys(lua_State *L, int index, const char *what, struct slice keys[KEYS_MAX], size_t *count, struct err *err)
+{
+	*count = 0;
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		if (lua_type(L, -2) != LUA_TSTRING) {
+			err_set(err, ERR_INVALID, "%s: a %s stands where a header's name is expected", what, luaL_typename(L, -2));
+			lua_pop(L, 2);
+			return -1;
+		}
+		if (*count == KEYS_MAX) {
+			err_set(err, ERR_INVALID, "%s: more than %d entries", what, KEYS_MAX);
+			lua_pop(L, 2);
+			return -1;
+		}
+		struct slice *key = &keys[(*count)++];
+		key->ptr = lua_tolstring(L, -2, &key->len);
+	}
+	sort(keys, *count);
+	return 0;
+}
+
+/* The text of a scalar; `scratch` holds that of a number. */
+static int scalar_text(lua_State *L, int index, struct slice name, char scratch[40], struct slice *out, struct err *err)
+{
+	switch (lua_type(L, index)) {
+	case LUA_TSTRING:
+		out->ptr = lua_tolstring(L, index, &out->len);
+		return 0;
+	case LUA_TBOOLEAN:
+		*out = lua_toboolean(L, index) ? SLICE("true") : SLICE("false");
+		return 0;
+	case LUA_TNUMBER: {
+		lua_Number n = lua_tonumber(L, index);
+		int len;
+		if (lua_isinteger(L, index))
+			len = snprintf(scratch, 40, "%lld", (long long)lua_tointeger(L, index));
+		else if (!isfinite(n))
+			return err_set(err, ERR_INVALID, "header '%.*s' is not a finite number", (int)(name.len < 60 ? name.len : 60), name.ptr);
+		else if (floor(n) == n && fabs(n) < 9e15)
+			len = snprintf(scratch, 40, "%lld", (long long)n);
+		else
+			len = snprintf(scratch, 40, "%.14g", n);
+		*out = slice_make(scratch, (size_t)len);
+		return 0;
+	}
+	default:
+		return err_set(err, ERR_INVALID, "header '%.*s' is a %s; a string, number, boolean or a list of these is expected",
+		               (int)(name.len < 60 ? name.len : 60), name.ptr, luaL_typename(L, index));
+	}
+}
+
+static int add_scalar(lua_State *L, int index, struct action *action, struct slice name, struct err *err)
+{
+	char scratch[40];
+	struct slice value;
+	if (scalar_text(L, index, name, scratch, &value, err))
+		return -1;
+	return action_add(action, name, value, err);
+}
+
+/* { A = 1, B = "x" }: sorted, so that the same table always makes the same bytes. */
+static int add_variables(lua_State *L, int index, struct action *action, struct err *err)
+{
+	struct slice keys[KEYS_MAX];
+	size_t count;
+	int rc = sorted_keys(L, index, "Variable", keys, &count, err);
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		char scratch[40];
+		struct slice value;
+		lua_pushlstring(L, keys[i].ptr, keys[i].len);
+		lua_rawget(L, index);
+		rc = scalar_text(L, -1, keys[i], scratch, &value, err);
+		if (rc == 0)
+			rc = action_add_variable(action, keys[i], value, err);
+		lua_pop(L, 1);
+	}
+	return rc;
+}
+
+static int add_list(lua_State *L, int index, struct action *action, struct slice name, struct err *err)
+{
+	size_t n = lua_rawlen(L, index), seen = 0;
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		if (++seen > n) {
+			lua_pop(L, 2);
+			return err_set(err, ERR_INVALID, "header '%.*s' is a table that is no list", (int)(name.len < 60 ? name.len : 60), name.ptr);
+		}
+	}
+	for (size_t i = 1; i <= n; i++) {
+		lua_rawgeti(L, index, (lua_Integer)i);
+		int rc = add_scalar(L, -1, action, name, err);
+		lua_pop(L, 1);
+		if (rc)
+			return -1;
+	}
+	return 0;
+}
+
+static int add_header(lua_State *L, int index, struct action *action, struct slice name, struct err *err)
+{
+	index = lua_absindex(L, index);
+	luavalue_unproxy(L, index);
+	if (lua_type(L, index) != LUA_TTABLE)
+		return add_scalar(L, index, action, name, err);
+	if (slice_eq_nocase(name, SLICE("Variable")) && lua_rawlen(L, index) == 0)
+		return add_variables(L, index, action, err);
+	return add_list(L, index, action, name, err);
+}
+
+int build_action(lua_State *L, int index, struct action *action, struct err *err)
+{
+	struct slice keys[KEYS_MAX], name, async;
+	size_t count;
+
+	index = lua_absindex(L, index);
+	luaL_checkstack(L, 20, NULL);
+	luavalue_unproxy(L, index);
+	action_clear(action);
+	int top = lua_gettop(L);
+	int rc = sorted_keys(L, index, "the action", keys, &count, err);
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		lua_pushlstring(L, keys[i].ptr, keys[i].len);
+		lua_rawget(L, index);
+		rc = add_header(L, -1, action, keys[i], err);
+		lua_pop(L, 1);
+	}
+	lua_settop(L, top);
+	if (rc)
+		return -1;
+	if (!action_get(action, SLICE("Action"), &name) || name.len == 0)
+		return err_set(err, ERR_INVALID, "the action has no name: Action = \"…\" is missing");
+	/* Asterisk skips blanks and control bytes in front: " Command" would pass by the policy as a name that it does not have. */
+	if ((unsigned char)name.ptr[0] <= ' ' || (unsigned char)name.ptr[name.len - 1] <= ' ')
+		return err_set(err, ERR_INVALID, "the action's name begins or ends with a blank");
+	/* A list, or "action" beside "Action": what would be sent is not what was checked. */
+	for (uint32_t i = 0, names = 0; i < action->count; i++)
+		if (slice_eq_nocase(action_field_name(action, i), SLICE("Action")) && ++names > 1)
+			return err_set(err, ERR_INVALID, "the action has more than one name");
+	if (slice_eq_nocase(name, SLICE("Originate")) && !action_get(action, SLICE("Async"), &async))
+		return action_add(action, SLICE("Async"), SLICE("true"), err);
+	return 0;
+}

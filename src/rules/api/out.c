@@ -1,0 +1,265 @@
+/* log, print and sink. */
+#include <stdlib.h>
+
+#include "observe/log.h"
+#include "value/json.h"
+#include "rules/api/log_table.h"
+#include "value/luavalue.h"
+#include "rules/state.h"
+
+#define FIELDS_MAX 32
+
+static void count_drop(struct rule *rule)
+{
+	struct host *host = rule->gen->host;
+	rule_count(rule, host->m_log_dropped, &rule->s_log_dropped);
+	if (may_log(host, &rule->drop_logged))
+		log_write(LOG_WARN, "log lines of a rule were dropped (limits.log_lines_per_second)", F_TEXT("rule", rule->name));
+}
+
+static bool may_write(struct generation *gen)
+{
+	struct host *host = gen->host;
+	if (!host || token_take(&gen->current_rule->log_lines, gen->limits.log_lines_per_second, host->ops.now(host->ctx)))
+		return true;
+	count_drop(gen->current_rule);
+	return false;
+}
+
+static int compare_fields(const void *a, const void *b)
+{
+	const struct log_field *x = a, *y = b;
+	return strcmp(x->name, y->name);
+}
+
+/* The table on top of the stack becomes its JSON. */
+static struct slice table_text(lua_State *L, struct buf *work)
+{
+	buf_clear(work);
+	log_table_append(L, -1, work);
+	struct slice text = buf_slice(work);
+	text.ptr = lua_pushlstring(L, text.ptr, text.len);
+	lua_replace(L, -2);
+	return text;
+}
+
+/* A table whose rule has given it a text of its own is that text. */
+static bool shows_itself(lua_State *L)
+{
+	if (luaL_getmetafield(L, -1, "__tostring") == LUA_TNIL)
+		return false;
+	lua_pop(L, 1);
+	return true;
+}
+
+/* Reads { key = value } into fields, sorted by name: a table has no order of its own. Texts stay on the stack. */
+static size_t read_fields(lua_State *L, int index, struct log_field *fields, size_t max, struct buf *work)
+{
+	size_t count = 0;
+	luaL_checkstack(L, (int)(2 * max) + 10, NULL);
+	for (lua_pushnil(L); lua_next(L, index);) {
+		if (count == max)
+			luaL_error(L, "a log record has at most %d fields", FIELDS_MAX);
+		if (lua_type(L, -2) != LUA_TSTRING)
+			luaL_error(L, "a log field's name is a string");
+		struct log_field *f = &fields[count++];
+		const char *name = lua_tostring(L, -2);
+		luavalue_unproxy(L, lua_gettop(L));
+		switch (lua_type(L, -1)) {
+		case LUA_TBOOLEAN:
+			*f = F_BOOL(name, lua_toboolean(L, -1));
+			break;
+		case LUA_TNUMBER:
+			*f = lua_isinteger(L, -1) ? F_INT(name, lua_tointeger(L, -1)) : F_NUMBER(name, lua_tonumber(L, -1));
+			break;
+		default: {
+			struct slice text;
+			if (lua_type(L, -1) == LUA_TTABLE && !shows_itself(L)) {
+				*f = F_JSON(name, table_text(L, work));
+				break;
+			}
+			text.ptr = luaL_tolstring(L, -1, &text.len);
+			*f = F_SLICE(name, text);
+			lua_replace(L, -2);
+			break;
+		}
+		}
+		lua_insert(L, -2); /* the value stays below the key that lua_next needs */
+	}
+	qsort(fields, count, sizeof *fields, compare_fields);
+	return count;
+}
+
+static struct log_field *find_field(struct log_field *fields, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (fields[i].name && strcmp(fields[i].name, name) == 0)
+			return &fields[i];
+	return NULL;
+}
+
+/* What the rule is called for, or in its place what the rule says itself, which is taken out of `given`. Returns the number
+ * of fields, at most FLOW_FIELDS. */
+#define FLOW_FIELDS 3
+
+static size_t task_fields(const struct task *task, struct log_field *given, size_t given_count, struct log_field *fields)
+{
+	const struct log_field all[FLOW_FIELDS] = {
+		F_TEXT("server", task->server[0] ? task->server : NULL),
+		F_TEXT(task_event_name(task), task->event[0] ? task->event : NULL),
+		F_TEXT("action_id", task->action_id[0] ? task->action_id : NULL),
+	};
+	size_t count = 0;
+
+	for (size_t i = 0; i < FLOW_FIELDS; i++) {
+		struct log_field *own = find_field(given, given_count, all[i].name);
+		if (own) {
+			fields[count++] = *own;
+			own->name = NULL;
+		} else if (all[i].text.ptr) {
+			fields[count] = all[i];
+			/* Else each action's record would be one of its own. */
+			fields[count++].varies = i == FLOW_FIELDS - 1;
+		}
+	}
+	return count;
+}
+
+static int log_at(lua_State *L, enum log_level level)
+{
+	struct generation *gen = generation_of(L);
+	/* First ours, then the rule's. */
+	struct log_field fields[FIELDS_MAX + FLOW_FIELDS + 1], given[FIELDS_MAX];
+	size_t count = 0, given_count = 0;
+	lua_settop(L, 2);
+	const char *text = luaL_tolstring(L, 1, NULL);
+	if (level < log_get_level() || !may_write(gen))
+		return 0;
+	if (!lua_isnoneornil(L, 2)) {
+		luaL_checktype(L, 2, LUA_TTABLE);
+		given_count = read_fields(L, 2, given, FIELDS_MAX, &gen->text);
+	}
+	fields[count++] = F_TEXT("rule", gen->current_rule->name);
+	if (gen->current)
+		count += task_fields(gen->current, given, given_count, fields + count);
+	for (size_t i = 0; i < given_count; i++) {
+		if (!given[i].name)
+			continue;
+		fields[count] = given[i];
+		/* Whose record it is, is not the rule's to say. */
+		if (strcmp(given[i].name, "rule") == 0)
+			fields[count].name = "rule_";
+		count++;
+	}
+	log_record_exact(level, text, fields, count);
+	return 0;
+}
+
+static int log_debug(lua_State *L)
+{
+	return log_at(L, LOG_DEBUG);
+}
+
+static int log_info(lua_State *L)
+{
+	return log_at(L, LOG_INFO);
+}
+
+static int log_warn(lua_State *L)
+{
+	return log_at(L, LOG_WARN);
+}
+
+static int log_error(lua_State *L)
+{
+	return log_at(L, LOG_ERROR);
+}
+
+/* print() goes to the log: a daemon has no terminal. */
+static int print(lua_State *L)
+{
+	int n = lua_gettop(L);
+	luaL_Buffer b;
+	luaL_buffinit(L, &b);
+	for (int i = 1; i <= n; i++) {
+		if (i > 1)
+			luaL_addchar(&b, ' ');
+		luaL_tolstring(L, i, NULL);
+		luaL_addvalue(&b);
+	}
+	luaL_pushresult(&b);
+	lua_insert(L, 1);
+	lua_settop(L, 1);
+	return log_info(L);
+}
+
+void log_open(lua_State *L, struct generation *gen)
+{
+	static const luaL_Reg functions[] = {
+		{ "debug", log_debug }, { "info", log_info }, { "warn", log_warn }, { "error", log_error }, { NULL, NULL },
+	};
+	(void)gen;
+	luaL_newlib(L, functions);
+}
+
+void print_open(lua_State *L)
+{
+	lua_pushcfunction(L, print);
+}
+
+/* ---- sinks ---- */
+
+static int sink_write(lua_State *L)
+{
+	struct generation *gen = generation_of(L);
+	check_object(L, 1, gen->sink_meta, "a sink");
+	struct slice name, line;
+	struct err err;
+
+	lua_settop(L, 2);
+	check_live(L, "writing to a sink", false);
+	lua_getiuservalue(L, 1, 1);
+	name.ptr = lua_tolstring(L, -1, &name.len);
+	buf_clear(&gen->text);
+	if (lua_type(L, 2) == LUA_TTABLE) {
+		if (json_encode(gen->json, L, 2, &gen->text, &err))
+			return push_failure(L, gen, &err);
+		line = buf_slice(&gen->text);
+	} else {
+		line.ptr = luaL_checklstring(L, 2, &line.len);
+		if (memchr(line.ptr, '\n', line.len)) {
+			err_set(&err, ERR_INVALID, "a line of a sink holds no line end");
+			return push_failure(L, gen, &err);
+		}
+	}
+	if (gen->host->ops.sink(gen->host->ctx, name, line, &err))
+		return push_failure(L, gen, &err);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+static int sink_open_named(lua_State *L)
+{
+	struct generation *gen = generation_of(L);
+	const struct host_ops *ops = gen->host ? &gen->host->ops : gen->options.ops;
+	void *ctx = gen->host ? gen->host->ctx : gen->options.ctx;
+	struct slice name;
+	name.ptr = luaL_checklstring(L, 1, &name.len);
+	if (!ops->sink_exists(ctx, name))
+		return luaL_error(L, "the configuration has no sink '%s': add sinks = { %s = { file = \"…\" } }", name.ptr, name.ptr);
+	lua_newuserdatauv(L, 1, 1);
+	lua_pushvalue(L, 1);
+	lua_setiuservalue(L, -2, 1);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->sink_meta);
+	lua_setmetatable(L, -2);
+	return 1;
+}
+
+void sink_open(lua_State *L, struct generation *gen)
+{
+	static const luaL_Reg meta[] = { { NULL, NULL } };
+	static const luaL_Reg methods[] = { { "write", sink_write }, { NULL, NULL } };
+	static const luaL_Reg functions[] = { { "open", sink_open_named }, { NULL, NULL } };
+	gen->sink_meta = make_meta(L, "sink", meta, methods);
+	luaL_newlib(L, functions);
+}

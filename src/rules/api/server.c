@@ -1,0 +1,525 @@
+/* Servers, routes, and actions on their way. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "observe/log.h"
+#include "rules/api/action.h"
+#include "rules/load.h"
+#include "rules/state.h"
+
+struct handle {
+	uint32_t id; /* 0: not looked up yet */
+	char name[]; /* NUL-terminated */
+};
+
+const char *server_test(lua_State *L, int index)
+{
+	struct handle *h = test_object(L, index, generation_of(L)->server_meta);
+	return h ? h->name : NULL;
+}
+
+static struct handle *check_server(lua_State *L, int index)
+{
+	return check_object(L, index, generation_of(L)->server_meta, "a server");
+}
+
+/* Handles are kept by id and by name, so the same server is always the same object. */
+void server_push(lua_State *L, struct generation *gen, uint32_t id, struct slice name)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->servers);
+	if (id != 0 && lua_rawgeti(L, -1, id) == LUA_TUSERDATA) {
+		lua_remove(L, -2);
+		return;
+	}
+	if (id != 0)
+		lua_pop(L, 1);
+	lua_pushlstring(L, name.ptr, name.len);
+	bool known = lua_rawget(L, -2) == LUA_TUSERDATA;
+	struct handle *h = known ? lua_touserdata(L, -1) : NULL;
+	if (h && h->id != 0 && id != 0 && h->id != id)
+		h = NULL; /* another server had this name before */
+	if (!h) {
+		lua_pop(L, 1);
+		h = lua_newuserdatauv(L, sizeof *h + name.len + 1, 0);
+		h->id = 0;
+		memcpy(h->name, name.ptr, name.len);
+		h->name[name.len] = '\0';
+		lua_rawgeti(L, LUA_REGISTRYINDEX, gen->server_meta);
+		lua_setmetatable(L, -2);
+		lua_pushlstring(L, name.ptr, name.len);
+		lua_pushvalue(L, -2);
+		lua_rawset(L, -4);
+	}
+	if (id != 0) {
+		h->id = id;
+		lua_pushvalue(L, -1);
+		lua_rawseti(L, -3, id);
+	}
+	lua_remove(L, -2);
+}
+
+/* What the engine knows of it; false when it is gone or the rules are loading. */
+static bool look_up(struct generation *gen, struct handle *h, struct host_server *out)
+{
+	struct host *host = gen->host;
+	if (!host)
+		return false;
+	if (h->id != 0)
+		return host->ops.server_by_id(host->ctx, h->id, out);
+	if (!host->ops.server_by_name(host->ctx, slice_cstr(h->name), out))
+		return false;
+	h->id = out->id;
+	return true;
+}
+
+/* ---- sending ---- */
+
+void request_free(struct request *request)
+{
+	if (request->rule) {
+		list_remove(&request->of_rule);
+		request->rule->pending--;
+		if (request->task)
+			request->task->request = NULL;
+		if (request->callback != LUA_NOREF && !request->rule->gen->closing)
+			luaL_unref(request->rule->gen->L, LUA_REGISTRYINDEX, request->callback);
+	}
+	free(request);
+}
+
+void request_forget(struct request *t)
+{
+	luaL_unref(t->rule->gen->L, LUA_REGISTRYINDEX, t->callback);
+	t->callback = LUA_NOREF;
+	t->task = NULL;
+}
+
+static void count_denied(struct rule *rule, enum err_code code)
+{
+	struct slice labels[2] = { slice_cstr(rule->name), slice_cstr(err_name(code)) };
+	struct series *s = metric_series(rule->gen->host->m_denied, labels, 2);
+	if (s)
+		s->value++;
+}
+
+/* A flood to one server must not use up what the rule may send to another (P5). */
+struct server_rate {
+	uint32_t server;
+	struct token_bucket bucket;
+};
+
+static bool take_rate(struct rule *rule, uint32_t server)
+{
+	struct generation *gen = rule->gen;
+	uint32_t rate = gen->limits.actions_per_second, i = 0;
+	if (rate == 0)
+		return true;
+	while (i < rule->rate_count && rule->rates[i].server != server)
+		i++;
+	if (i == rule->rate_count) {
+		rule->rates = mem_realloc(rule->rates, ++rule->rate_count, sizeof *rule->rates);
+		rule->rates[i] = (struct server_rate){ .server = server };
+	}
+	return token_take(&rule->rates[i].bucket, rate, gen->host->ops.now(gen->host->ctx));
+}
+
+struct sending {
+	int action, options; /* stack indices; options 0: none */
+	uint32_t server;
+	const char *server_name;
+};
+
+static double read_timeout(lua_State *L, int index)
+{
+	double timeout = 0;
+	if (index == 0)
+		return 0;
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+		if (strcmp(key, "timeout") != 0)
+			luaL_error(L, "unknown option '%s' of an action; there is only timeout", key);
+		timeout = lua_tonumber(L, -1);
+		if (lua_type(L, -1) != LUA_TNUMBER || !(timeout > 0))
+			luaL_error(L, "timeout is a number of seconds above 0");
+	}
+	return timeout;
+}
+
+/* Checks and sends. The request, or NULL with `err`. */
+static struct request *send_action(lua_State *L, const struct sending *sending, char id[ACTION_ID_MAX + 1], struct err *err)
+{
+	struct generation *gen = generation_of(L);
+	struct rule *rule = gen->current_rule;
+	struct host *host = gen->host;
+	double timeout = read_timeout(L, sending->options);
+
+	if (build_action(L, sending->action, &gen->scratch, err) || policy_check(gen->policy, rule->name, &gen->scratch, err)) {
+		count_denied(rule, err->code);
+		return NULL;
+	}
+	if (gen->ending) {
+		err_set(err, ERR_CANCELLED, "newer rules were loaded, or the engine stops");
+		count_denied(rule, err->code);
+		return NULL;
+	}
+	if (rule->pending >= gen->limits.pending) {
+		err_set(err, ERR_BACKPRESSURE, "%u actions of this rule wait for their answers (limits.pending)", rule->pending);
+		count_denied(rule, err->code);
+		return NULL;
+	}
+	if (!take_rate(rule, sending->server)) {
+		err_set(err, ERR_BACKPRESSURE, "more than %u actions a second of this rule to this server (limits.actions_per_second)",
+		        gen->limits.actions_per_second);
+		count_denied(rule, err->code);
+		return NULL;
+	}
+	struct request *request = mem_zalloc(sizeof *request);
+	request->rule = rule;
+	request->callback = LUA_NOREF;
+	request->server = sending->server;
+	slice_to_text(slice_cstr(sending->server_name), request->server_name, sizeof request->server_name);
+	list_append(&rule->requests, &request->of_rule);
+	rule->pending++;
+	if (host->ops.send(host->ctx, sending->server, rule->name, &gen->scratch, timeout, request, id, err)) {
+		count_denied(rule, err->code);
+		request_free(request);
+		return NULL;
+	}
+	return request;
+}
+
+/* [action, options, fn] at 2 … of a method: where they stand. */
+static int find_arguments(lua_State *L, struct sending *sending)
+{
+	luaL_checktype(L, 2, LUA_TTABLE);
+	sending->action = 2;
+	int fn = lua_isfunction(L, 3) ? 3 : lua_isfunction(L, 4) ? 4 : 0;
+	sending->options = lua_istable(L, 3) ? 3 : 0;
+	if (!lua_isnoneornil(L, 3) && sending->options == 0 && fn != 3)
+		luaL_argerror(L, 3, "options (a table) or a callback (a function) is expected");
+	if (!lua_isnoneornil(L, 4) && fn != 4)
+		luaL_argerror(L, 4, "a callback (a function) is expected");
+	return fn;
+}
+
+static int send_to(lua_State *L, struct sending *sending)
+{
+	struct generation *gen = generation_of(L);
+	char id[ACTION_ID_MAX + 1];
+	struct err err;
+	int fn = find_arguments(L, sending), ref = LUA_NOREF;
+	if (fn) {
+		/* Made before anything is sent: it may raise. */
+		lua_pushvalue(L, fn);
+		ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	}
+	struct request *request = send_action(L, sending, id, &err);
+	if (!request) {
+		luaL_unref(L, LUA_REGISTRYINDEX, ref);
+		return push_failure(L, gen, &err);
+	}
+	request->callback = ref;
+	lua_pushstring(L, id);
+	return 1;
+}
+
+static int call_ended(lua_State *L, int status, lua_KContext ctx)
+{
+	(void)status;
+	return answer_push(L, (struct task *)ctx);
+}
+
+static int call_to(lua_State *L, struct sending *sending)
+{
+	struct generation *gen = generation_of(L);
+	struct task *task = gen->current;
+	char id[ACTION_ID_MAX + 1];
+	struct err err;
+
+	if (find_arguments(L, sending))
+		return luaL_error(L, "call takes no callback: it returns the answer (send takes one)");
+	task_check_wait(L, "call");
+	struct request *request = send_action(L, sending, id, &err);
+	if (!request && (err.code == ERR_INVALID || err.code == ERR_DENIED))
+		return push_failure(L, gen, &err);
+	if (request) {
+		request->task = task;
+		task->request = request;
+	} else {
+		/* What may go well later is told a turn later, so that a loop around it leaves the others served. */
+		task->reply = reply_failed(err.code, err.text, NULL, "");
+		task_wake_later(task);
+	}
+	return task_wait(L, call_ended, "call");
+}
+
+/* ---- handles ---- */
+
+static void sending_for(lua_State *L, struct handle *h, struct sending *sending)
+{
+	struct host_server server;
+	check_live(L, "sending an action", false);
+	if (!look_up(generation_of(L), h, &server))
+		server.id = h->id; /* gone: the engine answers not_ready */
+	sending->server = server.id;
+	sending->server_name = h->name;
+}
+
+static int server_send(lua_State *L)
+{
+	struct sending sending;
+	sending_for(L, check_server(L, 1), &sending);
+	return send_to(L, &sending);
+}
+
+static int server_call(lua_State *L)
+{
+	struct sending sending;
+	sending_for(L, check_server(L, 1), &sending);
+	return call_to(L, &sending);
+}
+
+static int server_index(lua_State *L)
+{
+	struct handle *h = check_server(L, 1);
+	struct host_server server = { .state = "removed", .version = "" };
+	const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+
+	if (strcmp(key, "send") == 0) {
+		lua_pushcfunction(L, server_send);
+	} else if (strcmp(key, "call") == 0) {
+		lua_pushcfunction(L, server_call);
+	} else if (strcmp(key, "name") == 0) {
+		lua_pushstring(L, h->name);
+	} else if (strcmp(key, "ready") == 0) {
+		lua_pushboolean(L, look_up(generation_of(L), h, &server) && server.ready);
+	} else if (strcmp(key, "state") == 0) {
+		if (!look_up(generation_of(L), h, &server) && generation_of(L)->loading)
+			server.state = "waiting";
+		lua_pushstring(L, server.state);
+	} else if (strcmp(key, "version") == 0) {
+		look_up(generation_of(L), h, &server);
+		lua_pushstring(L, server.version);
+	} else {
+		return luaL_error(L, "a server has no field '%s'; it has name, ready, state, version, send and call", key);
+	}
+	return 1;
+}
+
+static int server_tostring(lua_State *L)
+{
+	lua_pushstring(L, check_server(L, 1)->name);
+	return 1;
+}
+
+static int server_newindex(lua_State *L)
+{
+	return luaL_error(L, "a server is read-only");
+}
+
+static int ami_server(lua_State *L)
+{
+	struct generation *gen = generation_of(L);
+	struct host_server server;
+	struct slice name;
+	name.ptr = luaL_checklstring(L, 1, &name.len);
+	if (gen->loading) {
+		for (size_t i = 0; i < gen->server_name_count; i++) {
+			if (!slice_eq(name, slice_cstr(gen->server_names[i])))
+				continue;
+			server_push(L, gen, 0, name);
+			return 1;
+		}
+		if (gen->faults)
+			faults_warn(gen->faults, "%s: the configuration has no server '%.*s'", rule_where(L), SLICE_ARG(name));
+		lua_pushnil(L);
+		return 1;
+	}
+	if (gen->host->ops.server_by_name(gen->host->ctx, name, &server))
+		server_push(L, gen, server.id, name);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+static int ami_servers(lua_State *L)
+{
+	struct generation *gen = generation_of(L);
+	struct host_server server;
+	lua_newtable(L);
+	if (gen->loading) {
+		for (size_t i = 0; i < gen->server_name_count; i++) {
+			server_push(L, gen, 0, slice_cstr(gen->server_names[i]));
+			lua_rawseti(L, -2, (lua_Integer)i + 1);
+		}
+		return 1;
+	}
+	for (size_t i = 0; gen->host->ops.server_at(gen->host->ctx, i, &server); i++) {
+		server_push(L, gen, server.id, slice_cstr(server.name));
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+	return 1;
+}
+
+/* ---- routes ---- */
+
+enum route_kind { ROUTE_FAILOVER, ROUTE_ROUND_ROBIN, ROUTE_LEAST_PENDING };
+static const char *const route_names[] = { "failover", "round_robin", "least_pending", NULL };
+
+struct route {
+	enum route_kind kind;
+	size_t next;       /* round robin: where to begin */
+	size_t count;      /* names in the list that is its user value; 0: all servers */
+};
+
+/* The server at position `i` of the route. */
+static bool route_server(lua_State *L, int index, const struct route *route, size_t i, struct host_server *out)
+{
+	struct host *host = generation_of(L)->host;
+	if (route->count == 0)
+		return host->ops.server_at(host->ctx, i, out);
+	lua_getiuservalue(L, index, 1);
+	lua_rawgeti(L, -1, (lua_Integer)i + 1);
+	struct slice name;
+	name.ptr = lua_tolstring(L, -1, &name.len);
+	if (!host->ops.server_by_name(host->ctx, name, out))
+		*out = (struct host_server){ .id = 0, .ready = false };
+	lua_pop(L, 2);
+	return true;
+}
+
+static bool pick(lua_State *L, int index, struct route *route, struct host_server *best)
+{
+	struct host_server server;
+	size_t count = route->count, chosen = 0;
+	bool found = false;
+	if (count == 0)
+		while (route_server(L, index, route, count, &server))
+			count++;
+	for (size_t k = 0; k < count; k++) {
+		size_t i = route->kind == ROUTE_ROUND_ROBIN ? (route->next + k) % count : k;
+		if (!route_server(L, index, route, i, &server) || !server.ready)
+			continue;
+		if (found && server.pending >= best->pending)
+			continue;
+		*best = server;
+		chosen = i;
+		found = true;
+		if (route->kind != ROUTE_LEAST_PENDING)
+			break;
+	}
+	if (found)
+		route->next = chosen + 1;
+	return found;
+}
+
+static struct route *check_route(lua_State *L, int index)
+{
+	return check_object(L, index, generation_of(L)->route_meta, "a route");
+}
+
+static void no_server(struct err *err)
+{
+	err_set(err, ERR_NOT_READY, "no server of the route is ready");
+}
+
+static int route_pick(lua_State *L)
+{
+	struct generation *gen = generation_of(L);
+	struct route *route = check_route(L, 1);
+	struct host_server server;
+	struct err err;
+	check_live(L, "picking a server", false);
+	if (!pick(L, 1, route, &server)) {
+		no_server(&err);
+		return push_failure(L, gen, &err);
+	}
+	server_push(L, gen, server.id, slice_cstr(server.name));
+	return 1;
+}
+
+static bool route_sending(lua_State *L, struct sending *sending)
+{
+	struct host_server server;
+	struct route *route = check_route(L, 1);
+	check_live(L, "sending an action", false);
+	if (!pick(L, 1, route, &server))
+		server = (struct host_server){ .id = 0, .name = "" };
+	sending->server = server.id;
+	sending->server_name = server.name;
+	return server.id != 0;
+}
+
+static int route_send(lua_State *L)
+{
+	struct sending sending;
+	struct err err;
+	if (route_sending(L, &sending))
+		return send_to(L, &sending);
+	no_server(&err);
+	return push_failure(L, generation_of(L), &err);
+}
+
+static int route_call(lua_State *L)
+{
+	struct sending sending;
+	route_sending(L, &sending);
+	/* Without a ready server the engine answers not_ready, a turn later. */
+	return call_to(L, &sending);
+}
+
+static int ami_route(lua_State *L)
+{
+	struct generation *gen = generation_of(L);
+	enum route_kind kind = (enum route_kind)luaL_checkoption(L, 1, NULL, route_names);
+	size_t count = 0;
+
+	lua_settop(L, 2);
+	lua_newtable(L);
+	if (!lua_isnil(L, 2)) {
+		luaL_checktype(L, 2, LUA_TTABLE);
+		count = lua_rawlen(L, 2);
+		luaL_argcheck(L, count > 0 && count <= 10000, 2, "a list of server names is expected");
+	}
+	for (size_t i = 1; i <= count; i++) {
+		lua_rawgeti(L, 2, (lua_Integer)i);
+		const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : server_test(L, -1);
+		if (!name)
+			return luaL_error(L, "a route's list has server names or servers, not a %s", luaL_typename(L, -1));
+		bool known = !gen->faults || gen->server_name_count == 0;
+		for (size_t k = 0; k < gen->server_name_count && !known; k++)
+			known = strcmp(gen->server_names[k], name) == 0;
+		if (!known) {
+			faults_warn(gen->faults, "%s: the configuration has no server '%s'", rule_where(L), name);
+			lua_pop(L, 1);
+		}
+		lua_pushstring(L, name);
+		lua_rawseti(L, 3, (lua_Integer)i);
+		lua_pop(L, 1);
+	}
+	struct route *route = lua_newuserdatauv(L, sizeof *route, 1);
+	*route = (struct route){ .kind = kind, .count = count };
+	lua_pushvalue(L, 3);
+	lua_setiuservalue(L, -2, 1);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->route_meta);
+	lua_setmetatable(L, -2);
+	return 1;
+}
+
+void server_open(lua_State *L, struct generation *gen)
+{
+	static const luaL_Reg server_meta[] = {
+		{ "__index", server_index }, { "__newindex", server_newindex }, { "__tostring", server_tostring }, { NULL, NULL },
+	};
+	static const luaL_Reg route_meta[] = { { NULL, NULL } };
+	static const luaL_Reg route_methods[] = { { "send", route_send }, { "call", route_call }, { "pick", route_pick }, { NULL, NULL } };
+	static const luaL_Reg functions[] = {
+		{ "server", ami_server }, { "servers", ami_servers }, { "route", ami_route }, { NULL, NULL },
+	};
+	gen->server_meta = make_meta(L, "server", server_meta, NULL);
+	gen->route_meta = make_meta(L, "route", route_meta, route_methods);
+	lua_newtable(L);
+	gen->servers = luaL_ref(L, LUA_REGISTRYINDEX);
+	luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,163 @@
+/* The Lua host: generations of rules, and the traffic between them and the engine. The only room with lua.h (and config/).
+ *
+ * generation_load() may run on any one thread (the loader's); everything else belongs to the loop's thread. No function
+ * here raises or blocks. What rules ask of the engine goes through struct host_ops.
+ */
+#ifndef RULES_HOST_H
+#define RULES_HOST_H
+
+#include "ami/pending.h"
+#include "base/faults.h"
+#include "base/value.h"
+#include "observe/metrics.h"
+#include "rules/policy.h"
+#include "rules/store.h"
+
+struct host;
+struct generation;
+
+/* A server as rules see it. `id` is never used again for another server. */
+struct host_server {
+	uint32_t id;
+	const char *name;
+	const char *state; /* "ready", "waiting" … */
+	const char *version;
+	bool ready;
+	uint32_t pending;
+};
+
+/* What rules ask of the engine. None may call back into the host, except send() never: completions come later. */
+struct host_ops {
+	uint64_t (*now)(void *ctx); /* monotonic ns; virtual in a replay */
+	double (*wall)(void *ctx);  /* epoch seconds; virtual in a replay */
+	/* Servers, in the configuration's order. False when there is none of that index, name or id. */
+	bool (*server_at)(void *ctx, size_t index, struct host_server *out);
+	bool (*server_by_name)(void *ctx, struct slice name, struct host_server *out);
+	bool (*server_by_id)(void *ctx, uint32_t id, struct host_server *out);
+	/* Sends for `rule`; `timeout` seconds, <= 0: the default. Returns the ActionID in `id`, or -1 with `err` and no completion.
+	 * Else host_complete() follows exactly once with `tag` in the reply. */
+	int (*send)(void *ctx, uint32_t server, const char *rule, const struct action *action, double timeout, void *tag,
+	            char id[ACTION_ID_MAX + 1], struct err *err);
+	/* Writes a line to a sink of the configuration. -1 with `err` when there is none of that name or its queue is full. */
+	int (*sink)(void *ctx, struct slice name, struct slice line, struct err *err);
+	/* True for a sink that the configuration names. May be called while loading, on the loader's thread. */
+	bool (*sink_exists)(void *ctx, struct slice name);
+	/* A drained generation: destroy it with generation_destroy() on the loader's thread. */
+	void (*retire)(void *ctx, struct generation *generation);
+};
+
+/* Bounds, all documented options (limits.*). */
+struct host_limits {
+	double deadline, load_deadline, stuck; /* seconds of CPU time */
+	size_t memory, rule_memory;            /* bytes of a generation, of one rule in it */
+	size_t load_memory;                    /* bytes of a generation while it loads */
+	uint32_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* of one rule */
+	uint32_t actions_per_second, log_lines_per_second; /* of one rule; 0: no limit */
+	uint32_t emitted;                      /* engine events and emitted ones that may wait */
+	uint32_t metric_series;                /* label sets of one metric */
+	size_t json_bytes;
+	uint32_t json_depth;
+	size_t store_value;                    /* bytes of one value of a store */
+	double drain;                          /* seconds that an old generation may go on */
+	struct store_limits store;
+};
+
+struct host *host_create(const struct host_limits *limits, const struct host_ops *ops, void *ctx, struct metrics *metrics);
+/* Every generation must have been retired or is destroyed here. */
+void host_destroy(struct host **host);
+/* New limits, from the next call on. */
+void host_configure(struct host *host, const struct host_limits *limits);
+
+/* ---- generations ---- */
+
+struct generation_options {
+	const char *rules, *lib;       /* folders */
+	struct host_limits limits;
+	const struct host_ops *ops;    /* only sink_exists(), wall() and now() (NULL: the real clock) are called while loading */
+	void *ctx;
+	/* Runs `fn` on the loop's thread and waits for it, so that a rule can read a store while it loads; NULL: the caller is that
+	 * thread, or there is no loop yet. */
+	void (*on_loop)(void *ctx, void (*fn)(void *arg), void *arg);
+	struct store *store;           /* of the host; NULL: an empty one of its own (check) */
+	const char *const *servers;    /* names of the configuration, so that a rule can ask for a handle while it loads */
+	size_t server_count;
+	const struct value *settings;  /* table: rule name -> its section of the configuration */
+	struct policy *policy;         /* taken over by the generation when it is good */
+	bool skip_bad_files;           /* at start-up: leave out a file that fails, and load the rest (its fault is still told) */
+};
+
+/* Loads every rule file of the folder into a new Lua state. NULL when anything failed (see `faults`, one line a fault:
+ * `scripts/x.lua:7: …`); with skip_bad_files only when the folder cannot be read. Warnings (unknown names) do not fail it. */
+struct generation *generation_load(const struct generation_options *options, struct faults *faults);
+void generation_destroy(struct generation **generation);
+/* Files and modules in it. */
+size_t generation_rule_count(const struct generation *generation);
+/* Takes it over as the current one; the one before drains. From the next event on its listeners hear. */
+void host_adopt(struct host *host, struct generation *generation);
+/* Number of the current generation, from 1; 0: none. */
+unsigned host_generation(const struct host *host);
+struct store *host_store(struct host *host);
+
+/* ---- what happens ---- */
+
+/* An AMI event of server `id`; `at`: epoch seconds of its arrival. True when some rule heard it. Borrowed for the call. */
+bool host_event(struct host *host, uint32_t server, const char *server_name, const struct message *message, double at);
+/* An engine event (server.ready …): queued, delivered by host_turn(). `server` NULL: none. Names and values are copied. */
+struct host_field {
+	const char *name;
+	struct slice value;
+};
+void host_engine_event(struct host *host, const char *name, const struct host_server *server, const struct host_field *fields,
+                       size_t count);
+/* Delivers the engine's events that wait, so that they stand in one order with what links bring: a session's events come
+ * after its server.ready. Never from inside a call of a rule. */
+void host_tell_events(struct host *host);
+/* A rule's own event from outside (`ctl emit`): -1 with ERR_INVALID for a bad name, ERR_OVERFLOW when the queue is full. */
+int host_emit(struct host *host, struct slice name, const struct slice *names, const struct slice *values, size_t count,
+              struct err *err);
+/* The reply of an action that a rule sent (its tag is the host's); taken over. */
+void host_complete(struct host *host, struct reply *reply);
+/* A server's session ended, after its actions have failed: subscriptions of that one server end as `lost`. */
+void host_server_lost(struct host *host, const char *server);
+/* Once per turn of the loop: due timers, queued events, wake-ups, drains. Work that this work makes waits for the next turn.
+ * Returns the monotonic ns when it wants to be called again: 0 for at once, UINT64_MAX for never. */
+uint64_t host_turn(struct host *host);
+/* Ends waits and callbacks of every generation as `cancelled` (shutdown). */
+void host_cancel_all(struct host *host);
+
+/* ---- looking inside ---- */
+
+/* The rule that sent the action of that tag (one that the host gave to send(), not completed yet); "" when it is gone. */
+const char *host_tag_rule(const void *tag);
+
+struct host_rule_view {
+	const char *name, *file, *digest; /* digest: SHA-256 of the file, hex */
+	uint32_t listeners, timers, subscriptions, waiting, pending;
+	uint64_t calls, errors, deadlines, refused;
+	double seconds;          /* CPU, sampled */
+	size_t memory;
+	bool quarantined;
+	uint32_t quarantined_listeners; /* of a rule that runs otherwise */
+	bool failed;             /* it did not load, and was left out */
+	bool disabled;           /* by host_rule_enable() */
+	uint32_t missed;         /* events that it would have heard since then */
+	uint64_t skipped;        /* events and ticks not given to it: too many waiting calls, an overrun, quarantine, a full
+	                            subscription */
+	const char *last_error;  /* "" when none */
+};
+struct host_generation_view {
+	unsigned number;
+	double since;            /* epoch seconds of its adoption */
+	bool draining;
+	size_t memory;
+	size_t rule_count;
+};
+/* Index 0 is the current one, then those that drain. False when there is none. */
+bool host_generation_view(const struct host *host, size_t index, struct host_generation_view *out);
+bool host_rule_view(const struct host *host, size_t generation, size_t rule, struct host_rule_view *out);
+
+/* Stops or starts the listeners and timers of a rule of the current generation, until the next reload; what it has begun goes on.
+ * One that is enabled hears `server.gap` (reason `disabled`) when it has missed events. -1 when there is no such rule. */
+int host_rule_enable(struct host *host, struct slice name, bool enable);
+
+#endif

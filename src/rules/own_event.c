@@ -1,0 +1,130 @@
+/* The engine's own events and those that rules emit: queued, never nested, told apart from a server's by where they come
+ * from. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/log.h"
+#include "rules/listener.h"
+
+static void own_event_free(struct own_event *e)
+{
+	list_remove(&e->queue);
+	message_free(&e->message);
+	free(e);
+}
+
+void own_event_dropped(struct host *host, struct slice name)
+{
+	host->s_dropped->value++;
+	if (may_log(host, &host->dropped_logged))
+		log_write(LOG_WARN, "an engine event was dropped: too many wait (limits.emitted)", F_SLICE("event", name),
+		          F_INT("limit", host->limits.emitted));
+}
+
+static int queue_message(struct host *host, struct message *m, const struct host_server *server, struct rule *only,
+                         struct generation *gen, bool emitted)
+{
+	/* What rules emit leaves room for what the engine has to tell. */
+	uint32_t limit = emitted ? host->limits.emitted : 2 * host->limits.emitted;
+	if (!m || host->event_count >= limit) {
+		own_event_dropped(host, m ? m->name : (struct slice){ NULL, 0 });
+		message_free(&m);
+		return -1;
+	}
+	struct own_event *e = mem_zalloc(sizeof *e);
+	e->message = m;
+	e->only = only;
+	e->gen = gen;
+	if (server) {
+		e->server = server->id;
+		snprintf(e->server_name, sizeof e->server_name, "%s", server->name);
+	}
+	list_append(&host->events, &e->queue);
+	host->event_count++;
+	return 0;
+}
+
+int own_event_queue(struct host *host, const char *name, const struct host_server *server, struct rule *only,
+                    struct generation *gen, const struct host_field *fields, size_t count)
+{
+	struct slice names[16], values[16];
+	if (count > 16)
+		count = 16;
+	for (size_t i = 0; i < count; i++) {
+		names[i] = slice_cstr(fields[i].name);
+		values[i] = fields[i].value;
+	}
+	return queue_message(host, message_build(slice_cstr(name), names, values, count), server, only, gen, false);
+}
+
+static bool is_own_name(struct slice name)
+{
+	if (name.len > 128 || !memchr(name.ptr, '.', name.len))
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		if ((unsigned char)name.ptr[i] <= ' ' || (unsigned char)name.ptr[i] == 127)
+			return false;
+	return !slice_starts_with_nocase(name, SLICE("server.")) && !slice_starts_with_nocase(name, SLICE("script."));
+}
+
+int host_emit(struct host *host, struct slice name, const struct slice *names, const struct slice *values, size_t count,
+              struct err *err)
+{
+	if (!is_own_name(name))
+		return err_set(err, ERR_INVALID, "'%.*s' cannot be emitted: a name has a dot, as in crm.answered, and does not begin with server. "
+		               "or script.", (int)(name.len < 60 ? name.len : 60), name.ptr);
+	if (queue_message(host, message_build(name, names, values, count), NULL, NULL, NULL, true))
+		return err_set(err, ERR_OVERFLOW, "%u events wait to be delivered already (limits.emitted)", host->limits.emitted);
+	return 0;
+}
+
+static void deliver(struct host *host, struct own_event *e)
+{
+	const struct host_server server = { .id = e->server, .name = e->server_name };
+	const struct heard heard = { .message = e->message, .server = e->server ? &server : NULL, .at = host->ops.wall(host->ctx),
+	                             .own = true, .only = e->only };
+	if (host->current && (!e->gen || e->gen == host->current))
+		listeners_dispatch(host->current, &heard);
+	list_each(it, &host->draining) {
+		struct generation *gen = list_entry(it, struct generation, in_host);
+		if (!e->gen || e->gen == gen)
+			listeners_dispatch(gen, &heard);
+	}
+}
+
+void own_events_deliver(struct host *host)
+{
+	struct list now;
+	if (list_empty(&host->events))
+		return;
+	/* What these events make others emit waits for the next turn. */
+	list_init(&now);
+	list_each_safe(it, &host->events) {
+		list_remove(it);
+		list_append(&now, it);
+	}
+	host->event_count = 0;
+	while (!list_empty(&now)) {
+		struct own_event *e = list_entry(now.next, struct own_event, queue);
+		deliver(host, e);
+		own_event_free(e);
+	}
+}
+
+void host_tell_events(struct host *host)
+{
+	own_events_deliver(host);
+}
+
+void own_events_forget(struct host *host, struct generation *gen)
+{
+	list_each_safe(it, &host->events) {
+		struct own_event *e = list_entry(it, struct own_event, queue);
+		if (gen && e->gen != gen)
+			continue;
+		own_event_free(e);
+		host->event_count--;
+	}
+}

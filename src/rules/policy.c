@@ -1,0 +1,167 @@
+#include "rules/policy.h"
+
+#include <stdlib.h>
+
+#include "ami/catalogue.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+/* Keys are "rule\nname", rule "*" for all; a newline stands in neither. */
+struct policy {
+	struct map allow, deny, originate;
+};
+
+struct policy *policy_create(void)
+{
+	struct policy *p = mem_alloc(sizeof *p);
+	map_init(&p->allow, true);
+	map_init(&p->deny, true);
+	map_init(&p->originate, true);
+	return p;
+}
+
+void policy_destroy(struct policy **policy)
+{
+	if (!*policy)
+		return;
+	map_close(&(*policy)->allow);
+	map_close(&(*policy)->deny);
+	map_close(&(*policy)->originate);
+	free(*policy);
+	*policy = NULL;
+}
+
+static void add(struct map *map, const char *rule, const char *name)
+{
+	char *key = mem_printf("%s\n%s", rule, name);
+	map_set(map, slice_cstr(key), map);
+	free(key);
+}
+
+void policy_allow(struct policy *policy, const char *rule, const char *action)
+{
+	add(&policy->allow, rule, action);
+}
+
+void policy_deny(struct policy *policy, const char *rule, const char *action)
+{
+	add(&policy->deny, rule, action);
+}
+
+void policy_originate(struct policy *policy, const char *rule, const char *application)
+{
+	add(&policy->originate, rule, application);
+}
+
+static bool has_key(const struct map *map, const char *rule, struct slice name)
+{
+	char *key = mem_printf("%s\n%.*s", rule, SLICE_ARG(name));
+	bool found = map_get(map, slice_cstr(key)) != NULL;
+	free(key);
+	return found;
+}
+
+/* Named for this rule or for all, by its own name or by "*". */
+static bool listed(const struct map *map, const char *rule, struct slice name)
+{
+	return map->count > 0 && (has_key(map, rule, name) || has_key(map, "*", name) || has_key(map, rule, SLICE("*")) ||
+	                          has_key(map, "*", SLICE("*")));
+}
+
+static int deny(struct err *err, const char *rule, struct slice name, const char *why)
+{
+	return err_set(err, ERR_DENIED, "%.*s %s; policy.rules[\"%s\"].allow = { \"%.*s\" } in the configuration would allow it",
+	               SLICE_ARG(name), why, rule, SLICE_ARG(name));
+}
+
+/* What of `NAME` or `NAME=value` is the name: Asterisk ends it at the first equals sign. */
+static bool variable_harmless(struct slice variable)
+{
+	const char *equals = memchr(variable.ptr, '=', variable.len);
+	if (equals)
+		variable.len = (size_t)(equals - variable.ptr);
+	return catalogue_function_harmless(slice_trim(variable));
+}
+
+/* A list such as `A=1,FUNC(x)=2`. A backslash takes the next byte out of the syntax, as in Asterisk. There brackets and quotes
+ * hold commas together; here they do not, so that no odd one hides what stands behind it. */
+static bool variables_harmless(struct slice list)
+{
+	size_t start = 0;
+	for (size_t i = 0; i <= list.len; i++) {
+		if (i < list.len && list.ptr[i] == '\\') {
+			i++;
+		} else if (i == list.len || list.ptr[i] == ',') {
+			if (!variable_harmless(slice_make(list.ptr + start, i - start)))
+				return false;
+			start = i + 1;
+		}
+	}
+	return start >= list.len || variable_harmless(slice_make(list.ptr + start, list.len - start));
+}
+
+static int check_functions(const char *rule, const struct action *action, struct slice name, struct err *err)
+{
+	/* There the whole value is one name. */
+	bool one = slice_eq_nocase(name, SLICE("Getvar")) || slice_eq_nocase(name, SLICE("Setvar"));
+	for (uint32_t i = 0; i < action->count; i++) {
+		struct slice header = action_field_name(action, i), value = action_field_value(action, i);
+		if (!slice_eq_nocase(header, SLICE("Variable")) && !slice_eq_nocase(header, SLICE("Variables")))
+			continue;
+		if (one ? !catalogue_function_harmless(slice_trim(value)) : !variables_harmless(value))
+			return deny(err, rule, name, "of this variable or dialplan function can reach files, shell or configuration");
+	}
+	return 0;
+}
+
+/* Asterisk joins File, Options and Command by commas to one line, and takes it apart again. */
+static bool runs_command(const struct action *action)
+{
+	for (uint32_t i = 0; i < action->count; i++) {
+		struct slice header = action_field_name(action, i), value = action_field_value(action, i);
+		bool joined = slice_eq_nocase(header, SLICE("File")) || slice_eq_nocase(header, SLICE("Options"));
+		if (slice_eq_nocase(header, SLICE("Command")) || (joined && memchr(value.ptr, ',', value.len)))
+			return true;
+	}
+	return false;
+}
+
+static int check_application(const struct policy *policy, const char *rule, const struct action *action, struct err *err)
+{
+	for (uint32_t i = 0; i < action->count; i++) {
+		struct slice value = action_field_value(action, i);
+		if (slice_eq_nocase(action_field_name(action, i), SLICE("Application")) && !(policy && listed(&policy->originate, rule, value)))
+			return err_set(err, ERR_DENIED, "Originate with Application %.*s runs dialplan code; policy.rules[\"%s\"].originate = "
+			               "{ \"%.*s\" } in the configuration would allow it", SLICE_ARG(value), rule, SLICE_ARG(value));
+	}
+	return 0;
+}
+
+int policy_check(const struct policy *policy, const char *rule, const struct action *action, struct err *err)
+{
+	struct slice name = { "", 0 };
+	action_get(action, SLICE("Action"), &name);
+	const struct action_info *info = catalogue_action(name);
+	unsigned flags = info ? info->flags : 0;
+
+	if (flags & ACTION_OWN)
+		return err_set(err, ERR_DENIED, "%.*s is the engine's own action: the session belongs to all rules", SLICE_ARG(name));
+	if (policy && listed(&policy->deny, rule, name))
+		return err_set(err, ERR_DENIED, "%.*s is denied by the configuration (policy.deny)", SLICE_ARG(name));
+	bool allowed = policy && listed(&policy->allow, rule, name);
+	if (slice_eq_nocase(name, SLICE("Originate")) && check_application(policy, rule, action, err))
+		return -1;
+	if (allowed)
+		return 0;
+	if (!info) {
+		const char *nearest = catalogue_nearest_action(name);
+		return err_set(err, ERR_DENIED, "%.*s is no action that the catalogue knows%s%s%s; policy.rules[\"%s\"].allow = { \"%.*s\" } in "
+		               "the configuration would allow it", SLICE_ARG(name), nearest ? " (did you mean " : "", nearest ? nearest : "",
+		               nearest ? "?)" : "", rule, SLICE_ARG(name));
+	}
+	if (flags & ACTION_GUARDED)
+		return deny(err, rule, name, "reaches files, shell, modules, dialplan code or configuration");
+	if (slice_eq_nocase(name, SLICE("MixMonitor")) && runs_command(action))
+		return deny(err, rule, name, "with Command, or with a comma in File or Options, runs a shell command");
+	return flags & ACTION_FUNCTIONS ? check_functions(rule, action, name, err) : 0;
+}
