@@ -137,7 +137,7 @@ struct notifier *notifier_create(struct engine *engine)
 		ev_timer_set(&notifier->watchdog, interval, interval);
 		ev_timer_start(engine_loop(engine), &notifier->watchdog);
 	}
-	engine_watch(engine, on_phase, notifier);
+	engine_watch_phase(engine, on_phase, notifier);
 	on_phase(notifier, ENGINE_RUNNING);
 	return notifier;
 }
@@ -149,7 +149,7 @@ void notifier_destroy(struct notifier **notifier)
 	if (!n)
 		return;
 	*notifier = NULL;
-	engine_watch(n->engine, NULL, NULL);
+	engine_watch_phase(n->engine, NULL, NULL);
 	ev_timer_stop(engine_loop(n->engine), &n->watchdog);
 	free(n);
 }

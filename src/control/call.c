@@ -10,7 +10,7 @@
 #include "control/table.h"
 
 struct call {
-	struct engine_call *sent;
+	struct engine_request *sent;
 	char server[128], id[ACTION_ID_MAX + 1];
 	bool json;
 };
@@ -136,13 +136,26 @@ static void write_refusal(const struct call *call, struct slice action, const st
 
 /* ---- the command ---- */
 
-static void on_answer(void *ctx, const struct reply *reply)
+/* Who may open the socket may send everything but the session's own actions. */
+static int check_action(const struct action *action, struct err *err)
+{
+	struct policy *all = policy_create();
+
+	policy_allow(all, "*", "*");
+	policy_originate(all, "*", "*");
+	int rc = policy_check(all, "*", action, err);
+	policy_destroy(&all);
+	return rc;
+}
+
+static void on_answer(struct engine *engine, void *ctx, struct reply *reply)
 {
 	struct client *client = ctx;
 	struct call *call = client->work;
 	int code = reply->code == ERR_NONE ? 0 : 1;
 	struct slice line;
 	size_t cursor = 0;
+	(void)engine;
 
 	if (call->json) {
 		write_reply(call, reply, &client->out);
@@ -163,6 +176,7 @@ static void on_answer(void *ctx, const struct reply *reply)
 		}
 		buf_append_char(&client->out, '\n');
 	}
+	reply_free(&reply);
 	client->work = NULL;
 	free(call);
 	client_finish(client, code);
@@ -175,7 +189,7 @@ static void cancel(struct client *client)
 	if (!call)
 		return;
 	client->work = NULL;
-	engine_call_forget(call->sent);
+	engine_send_forget(call->sent);
 	free(call);
 }
 
@@ -202,6 +216,20 @@ static int build_action(struct request *request, struct action *action, int *cod
 	return -1;
 }
 
+static struct engine_request *send_action(const struct request *request, const struct action *action, char id[ACTION_ID_MAX + 1],
+                                          struct err *err)
+{
+	static const struct engine_sender console = { .name = "console", .done = on_answer };
+	const char *name = request->argv[0];
+	uint32_t server = engine_server_id(request->engine, slice_cstr(name));
+
+	if (server == 0)
+		err_set(err, ERR_INVALID, "the configuration has no server '%s'", name);
+	if (server == 0 || check_action(action, err))
+		return NULL;
+	return engine_send(request->engine, server, action, 0, &console, request->client, id, err);
+}
+
 int command_call(struct request *request)
 {
 	struct client *client = request->client;
@@ -222,7 +250,7 @@ int command_call(struct request *request)
 	char *shown = mem_slicedup(name);
 	command_log(client, "console: call", shown);
 	free(shown);
-	call->sent = engine_call(request->engine, slice_cstr(request->argv[0]), &action, 0, on_answer, client, call->id, &err);
+	call->sent = send_action(request, &action, call->id, &err);
 	if (!call->sent) {
 		if (call->json) {
 			write_refusal(call, name, &err, &client->out);

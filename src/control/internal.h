@@ -32,7 +32,7 @@ struct console {
 	struct list clients;
 	unsigned client_count;
 	struct list tails; /* struct tail.node: who watches the engine */
-	struct engine_watch watch; /* set while there is one */
+	struct engine_watch watch; /* added while there is one */
 	time_t shown_second; /* of the line that a tail printed last, and its text */
 	char shown_time[16];
 	size_t waiting;  /* bytes of all answers that wait */

@@ -192,20 +192,20 @@ static void json_end(struct writer *writer)
 	buf_append_char(writer->out, '\n');
 }
 
-static void show_event(struct tail *tail, const char *server, const struct message *message, double at, bool own)
+static void show_event(struct tail *tail, const struct engine_event *event)
 {
-	const struct headers headers = { .message = message };
+	const struct headers headers = { .message = event->message };
 	struct buf *out = &tail->client->out;
 	struct writer writer;
 
 	if (!tail->json) {
-		print_start(tail, at, server, own ? " * " : " ", message->name);
+		print_start(tail, event->at, event->server, event->own ? " * " : " ", event->message->name);
 		print_headers(out, &headers, SLICE("Event"));
 		return;
 	}
-	json_start(&writer, out, at, server);
-	writer_text(&writer, "type", own ? "engine" : "event");
-	writer_slice(&writer, SLICE("event"), message->name);
+	json_start(&writer, out, event->at, event->server);
+	writer_text(&writer, "type", event->own ? "engine" : "event");
+	writer_slice(&writer, SLICE("event"), event->message->name);
 	headers_json(&headers, &writer, "headers");
 	json_end(&writer);
 }
@@ -277,17 +277,17 @@ static void show_answer(struct tail *tail, const char *server, const char *sende
 
 /* ---- what the engine tells ---- */
 
-static void on_event(void *ctx, const char *server, const struct message *message, double at, bool own)
+static void on_event(void *ctx, const struct engine_event *event)
 {
-	const struct headers headers = { .message = message };
+	const struct headers headers = { .message = event->message };
 	struct console *console = ctx;
 
 	list_each(it, &console->tails) {
 		struct tail *tail = list_entry(it, struct tail, node);
-		if (!tail->events || !server_matches(tail, server) || !name_matches(tail, message->name) || !where_matches(tail, &headers) ||
-		    !take_line(tail))
+		if (!tail->events || !server_matches(tail, event->server) || !name_matches(tail, event->message->name) ||
+		    !where_matches(tail, &headers) || !take_line(tail))
 			continue;
-		show_event(tail, server, message, at, own);
+		show_event(tail, event);
 		client_flush_later(tail->client);
 	}
 }
@@ -340,7 +340,7 @@ static void cancel(struct client *client)
 	ev_timer_stop(client->console->loop, &tail->tell);
 	list_remove(&tail->node);
 	if (list_empty(&client->console->tails))
-		engine_set_watch(client->console->engine, NULL);
+		engine_watch_remove(client->console->engine, &client->console->watch);
 	tail_free(tail);
 }
 
@@ -421,7 +421,7 @@ int command_tail(struct request *request)
 	tail->tell.data = tail;
 	if (list_empty(&console->tails)) {
 		console->watch = (struct engine_watch){ .ctx = console, .event = on_event, .sent = on_sent, .answered = on_answered };
-		engine_set_watch(request->engine, &console->watch);
+		engine_watch_add(request->engine, &console->watch);
 	}
 	list_append(&console->tails, &tail->node);
 	request->client->work = tail;

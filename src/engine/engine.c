@@ -51,7 +51,8 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	e->log_format = options->log_format;
 	list_init(&e->leaving);
 	list_init(&e->runnable);
-	list_init(&e->calls);
+	list_init(&e->requests);
+	list_init(&e->watches);
 	list_init(&e->waiters);
 	list_init(&e->next_waiters);
 	e->metrics = metrics_create();
@@ -153,7 +154,7 @@ void engine_destroy(struct engine **engine)
 	}
 	free(e->servers);
 	free(e->by_id);
-	engine_calls_close(e);
+	engine_sent_close(e);
 	link_hub_destroy(&e->hub);
 	host_destroy(&e->host);
 	ev_signal *const signals[] = { &e->hangup, &e->terminate, &e->interrupt, &e->reopen };
@@ -170,7 +171,7 @@ void engine_destroy(struct engine **engine)
 	free(e);
 }
 
-void engine_watch(struct engine *e, engine_phase_fn *fn, void *ctx)
+void engine_watch_phase(struct engine *e, engine_phase_fn *fn, void *ctx)
 {
 	e->on_phase = fn;
 	e->phase_ctx = ctx;
@@ -202,17 +203,32 @@ struct host *engine_host(struct engine *e)
 	return e->host;
 }
 
+static struct server *find_server(const struct engine *e, struct slice name)
+{
+	for (size_t i = 0; i < e->server_count; i++)
+		if (slice_eq(slice_cstr(e->servers[i]->name), name))
+			return e->servers[i];
+	return NULL;
+}
+
+uint32_t engine_server_id(const struct engine *e, struct slice name)
+{
+	const struct server *s = find_server(e, name);
+	return s ? s->id : 0;
+}
+
+struct link *engine_server_link(struct engine *e, struct slice name)
+{
+	struct server *s = find_server(e, name);
+	return s ? s->link : NULL;
+}
+
 bool engine_server_view(const struct engine *e, size_t index, struct link_view *out)
 {
 	if (index >= e->server_count)
 		return false;
 	link_view(e->servers[index]->link, out);
 	return true;
-}
-
-void engine_set_watch(struct engine *e, const struct engine_watch *watch)
-{
-	e->watch = watch;
 }
 
 double engine_started(const struct engine *e)

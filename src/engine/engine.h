@@ -8,6 +8,7 @@
 
 #include <ev.h>
 
+#include "base/list.h"
 #include "config/config.h"
 #include "link/link.h"
 #include "rules/host.h"
@@ -36,16 +37,18 @@ void engine_reload(struct engine *engine, engine_reload_fn *done, void *ctx);
 /* Forgets a `done` that was not told yet (its console is gone). */
 void engine_reload_forget(struct engine *engine, void *ctx);
 
-/* What the engine as a whole does; told when it changes. One watcher; `fn` NULL: none. It must not call the engine. */
+/* What the engine as a whole does: `fn` is called when it changes, and must not call the engine. One function; NULL: none. */
 enum engine_phase { ENGINE_RUNNING, ENGINE_RELOADING, ENGINE_STOPPING };
 typedef void engine_phase_fn(void *ctx, enum engine_phase phase);
-void engine_watch(struct engine *engine, engine_phase_fn *fn, void *ctx);
+void engine_watch_phase(struct engine *engine, engine_phase_fn *fn, void *ctx);
 
 /* For consoles. */
 struct ev_loop *engine_loop(struct engine *engine);
 const struct config *engine_config(const struct engine *engine);
 struct metrics *engine_metrics(struct engine *engine);
 struct host *engine_host(struct engine *engine);
+/* The id of a server of the configuration, which no other server ever gets; 0 when there is none of that name. */
+uint32_t engine_server_id(const struct engine *engine, struct slice name);
 /* The link of a server of the configuration, for as long as it is not stopped; NULL when there is none of that name. */
 struct link *engine_server_link(struct engine *engine, struct slice name);
 /* Servers in the configuration's order; false beyond the last. */
@@ -66,25 +69,44 @@ typedef void engine_pending_fn(void *ctx, const struct engine_pending *pending);
 /* Those of the server of that index, oldest first; false beyond the last server. */
 bool engine_pending_each(const struct engine *engine, size_t index, engine_pending_fn *fn, void *ctx);
 
-/* Somebody who looks on as things happen. All is borrowed for the call, which must not call back. `sender` and `rule` as in
- * struct engine_pending. */
+/* Something that rules may hear. */
+struct engine_event {
+	uint32_t server_id;            /* 0: of no server */
+	const char *server;            /* "": of no server */
+	const struct message *message;
+	double at;                     /* epoch seconds when its bytes arrived, or when it happened */
+	bool own;                      /* the engine's own (server.ready …), not a server's */
+};
+
+/* A watcher sees what happens before the rules do. Each function may be NULL; what it gets is borrowed for the call, and none may
+ * call the engine. `sender` and `rule` are those of struct engine_pending. */
 struct engine_watch {
+	struct list node; /* the engine's while the watcher is added */
 	void *ctx;
-	/* A frame for the rules, or the engine's own event (`own`); `at`: epoch seconds of its arrival. */
-	void (*event)(void *ctx, const char *server, const struct message *message, double at, bool own);
+	void (*event)(void *ctx, const struct engine_event *event);
 	void (*sent)(void *ctx, const char *server, const char *sender, const char *rule, const struct action *action, const char *id);
 	void (*answered)(void *ctx, const char *server, const char *sender, const char *rule, const struct reply *reply);
 };
-/* One at a time; NULL: nobody, which costs nothing. */
-void engine_set_watch(struct engine *engine, const struct engine_watch *watch);
+/* Any number of them; without any, watching costs nothing. `watch` stays the caller's, in place until it is removed. */
+void engine_watch_add(struct engine *engine, struct engine_watch *watch);
+void engine_watch_remove(struct engine *engine, struct engine_watch *watch);
 
-/* Sends an action for an operator, who may send all but the session's own (Login …): `timeout` as in link_send(). `done` is told
- * once, with the reply borrowed for the call, from the loop and never from inside this. NULL with `err`: it was not sent. */
-struct engine_call;
-typedef void engine_call_fn(void *ctx, const struct reply *reply);
-struct engine_call *engine_call(struct engine *engine, struct slice server, const struct action *action, double timeout,
-                                engine_call_fn *done, void *ctx, char id[ACTION_ID_MAX + 1], struct err *err);
-/* `done` will not be told; the action goes on. Not after it was told. */
-void engine_call_forget(struct engine_call *call);
+/* Who sends actions: one of these for each kind of sender (rules, consoles), static. */
+struct engine_sender {
+	const char *name; /* for `pending`, the log and watchers: "rule", "console" */
+	/* The rule behind `ctx` as in struct engine_pending; NULL: it is never a rule. */
+	const char *(*rule)(const void *ctx);
+	/* The action has ended: takes the reply over. From the loop, never from inside engine_send(). */
+	void (*done)(struct engine *engine, void *ctx, struct reply *reply);
+};
+
+/* The one way to send an action: reports it to watchers and the log. `server`: its id; `timeout` as in link_send(). What the
+ * sender may send was checked before. done() follows exactly once with `ctx`, unless the engine is destroyed first. NULL with
+ * `err`: nothing was sent. */
+struct engine_request;
+struct engine_request *engine_send(struct engine *engine, uint32_t server, const struct action *action, double timeout,
+                                   const struct engine_sender *sender, void *ctx, char id[ACTION_ID_MAX + 1], struct err *err);
+/* done() will not be called; the action goes on. Only before done(). */
+void engine_send_forget(struct engine_request *request);
 
 #endif

@@ -40,8 +40,8 @@ struct engine {
 	uint64_t woke;               /* when the turn began */
 	uint64_t slept;              /* when the last wait began */
 	struct series *turn_seconds, *wait_seconds, *lag_seconds, *turns;
-	struct list calls;           /* struct engine_call.node */
-	const struct engine_watch *watch; /* NULL: nobody looks on */
+	struct list requests;        /* struct engine_request.node */
+	struct list watches;         /* struct engine_watch.node, not owned */
 	double started;
 	bool stopping;
 	engine_phase_fn *on_phase;   /* NULL: nobody watches */
@@ -59,18 +59,24 @@ struct engine {
 void engine_enter(struct engine *engine, enum engine_phase phase);
 /* ops.c: what rules ask of the engine. */
 extern const struct host_ops engine_ops;
+/* NULL when it is gone. */
 struct server *engine_server(const struct engine *engine, uint32_t id);
 /* turn.c */
 void engine_turns_start(struct engine *engine);
 void engine_turns_stop(struct engine *engine);
 void engine_set_budget(struct engine *engine);
 extern const struct link_owner engine_link_owner;
-/* calls.c */
-/* Takes over the reply of a call that engine_call() sent; false when it is none of them. */
-bool engine_calls_complete(struct engine *engine, struct reply *reply);
-void engine_calls_close(struct engine *engine);
-/* "rule", "console" or "session"; `*rule` as in struct engine_pending. */
-const char *engine_sender(const struct engine *engine, const void *tag, const char **rule);
+/* send.c */
+/* Hands the reply of an action that engine_send() sent to its sender. */
+void engine_sent_completed(struct server *server, struct reply *reply);
+/* Nobody is told any more. */
+void engine_sent_close(struct engine *engine);
+/* watch.c: report to every watcher. */
+void engine_watch_event(const struct engine *engine, const struct engine_event *event);
+void engine_watch_sent(const struct engine *engine, const char *server, const char *sender, const char *rule,
+                       const struct action *action, const char *id);
+void engine_watch_answered(const struct engine *engine, const char *server, const char *sender, const char *rule,
+                           const struct reply *reply);
 /* metrics.c */
 void engine_metrics_open(struct engine *engine);
 /* reload.c */

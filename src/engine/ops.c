@@ -39,11 +39,8 @@ static bool ops_server_at(void *ctx, size_t index, struct host_server *out)
 
 static bool ops_server_by_name(void *ctx, struct slice name, struct host_server *out)
 {
-	const struct engine *engine = ctx;
-	for (size_t i = 0; i < engine->server_count; i++)
-		if (slice_eq(slice_cstr(engine->servers[i]->name), name))
-			return describe(engine->servers[i], out);
-	return false;
+	const struct server *s = engine_server(ctx, engine_server_id(ctx, name));
+	return s && describe(s, out);
 }
 
 static bool ops_server_by_id(void *ctx, uint32_t id, struct host_server *out)
@@ -52,24 +49,18 @@ static bool ops_server_by_id(void *ctx, uint32_t id, struct host_server *out)
 	return s && describe(s, out);
 }
 
+static void complete_rule(struct engine *engine, void *ctx, struct reply *reply)
+{
+	reply->tag = ctx;
+	host_complete(engine->host, reply);
+}
+
 static int ops_send(void *ctx, uint32_t server, const char *rule, const struct action *action, double timeout, void *tag,
                     char id[ACTION_ID_MAX + 1], struct err *err)
 {
-	const struct engine *engine = ctx;
-	struct server *s = engine_server(engine, server);
-	if (!s)
-		return err_set(err, ERR_NOT_READY, "there is no such server any more");
-	if (!link_send(s->link, action, timeout, tag, id, err))
-		return -1;
-	if (engine->watch)
-		engine->watch->sent(engine->watch->ctx, s->name, "rule", rule, action, id);
-	if (log_get_level() == LOG_DEBUG) {
-		struct slice name = { "", 0 };
-		action_get(action, SLICE("Action"), &name);
-		log_write(LOG_DEBUG, "action sent", F_TEXT("server", s->name), F_TEXT("rule", rule), F_SLICE("action", name),
-		          F_TEXT("action_id", id));
-	}
-	return 0;
+	static const struct engine_sender rules = { .name = "rule", .rule = host_tag_rule, .done = complete_rule };
+	(void)rule;
+	return engine_send(ctx, server, action, timeout, &rules, tag, id, err) ? 0 : -1;
 }
 
 static int find_sink(const struct engine *engine, struct slice name)

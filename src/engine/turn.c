@@ -21,33 +21,13 @@ static void stir(struct engine *e)
 static void on_event(void *ctx, struct link *link, const struct message *message, double at)
 {
 	struct server *s = ctx;
-	const struct engine_watch *watch = s->engine->watch;
 	(void)link;
-	if (watch)
-		watch->event(watch->ctx, s->name, message, at, false);
+	if (!list_empty(&s->engine->watches))
+		engine_watch_event(s->engine, &(struct engine_event){ .server_id = s->id, .server = s->name, .message = message, .at = at });
 	if (host_event(s->engine->host, s->id, s->name, message, at))
 		s->dispatched->value++;
 	else
 		s->unmatched->value++;
-}
-
-static void log_reply(const struct server *s, const struct reply *reply)
-{
-	const char *rule, *sender = engine_sender(s->engine, reply->tag, &rule);
-	bool failed = reply->code != ERR_NONE;
-	char id[ACTION_ID_MAX + 1];
-
-	reply_id(reply, id);
-	log_write(LOG_DEBUG, "action ended", F_TEXT("server", s->name), F_TEXT("rule", rule), F_TEXT("sent_by", rule ? NULL : sender),
-	          F_TEXT("action", reply->action), F_TEXT("action_id", id), F_TEXT("reason", failed ? err_name(reply->code) : NULL),
-	          F_TEXT("error", failed ? reply->text : NULL), F_NUMBER("seconds", (double)(clock_mono_ns() - reply->started) / 1e9));
-}
-
-static void show_reply(const struct server *s, const struct reply *reply)
-{
-	const struct engine_watch *watch = s->engine->watch;
-	const char *rule, *sender = engine_sender(s->engine, reply->tag, &rule);
-	watch->answered(watch->ctx, s->name, sender, rule, reply);
 }
 
 static void on_completed(void *ctx, struct link *link, struct reply *reply)
@@ -55,26 +35,21 @@ static void on_completed(void *ctx, struct link *link, struct reply *reply)
 	struct server *s = ctx;
 	(void)link;
 	stir(s->engine);
-	if (s->engine->watch)
-		show_reply(s, reply);
-	if (log_get_level() == LOG_DEBUG)
-		log_reply(s, reply);
-	if (list_empty(&s->engine->calls) || !engine_calls_complete(s->engine, reply))
-		host_complete(s->engine->host, reply);
+	engine_sent_completed(s, reply);
 }
 
 #define FIELDS_MAX 4
 
 static void show_own(const struct server *s, const char *name, const struct host_field *fields, size_t count)
 {
-	const struct engine_watch *watch = s->engine->watch;
 	struct slice names[FIELDS_MAX], values[FIELDS_MAX];
 	for (size_t i = 0; i < count && i < FIELDS_MAX; i++) {
 		names[i] = slice_cstr(fields[i].name);
 		values[i] = fields[i].value;
 	}
 	struct message *message = message_build(slice_cstr(name), names, values, count < FIELDS_MAX ? count : FIELDS_MAX);
-	watch->event(watch->ctx, s->name, message, clock_wall(), true);
+	engine_watch_event(s->engine, &(struct engine_event){ .server_id = s->id, .server = s->name, .message = message,
+	                                                      .at = clock_wall(), .own = true });
 	message_free(&message);
 }
 
@@ -82,7 +57,7 @@ static void tell(struct server *s, const char *name, const struct host_field *fi
 {
 	const struct host_server info = { .id = s->id, .name = s->name };
 	stir(s->engine);
-	if (s->engine->watch)
+	if (!list_empty(&s->engine->watches))
 		show_own(s, name, fields, count);
 	host_engine_event(s->engine->host, name, &info, fields, count);
 	host_tell_events(s->engine->host);

@@ -1,0 +1,42 @@
+/* Who watches what happens: a list, told in the order in which they came. */
+#include "engine/internal.h"
+
+void engine_watch_add(struct engine *e, struct engine_watch *watch)
+{
+	list_append(&e->watches, &watch->node);
+}
+
+void engine_watch_remove(struct engine *e, struct engine_watch *watch)
+{
+	(void)e;
+	list_remove(&watch->node);
+}
+
+void engine_watch_event(const struct engine *e, const struct engine_event *event)
+{
+	list_each(it, &e->watches) {
+		const struct engine_watch *watch = list_entry(it, struct engine_watch, node);
+		if (watch->event)
+			watch->event(watch->ctx, event);
+	}
+}
+
+void engine_watch_sent(const struct engine *e, const char *server, const char *sender, const char *rule,
+                       const struct action *action, const char *id)
+{
+	list_each(it, &e->watches) {
+		const struct engine_watch *watch = list_entry(it, struct engine_watch, node);
+		if (watch->sent)
+			watch->sent(watch->ctx, server, sender, rule, action, id);
+	}
+}
+
+void engine_watch_answered(const struct engine *e, const char *server, const char *sender, const char *rule,
+                           const struct reply *reply)
+{
+	list_each(it, &e->watches) {
+		const struct engine_watch *watch = list_entry(it, struct engine_watch, node);
+		if (watch->answered)
+			watch->answered(watch->ctx, server, sender, rule, reply);
+	}
+}

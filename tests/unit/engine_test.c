@@ -1,0 +1,220 @@
+/* The engine's watchers and its one way to send, against a simulated Asterisk on the same loop. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "check.h"
+#include "engine/engine.h"
+#include "observe/log.h"
+#include "sim/sim.h"
+
+#define PATIENCE 10.0 /* seconds */
+
+static struct engine *engine;
+static struct ev_loop *loop;
+
+/* ---- a watcher that counts ---- */
+
+struct witness {
+	struct engine_watch watch;
+	unsigned ready, events, sent, answered;
+	char sender[16];
+};
+
+static void on_event(void *ctx, const struct engine_event *event)
+{
+	struct witness *w = ctx;
+
+	w->events++;
+	w->ready += event->own && slice_eq(event->message->name, SLICE("server.ready")) && strcmp(event->server, "pbx") == 0 &&
+	            event->server_id == engine_server_id(engine, SLICE("pbx"));
+}
+
+static void on_sent(void *ctx, const char *server, const char *sender, const char *rule, const struct action *action, const char *id)
+{
+	struct witness *w = ctx;
+	struct slice name;
+
+	w->sent += strcmp(server, "pbx") == 0 && !rule && action_get(action, SLICE("Action"), &name) && id[0] != '\0';
+	snprintf(w->sender, sizeof w->sender, "%s", sender);
+}
+
+static void on_answered(void *ctx, const char *server, const char *sender, const char *rule, const struct reply *reply)
+{
+	struct witness *w = ctx;
+
+	w->answered += strcmp(server, "pbx") == 0 && strcmp(sender, w->sender) == 0 && !rule && reply->code == ERR_NONE;
+}
+
+static void watch(struct witness *w)
+{
+	w->watch = (struct engine_watch){ .ctx = w, .event = on_event, .sent = on_sent, .answered = on_answered };
+	engine_watch_add(engine, &w->watch);
+}
+
+/* ---- a sender ---- */
+
+static unsigned ended;
+
+static void on_done(struct engine *of, void *ctx, struct reply *reply)
+{
+	ended += of == engine && ctx == &ended && reply->code == ERR_NONE;
+	reply_free(&reply);
+}
+
+static struct engine_request *ping(struct err *err)
+{
+	static const struct engine_sender test = { .name = "test", .done = on_done };
+	struct action action;
+	char id[ACTION_ID_MAX + 1];
+
+	action_init(&action);
+	CHECK(action_add(&action, SLICE("Action"), SLICE("Ping"), err) == 0);
+	struct engine_request *request = engine_send(engine, engine_server_id(engine, SLICE("pbx")), &action, 0, &test, &ended, id, err);
+	action_close(&action);
+	return request;
+}
+
+static void on_late(struct ev_loop *l, ev_timer *timer, int events)
+{
+	(void)timer, (void)events;
+	ev_break(l, EVBREAK_ALL);
+}
+
+/* Runs the loop until `*count` is `wanted`. */
+static bool comes(const unsigned *count, unsigned wanted)
+{
+	ev_timer late;
+
+	ev_timer_init(&late, on_late, PATIENCE, 0);
+	ev_timer_start(loop, &late);
+	while (*count < wanted && ev_is_active(&late))
+		ev_run(loop, EVRUN_ONCE);
+	ev_timer_stop(loop, &late);
+	return *count == wanted;
+}
+
+/* ---- what must hold ---- */
+
+struct listing {
+	unsigned count;
+	char sender[16];
+};
+
+static void list_pending(void *ctx, const struct engine_pending *pending)
+{
+	struct listing *listing = ctx;
+
+	listing->count++;
+	snprintf(listing->sender, sizeof listing->sender, "%s", pending->sender);
+}
+
+static void every_watcher_sees_all(void)
+{
+	struct witness first = { 0 }, second = { 0 }, silent = { .watch = { .ctx = NULL } };
+	struct listing listing = { 0 };
+	struct err err;
+
+	watch(&first);
+	watch(&second);
+	engine_watch_add(engine, &silent.watch); /* without any function */
+	engine_start(engine);
+	CHECK(comes(&first.ready, 1));
+	CHECK(second.ready == 1 && second.events == first.events);
+
+	CHECK(ping(&err));
+	CHECK(engine_pending_each(engine, 0, list_pending, &listing) && listing.count == 1 && strcmp(listing.sender, "test") == 0);
+	CHECK(first.sent == 1 && second.sent == 1 && strcmp(second.sender, "test") == 0);
+	CHECK(ended == 0);
+	CHECK(comes(&ended, 1));
+	CHECK(first.answered == 1 && second.answered == 1);
+
+	engine_watch_remove(engine, &first.watch);
+	CHECK(ping(&err));
+	CHECK(comes(&ended, 2));
+	CHECK(first.sent == 1 && first.answered == 1 && second.sent == 2 && second.answered == 2);
+	engine_watch_remove(engine, &second.watch);
+	engine_watch_remove(engine, &silent.watch);
+}
+
+static void who_forgets_is_not_called(void)
+{
+	struct witness witness = { 0 };
+	struct err err;
+	unsigned before = ended;
+
+	watch(&witness);
+	struct engine_request *request = ping(&err);
+	if (CHECK(request))
+		engine_send_forget(request);
+	CHECK(comes(&witness.answered, 1));
+	CHECK(ended == before);
+	engine_watch_remove(engine, &witness.watch);
+}
+
+static void a_server_that_is_none_gets_nothing(void)
+{
+	static const struct engine_sender test = { .name = "test", .done = on_done };
+	struct action action;
+	struct err err;
+	char id[ACTION_ID_MAX + 1];
+
+	action_init(&action);
+	CHECK(engine_server_id(engine, SLICE("elsewhere")) == 0);
+	CHECK(!engine_send(engine, 0, &action, 0, &test, &ended, id, &err) && err.code == ERR_NOT_READY);
+	CHECK(!engine_send(engine, 99, &action, 0, &test, &ended, id, &err) && err.code == ERR_NOT_READY);
+	action_close(&action);
+}
+
+int main(void)
+{
+	const char *where = getenv("TMPDIR");
+	char *folder = mem_printf("%s/engine-XXXXXX", where ? where : P_tmpdir);
+	struct sim_options options;
+	struct faults faults;
+	struct err err;
+
+	alarm(60);
+	signal(SIGPIPE, SIG_IGN);
+	if (!mkdtemp(folder)) {
+		perror(folder);
+		return EXIT_FAILURE;
+	}
+	loop = ev_default_loop(EVFLAG_AUTO);
+	sim_options_init(&options);
+	options.port = 0;
+	struct sim *sim = sim_create(loop, &options, &err);
+	char *path = mem_printf("%s/hookswitch.lua", folder), *scripts = mem_printf("%s/scripts", folder),
+	     *log = mem_printf("%s/log", folder);
+	FILE *file = fopen(path, "w");
+	if (!CHECK(sim) || !CHECK(file))
+		return EXIT_FAILURE;
+	mkdir(scripts, 0700);
+	fprintf(file, "return { scripts = { rules = '%s' }, log = { file = '%s' }, servers = { pbx = { host = '127.0.0.1', port = %u, "
+	        "username = '%s', secret = '%s' } } }\n", scripts, log, sim_port(sim), options.user, options.secret);
+	fclose(file);
+	engine = engine_create(loop, &(struct engine_options){ .config_path = path }, &faults);
+	if (CHECK(engine)) {
+		every_watcher_sees_all();
+		who_forgets_is_not_called();
+		a_server_that_is_none_gets_nothing();
+		engine_destroy(&engine);
+	} else if (faults.count > 0) {
+		printf("%s\n", faults.lines[0]);
+	}
+	faults_close(&faults);
+	log_stop(1);
+	sim_destroy(&sim);
+	ev_loop_destroy(loop);
+	unlink(log);
+	unlink(path);
+	rmdir(scripts);
+	rmdir(folder);
+	free(scripts);
+	free(log);
+	free(path);
+	free(folder);
+	return check_report();
+}
