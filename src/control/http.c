@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "net/address.h"
@@ -35,19 +36,19 @@ struct http {
 	ev_timer sweep;            /* runs while there are connections */
 	struct list connections;   /* oldest first */
 	int64_t connection_count;
-	double timeout;            /* seconds */
+	uint64_t timeout;          /* ns */
 	int64_t connection_max;
 	bool wants_all;            /* of /ready */
 	struct address address;
 	struct MHD_Response *metrics; /* rendered last; NULL: none yet */
-	ev_tstamp rendered;
+	uint64_t rendered;         /* when; monotonic ns, as all times here */
 	struct series *dropped[DROP_REASONS], *requests[PAGES];
 };
 
 struct connection {
 	struct list node;
 	int fd;
-	ev_tstamp since;
+	uint64_t since;
 	bool told; /* its end was asked for */
 };
 
@@ -84,7 +85,9 @@ static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned s
 
 static enum MHD_Result answer_metrics(struct http *http, struct MHD_Connection *connection)
 {
-	if (!http->metrics || ev_now(http->loop) - http->rendered >= HTTP_FRESH || ev_now(http->loop) < http->rendered) {
+	uint64_t now = clock_mono_ns();
+
+	if (!http->metrics || now - http->rendered >= clock_from_seconds(HTTP_FRESH)) {
 		struct buf out;
 		buf_init(&out, 0);
 		metrics_render(engine_metrics(http->engine), &out);
@@ -98,7 +101,7 @@ static enum MHD_Result answer_metrics(struct http *http, struct MHD_Connection *
 		if (http->metrics)
 			MHD_destroy_response(http->metrics);
 		http->metrics = fresh;
-		http->rendered = ev_now(http->loop);
+		http->rendered = now;
 	}
 	return MHD_queue_response(connection, MHD_HTTP_OK, http->metrics);
 }
@@ -164,7 +167,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **c
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		c = mem_zalloc(sizeof *c);
 		c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		c->since = ev_now(http->loop);
+		c->since = clock_mono_ns();
 		list_append(&http->connections, &c->node);
 		*context = c;
 		if (http->connection_count++ == 0)
@@ -182,11 +185,13 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **c
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct http *http = timer->data;
+	uint64_t now = clock_mono_ns();
+	(void)loop;
 	(void)events;
 
 	list_each(it, &http->connections) {
 		struct connection *c = list_entry(it, struct connection, node);
-		if (ev_now(loop) - c->since < http->timeout)
+		if (now - c->since < http->timeout)
 			break;
 		if (!c->told) {
 			c->told = true;
@@ -320,7 +325,7 @@ struct http *http_create(struct engine *engine, struct err *err)
 
 	http->engine = engine;
 	http->loop = engine_loop(engine);
-	http->timeout = config->http.timeout;
+	http->timeout = clock_from_seconds(config->http.timeout);
 	http->connection_max = config->http.connections;
 	http->wants_all = strcmp(config->http.ready, "all") == 0;
 	list_init(&http->connections);

@@ -48,7 +48,7 @@ void render_status(struct engine *engine, struct buf *out)
 	char time[TEXT_SHORT], age[TEXT_SHORT];
 
 	buf_printf(out, "hookswitch %s, pid %ld, up %s since %s, log level %s\nconfiguration ", HOOKSWITCH_VERSION, (long)getpid(),
-	           text_age(clock_wall() - started, age), text_time(started, time), log_level_name(log_get_level()));
+	           text_age(engine_uptime(engine), age), text_time(started, time), log_level_name(log_get_level()));
 	text_clean(out, slice_cstr(engine_config(engine)->path));
 	buf_append_char(out, '\n');
 	print_lost(out);
@@ -70,7 +70,7 @@ void render_status_json(struct engine *engine, struct buf *out)
 	writer_text(&writer, "version", HOOKSWITCH_VERSION);
 	writer_integer(&writer, "pid", (uint64_t)getpid());
 	writer_number(&writer, "started", engine_started(engine));
-	writer_number(&writer, "uptime", clock_wall() - engine_started(engine));
+	writer_number(&writer, "uptime", engine_uptime(engine));
 	writer_text(&writer, "configuration", engine_config(engine)->path);
 	writer_text(&writer, "log_level", log_level_name(log_get_level()));
 	write_lost(&writer);

@@ -30,10 +30,10 @@ struct tail {
 	char *names[PATTERNS_MAX];         /* lower case, any of them; none: all */
 	char *where[PATTERNS_MAX];         /* NAME=PATTERN, all of them */
 	unsigned name_count, where_count;
-	double window;                     /* when it began, the loop's time */
+	double window;                     /* when it began, monotonic seconds */
 	double lines;                      /* that may still come in it */
 	uint64_t missed;
-	unsigned full_in;                  /* the loop's turn in which a line was refused last */
+	unsigned full_in;                  /* the loop's turn in which a line was refused last, and the timer was started; 0: none */
 	ev_timer tell;
 };
 
@@ -67,6 +67,7 @@ static void on_tell(struct ev_loop *loop, ev_timer *timer, int events)
 	if (!has_room(tail))
 		return;
 	ev_timer_stop(loop, timer);
+	tail->full_in = 0; /* more may be refused in this turn, and starts the timer again */
 	tell_missed(tail);
 	client_flush_later(tail->client);
 }
@@ -82,9 +83,9 @@ static bool take_line(struct tail *tail)
 		tail->missed++;
 		return false;
 	}
-	double now = ev_now(loop);
-	if (fabs(now - tail->window) >= WINDOW) {
-		tail->lines = fmin(LINES_AT_ONCE, tail->lines + fabs(now - tail->window) / WINDOW * LINES_PER_WINDOW);
+	double now = (double)clock_mono_ns() / 1e9;
+	if (now - tail->window >= WINDOW) {
+		tail->lines = fmin(LINES_AT_ONCE, tail->lines + (now - tail->window) / WINDOW * LINES_PER_WINDOW);
 		tail->window = now;
 	}
 	if (tail->lines >= 1 && has_room(tail)) {

@@ -125,7 +125,7 @@ static void print_head(struct engine *engine, const struct look *look, struct bu
 	for (size_t i = 0; i < look->server_count; i++)
 		events += look->servers[i].rates[0];
 	buf_printf(out, "hookswitch %s, pid %ld, up %s, generation %u, %zu of %zu servers ready, %.0f events/s\n\n", HOOKSWITCH_VERSION,
-	           (long)getpid(), text_age(clock_wall() - engine_started(engine), age), host_generation(engine_host(engine)), ready,
+	           (long)getpid(), text_age(engine_uptime(engine), age), host_generation(engine_host(engine)), ready,
 	           look->server_count, events);
 }
 

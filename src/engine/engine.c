@@ -58,6 +58,7 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	e->metrics = metrics_create();
 	e->host = host_create(&none, &engine_ops, e, e->metrics);
 	e->started = clock_wall();
+	e->started_ns = clock_mono_ns();
 	engine_metrics_open(e);
 	faults_init(faults);
 	if (deadline_start(&err) || !(e->loader = loader_create(loop, &err))) {
@@ -234,6 +235,11 @@ bool engine_server_view(const struct engine *e, size_t index, struct link_view *
 double engine_started(const struct engine *e)
 {
 	return e->started;
+}
+
+double engine_uptime(const struct engine *e)
+{
+	return (double)(clock_mono_ns() - e->started_ns) / 1e9;
 }
 
 const char *engine_reload_error(const struct engine *e, double *when)

@@ -53,8 +53,10 @@ uint32_t engine_server_id(const struct engine *engine, struct slice name);
 struct link *engine_server_link(struct engine *engine, struct slice name);
 /* Servers in the configuration's order; false beyond the last. */
 bool engine_server_view(const struct engine *engine, size_t index, struct link_view *out);
-/* When the engine started (epoch seconds), and what the last failed reload said ("" when the last one was good; lines). */
+/* When the engine started (epoch seconds), for how long it runs (seconds, whatever the wall clock does), and what the last failed
+ * reload said ("" when the last one was good; lines). */
 double engine_started(const struct engine *engine);
+double engine_uptime(const struct engine *engine);
 const char *engine_reload_error(const struct engine *engine, double *when);
 
 /* An action that waits for its end. */

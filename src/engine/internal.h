@@ -42,7 +42,8 @@ struct engine {
 	struct series *turn_seconds, *wait_seconds, *lag_seconds, *turns;
 	struct list requests;        /* struct engine_request.node */
 	struct list watches;         /* struct engine_watch.node, not owned */
-	double started;
+	double started;              /* epoch seconds */
+	uint64_t started_ns;         /* monotonic */
 	bool stopping;
 	engine_phase_fn *on_phase;   /* NULL: nobody watches */
 	void *phase_ctx;

@@ -247,6 +247,23 @@ send Response: Success\r\nActionID: $id\r\nChallenge: 123456789\r\n\r\n
 action Login
 send Response: Success\r\nActionID: $id\r\nMessage: Authentication accepted\r\n\r\n]]
 
+-- A wall clock that can jump: `env` for the process that has it (helper.daemon), `jump(seconds)`, from the true time.
+function helper.wallclock()
+  local page = helper.folder() .. "/jump"
+  local clock = { env = {
+    LD_PRELOAD = ((os.getenv "LD_PRELOAD" or "") .. " " .. helper.binary:gsub("[^/]*$", "tests/wallclock.so")):match "^%s*(.*)",
+    WALLCLOCK = page, ASAN_OPTIONS = "verify_asan_link_order=0:detect_leaks=0",
+  } }
+  function clock.jump(seconds)
+    -- In place: the process has it mapped.
+    local file = assert(io.open(page, helper.exists(page) and "r+b" or "wb"))
+    file:write(string.pack("d", seconds))
+    file:close()
+  end
+  clock.jump(0)
+  return clock
+end
+
 -- A port of this machine on which nobody listens: it was free a moment ago.
 function helper.dead_port()
   local process = helper.peer "stall"

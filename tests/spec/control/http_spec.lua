@@ -4,12 +4,12 @@ describe("http", function()
   after_each(helper.cleanup)
 
   -- A daemon that serves on a free port: `options` as for helper.daemon, `http` more of its section.
-  local function daemon(options, http)
+  local function daemon(options, http, more)
     options = options or {}
     options.config = options.config or {}
     options.config.http = { listen = "127.0.0.1:0" }
     for key, value in pairs(http or {}) do options.config.http[key] = value end
-    local d = helper.daemon(options)
+    local d = helper.daemon(options, more)
     d.http_port = math.tointeger(d:await({ msg = "metrics are served" }).port)
     return d
   end
@@ -144,6 +144,24 @@ scrape_configs: [{ job_name: hookswitch, static_configs: [{ targets: ["127.0.0.1
     d:await { msg = "http connection dropped", reason = "slow" }
     assert.are.equal(1, d:metric("hookswitch_http_dropped_total", { reason = "slow" }))
     assert.are.equal(200, (ask(d, "/healthz")))
+  end)
+
+  it("measures times by a clock that does not jump", function()
+    local clock = helper.wallclock()
+    local d = daemon({}, { timeout = 1.5 }, { env = clock.env })
+    local folder = helper.folder()
+    helper.write_file(folder .. "/script", "send GET /met\nsay in\nhold")
+    for n, days in ipairs { 1, -1 } do
+      local began = helper.now()
+      local slow = helper.start(helper.peer_binary, { folder .. "/script", folder .. "/received", d.http_port })
+      helper.wait_for(function() return slow:stdout():find("in\n", 1, true) end)
+      clock.jump(days * 86400)
+      d:await({ msg = "http connection dropped", reason = "slow" }, { count = n })
+      assert.is_true(helper.now() - began >= 1.5, "dropped too early")
+      assert.are.equal(200, (ask(d, "/metrics")))
+    end
+    local up = d:status().uptime
+    assert.is_true(up > 3 and up < 3600, "uptime " .. up)
   end)
 
   it("turns away the connections beyond its bound, and tells", function()
