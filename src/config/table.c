@@ -95,7 +95,7 @@ const struct option options[] = {
 	{ .path = "servers.NAME.secret", TEXT(1, 256), SERVER(secret), .flags = OPTION_REQUIRED | OPTION_SECRET,
 	  .help = "That user's secret; best as `env \"NAME\"` or `file \"path\"`." },
 	{ .path = "servers.NAME.auth", .type = OPTION_ENUM, .choices = "md5 plain", .text = "md5", SERVER(auth),
-	  .help = "How the login proves the secret. Over TLS the secret itself is sent." },
+	  .help = "How the login proves the secret: `md5` answers a challenge, `plain` sends the secret itself." },
 	{ .path = "servers.NAME.allow_plaintext", BOOLEAN(false), SERVER(allow_plaintext),
 	  .help = "Allows `auth = \"plain\"` without TLS to a host that is not this one: the secret then crosses the network readable." },
 	{ .path = "servers.NAME.events", TEXT(1, 256), .text = "on", .check = check_events, SERVER(events),

@@ -48,8 +48,7 @@ struct link_config {
 	const char *name, *host;
 	uint16_t port;
 	const char *username, *secret;
-	bool plain_login;       /* else MD5; over TLS with a checked certificate plain is used. A server that refuses MD5 gets a
-	                           plain login only over TLS, on loopback, or as allow_plaintext says */
+	bool plain_login;       /* sends the secret itself; else MD5, and nothing else */
 	bool allow_plaintext;   /* plain login without TLS beyond loopback */
 	const char *events;     /* EventMask of the login: "on", "off", "call,agent" */
 	struct link_tls tls;

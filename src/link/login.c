@@ -72,9 +72,12 @@ static void send_plain(struct link *link)
 	struct err err;
 
 	if (!stream_is_tls(link->stream) && !link->config.allow_plaintext && !address_is_loopback(&link->peer)) {
+		char ip[ADDRESS_TEXT_MAX];
+		address_text(&link->peer, ip);
 		link_end(link, REASON_AUTH,
-		         "the server takes no MD5 login, and a plain one would send the secret readable over the network: switch tls on or "
-		         "set allow_plaintext = true");
+		         "auth = \"plain\" would send the secret readable over the network to %s: switch tls on, use auth = \"md5\", or set "
+		         "allow_plaintext = true",
+		         ip);
 		return;
 	}
 	if (add_credentials(&action, &link->config, link->secret, &err))
@@ -138,8 +141,7 @@ static void send_md5(struct link *link, struct slice challenge)
 
 void login_start(struct link *link)
 {
-	/* Over TLS plain is as good; without a checked certificate anybody may sit at the other end. */
-	if (link->config.plain_login || (link->tls && link->config.tls.verify))
+	if (link->config.plain_login)
 		send_plain(link);
 	else
 		send_challenge(link);
@@ -157,7 +159,10 @@ bool login_reply(struct link *link, const struct reply *reply)
 		else if (reply->code == ERR_NONE)
 			link_end(link, REASON_PROTOCOL, "the server answered the Challenge without one");
 		else
-			send_plain(link);
+			/* Whoever listens there may refuse the Challenge to be sent the secret instead (P8). */
+			link_end(link, REASON_AUTH,
+			         "the server refused the MD5 login (%s); only auth = \"plain\" does without it, and sends the secret itself",
+			         reply->text[0] ? reply->text : "no reason given");
 	} else {
 		link->login_sequence = 0;
 		if (reply->code == ERR_NONE)

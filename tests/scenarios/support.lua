@@ -57,31 +57,9 @@ support.ROOMY = { actions_per_second = 0, log_lines_per_second = 0, pending = 10
 -- Options of a server at that peer, as helper.server makes them.
 support.at = helper.server
 
--- As helper.peer, with options of the program ({ "--tls", path }) before the script.
-function support.peer_with(options, ...)
-  local parts = table.pack(...)
-  for i, part in ipairs(parts) do parts[i] = type(part) == "table" and table.concat(part, "\n") or part end
-  local folder = helper.folder()
-  helper.write_file(folder .. "/script", table.concat(parts, "\n----\n"))
-  local words = { table.unpack(options) }
-  words[#words + 1] = folder .. "/script"
-  words[#words + 1] = folder .. "/received"
-  local process = helper.start(helper.peer_binary, words, { folder = folder })
-  process.port = tonumber((helper.wait_for(function() return process:stdout():match "listening on [^\n]*:(%d+)\n" end, nil,
-    function() return "a port to listen on:\n" .. process:tail() end)))
-  return process
-end
-
 -- A script: a session up to its login, then these commands.
 function support.session(...)
   return table.concat({ helper.LOGIN, ... }, "\n")
-end
-
-function support.certificates()
-  local folder = helper.folder()
-  local code, _, err = helper.run(folder, { program = support.tools .. "certificates" })
-  assert(code == 0, err)
-  return folder
 end
 
 -- A path that does not exist yet, for a peer's `wait`; touch() makes it.

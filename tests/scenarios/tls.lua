@@ -16,7 +16,7 @@ return {
         { "line Asterisk Call Manager/9.0.0", "action Login", [[send Response: Success\r\nActionID: $id\r\n\r\n]], "serve" })
       local tls = { enabled = true, ca = folder .. "/ca.pem", server_name = "pbx.example" }
       local with_client = { enabled = true, ca = tls.ca, server_name = tls.server_name, cert = folder .. "/client.pem", key = folder .. "/client.pem" }
-      local daemon = t:daemon { servers = { plain = support.at(plain, { tls = tls }), mutual = support.at(mutual, { tls = with_client }) },
+      local daemon = t:daemon { servers = { plain = support.at(plain, { tls = tls, auth = "plain" }), mutual = support.at(mutual, { tls = with_client, auth = "plain" }) },
         rules = { support.COUNT, support.SEND } }
       assert(daemon:ready "plain".tls == true and daemon:ready "mutual".tls == true)
       support.await_metric(daemon, "hookswitch_rule_heard_total", { server = "plain" }, 2000)

@@ -213,19 +213,34 @@ function helper.sim(...)
     ... }))
 end
 
--- A scripted peer (tests/tools/peer.c); each argument is the script for one connection, the last one for all further ones.
--- A list is a script too, one command an item.
-function helper.peer(...)
+-- A scripted peer (tests/tools/peer.c), started with these options ({ "--tls", path }); each further argument is the script for
+-- one connection, the last one for all that follow. A list is a script too, one command an item.
+function helper.peer_with(options, ...)
   local parts = table.pack(...)
   for i, part in ipairs(parts) do parts[i] = type(part) == "table" and table.concat(part, "\n") or part end
   local folder = helper.folder()
   helper.write_file(folder .. "/script", table.concat(parts, "\n----\n"))
-  local process = helper.start(helper.peer_binary, { folder .. "/script", folder .. "/received" }, { folder = folder })
+  local words = { table.unpack(options) }
+  words[#words + 1] = folder .. "/script"
+  words[#words + 1] = folder .. "/received"
+  local process = helper.start(helper.peer_binary, words, { folder = folder })
   -- What all clients have sent so far.
   function process.received()
     return read_if_there(folder .. "/received")
   end
   return await_port(process)
+end
+
+function helper.peer(...)
+  return helper.peer_with({}, ...)
+end
+
+-- A folder with the certificates of tests/tools/certificates.c: ca.pem, good.pem …
+function helper.certificates()
+  local folder = helper.folder()
+  local code, _, err = helper.run(folder, { program = helper.binary:gsub("[^/]*$", "tests/certificates") })
+  assert(code == 0, err)
+  return folder
 end
 
 -- Plays a script to the server at that port (or of that process) and waits for its end: what the server sent, and whether
