@@ -39,6 +39,7 @@ static const char usage[] =
 	"      --events N             N made-up events, then a UserEvent FloodDone; 0: without end\n"
 	"      --stamp                with --events: each has a header SentAt, nanoseconds of CLOCK_MONOTONIC\n"
 	"      --on-ping              begin with the client's first Ping instead of its login\n"
+	"      --per-ping N           the same, and each Ping brings only the next N frames\n"
 	"      --rate R               frames a second for each client; 0: as fast as it takes them (0)\n"
 	"\n"
 	"  -h, --help                 this text\n"
@@ -52,7 +53,8 @@ static const char usage[] =
 
 enum {
 	OPT_USER = 256, OPT_SECRET, OPT_VERSION, OPT_MAX_CLIENTS, OPT_WRITE_TIMEOUT, OPT_MAX_BACKLOG, OPT_SEED,
-	OPT_DURATION, OPT_CALLS, OPT_MAX_CALLS, OPT_SPEED, OPT_PLAY, OPT_LOOP, OPT_EVENTS, OPT_STAMP, OPT_ON_PING, OPT_RATE
+	OPT_DURATION, OPT_CALLS, OPT_MAX_CALLS, OPT_SPEED, OPT_PLAY, OPT_LOOP, OPT_EVENTS, OPT_STAMP, OPT_ON_PING, OPT_PER_PING,
+	OPT_RATE
 };
 
 static const struct option long_options[] = {
@@ -73,6 +75,7 @@ static const struct option long_options[] = {
 	{ "events", required_argument, NULL, OPT_EVENTS },
 	{ "stamp", no_argument, NULL, OPT_STAMP },
 	{ "on-ping", no_argument, NULL, OPT_ON_PING },
+	{ "per-ping", required_argument, NULL, OPT_PER_PING },
 	{ "rate", required_argument, NULL, OPT_RATE },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -216,6 +219,9 @@ static int read_option(struct request *request, int option, char *value)
 	case OPT_ON_PING:
 		o->on_ping = true;
 		return 0;
+	case OPT_PER_PING:
+		o->on_ping = true;
+		return read_whole("per-ping", value, 1, 1000000, &o->per_ping);
 	case OPT_RATE:
 		return read_number("rate", value, 0, 1e7, &o->rate);
 	case 'h':

@@ -35,6 +35,7 @@ struct sim_options {
 	uint64_t events;          /* 0: without end */
 	bool stamp;               /* flood: each event has SentAt, CLOCK_MONOTONIC in nanoseconds */
 	bool on_ping;             /* play and flood begin with the client's first Ping, not with its login */
+	uint64_t per_ping;        /* with on_ping: each Ping brings so many frames more, behind its answer; 0: the first brings all */
 	double rate;              /* of play and flood, events a second for each client; 0: as fast as its socket takes them */
 };
 

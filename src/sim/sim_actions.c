@@ -13,8 +13,7 @@ static void ping(struct sim_client *client, const struct sim_request *request)
 	sim_put(out, "Ping", "Pong");
 	sim_put(out, "Timestamp", "%.6f", clock_wall());
 	sim_end(client);
-	if (client->sim->options.on_ping && client->stream_start == 0 && (client->sim->flood || client->sim->options.play))
-		sim_stream_begin(client);
+	sim_stream_ping(client);
 }
 
 static void core_settings(struct sim_client *client, const struct sim_request *request)

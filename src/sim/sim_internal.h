@@ -73,6 +73,7 @@ struct sim_client {
 	/* A capture or a flood that is sent to it. */
 	bool streaming;
 	uint64_t stream_sent;  /* events (flood), frames (play) since the login */
+	uint64_t stream_asked; /* with per_ping: how many of them the Pings allow */
 	uint64_t flood_passed; /* of those, what its mask let through */
 	size_t play_offset;
 	uint64_t stream_start; /* monotonic ns */
@@ -336,6 +337,8 @@ void sim_originate_timer(struct sim_call *call);
 int sim_play_load(struct sim *sim, const char *path, struct err *err);
 void sim_stream_begin(struct sim_client *client);
 void sim_stream_pump(struct sim_client *client);
+/* The client has sent a Ping: its answer is in `out` already. */
+void sim_stream_ping(struct sim_client *client);
 /* How many may be sent now; arms the pace timer when that is 0. */
 uint64_t sim_stream_allowance(struct sim_client *client);
 bool sim_play_fill(struct sim_client *client, uint64_t count);

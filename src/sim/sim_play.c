@@ -68,21 +68,36 @@ void sim_stream_begin(struct sim_client *client)
 	sim_stream_pump(client);
 }
 
+void sim_stream_ping(struct sim_client *client)
+{
+	const struct sim *sim = client->sim;
+
+	if (!sim->options.on_ping || !(sim->flood || sim->options.play))
+		return;
+	client->stream_asked += sim->options.per_ping;
+	if (client->stream_start == 0)
+		sim_stream_begin(client);
+	else
+		sim_stream_pump(client);
+}
+
 uint64_t sim_stream_allowance(struct sim_client *client)
 {
 	double rate = client->sim->options.rate, due;
+	uint64_t asked = client->sim->options.per_ping ? client->stream_asked - client->stream_sent : UINT64_MAX;
 
 	if (rate <= 0)
-		return UINT64_MAX;
+		return asked;
 	due = (double)(clock_mono_ns() - client->stream_start) / (double)CLOCK_NS_PER_S * rate;
-	return due > (double)client->stream_sent ? (uint64_t)due - client->stream_sent : 0;
+	uint64_t allowed = due > (double)client->stream_sent ? (uint64_t)due - client->stream_sent : 0;
+	return allowed < asked ? allowed : asked;
 }
 
 /* False when there is no more. Only whole frames: answers go between them. */
 bool sim_play_fill(struct sim_client *client, uint64_t count)
 {
 	struct slice all = buf_slice(&client->sim->capture);
-	bool paced = client->sim->options.rate > 0;
+	bool paced = client->sim->options.rate > 0 || client->sim->options.per_ping > 0;
 
 	while (count > 0 && buf_len(&client->out) < SIM_STREAM_CHUNK) {
 		struct slice rest = slice_make(all.ptr + client->play_offset, all.len - client->play_offset);

@@ -10,8 +10,12 @@ BENCH_BUILD := $(BUILD)/bench
 bench: build $(TOOLS) $(BENCH_BUILD)/floor $(BENCH_BUILD)/launch
 	@lua5.4 tests/bench/run $(BUILD) $(BENCH)
 
-bench-instructions: build $(BENCH_BUILD)/launch
+bench-instructions: build $(BENCH_BUILD)/launch $(BENCH_BUILD)/untimed.so
 	@lua5.4 tests/bench/instructions $(BUILD) $(if $(BENCH_WRITE),write)
+
+$(BENCH_BUILD)/%.so: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -shared -o $@ $<
 
 $(BENCH_BUILD)/%: tests/bench/%.c
 	@mkdir -p $(@D)

@@ -54,12 +54,12 @@ for _, case in ipairs(cases) do
 	cases[case.name] = case
 end
 
--- No stream: `total` Pings, `window` of them on their way at once.
-function cases.pings(window, total)
+-- No stream: `total` Pings, `window` of them on their way at once; `untimed`: nobody keeps how long each took.
+function cases.pings(window, total, untimed)
 	return { rule = ([[
 local bench = require "bench"
 local window, wanted, sent, answered, cpu, at = %d, %d, 0, 0
-local trips = bench.histogram()
+local trips = %s
 local function caller()
 	local server, now = ami.servers()[1], timer.now
 	while sent < wanted do
@@ -79,7 +79,7 @@ bench.when_ready(1, function()
 	cpu, at = os.clock(), timer.now()
 	for _ = 1, window do timer.after(0, caller) end
 end)
-]]):format(window, total) }
+]]):format(window, total, untimed and "{ add = function() end, fields = function() end }" or "bench.histogram()") }
 end
 
 return cases

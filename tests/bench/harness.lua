@@ -32,12 +32,14 @@ function Process:expect(pattern)
 	end
 	self.pipe:close()
 	live[self.pid] = nil
-	local faults = {}
+	-- Without what valgrind says of itself.
+	local faults, words = {}, {}
 	for _, line in ipairs(self.said) do
-		if #faults < 5 and line:find '"level":"[we]' then faults[#faults + 1] = line end
+		if #faults < 5 and (line:find '"level":"[we]' or line:find "^hookswitch") then faults[#faults + 1] = line end
+		if not line:find "^==%d+==" then words[#words + 1] = line end
 	end
-	error(("process %d ended before it said %q. Its first faults:\n%s\nIts last words:\n%s"):format(self.pid, pattern,
-		table.concat(faults, "\n"), table.concat(self.said, "\n", math.max(1, #self.said - 2))), 0)
+	error(("process %d ended before it printed %q. Its first faults:\n%s\nIts last lines:\n%s"):format(self.pid, pattern,
+		table.concat(faults, "\n"), table.concat(words, "\n", math.max(1, #words - 2))), 0)
 end
 
 -- The fields of the next log record with that text.

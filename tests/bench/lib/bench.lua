@@ -48,15 +48,17 @@ function bench.when_ready(servers, begin)
 	end)
 end
 
--- One stream for each server. `prepare` (or nil) runs before it and may wait; `extra(fields)` (or nil) adds to what is told.
-function bench.flood(servers, prepare, extra)
+-- One stream for each server. `prepare` (or nil) runs before it and may wait; `extra(fields)` (or nil) adds to the fields of "done".
+-- `ask(servers, ended)` (or nil: a Ping to each) orders the streams.
+function bench.flood(servers, prepare, extra, ask)
 	local done, shed, cpu, at = 0, 0, 0, 0
 	bench.when_ready(servers, function()
 		if prepare then prepare() end
 		local all = ami.servers()
 		cpu, at = os.clock(), timer.now()
-		for _, server in ipairs(all) do server:send { Action = "Ping" } end
 		log.error("begun", {})
+		if ask then return ask(all, function() return done == servers end) end
+		for _, server in ipairs(all) do server:send { Action = "Ping" } end
 	end)
 	ami.on("server.gap", function(ev) shed = shed + ev.count end)
 	ami.on("UserEvent", { where = { UserEvent = "FloodDone" } }, function()
@@ -65,6 +67,16 @@ function bench.flood(servers, prepare, extra)
 		local fields = { cpu = os.clock() - cpu, seconds = timer.now() - at, shed = shed }
 		if extra then extra(fields) end
 		log.error("done", fields)
+	end)
+end
+
+-- The same from a generator with --per-ping: the next piece is ordered when the last one has been read, from one server after the
+-- other. Every read then holds the same events on every machine.
+function bench.pieces(servers)
+	bench.flood(servers, nil, nil, function(all, ended)
+		while not ended() do
+			for _, server in ipairs(all) do assert(server:call { Action = "Ping" }) end
+		end
 	end)
 end
 

@@ -267,4 +267,23 @@ expect Event: HangupHandlerRun]])
     end
     assert.equal(1000, count)
   end)
+
+  it("sends one piece of its stream for each Ping, right behind the answer, and nothing unasked", function()
+    local function names(stream, ...)
+      local list = {}
+      for _, frame in ipairs(talk(h.sim(...), stream)) do
+        if frame.ActionID and frame.ActionID:find "^piece" then list[#list + 1] = "Pong" end
+        if #list > 0 and frame.Event then list[#list + 1] = frame.UserEvent or "event" end
+      end
+      return table.concat(list, " ")
+    end
+    local ping = "send Action: Ping\\r\\nActionID: piece%d\\r\\n\\r\\n\nexpect ActionID: piece%d\\r\\n\n"
+    local pings = ""
+    for i = 1, 4 do pings = pings .. ping:format(i, i) end
+    assert.equal("Pong event event Pong event event Pong event FloodDone Pong",
+      names(pings, "--events", "5", "--per-ping", "2"))
+    -- The third frame of this capture is an answer.
+    assert.equal("Pong event event Pong event event event Pong event event event Pong event event event",
+      names(pings, "--play", h.captures .. "dial.ami", "--per-ping", "3"))
+  end)
 end)
