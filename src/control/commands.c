@@ -1,4 +1,5 @@
 /* The commands of the console: one table, one function for each. */
+#include <stdio.h>
 #include <string.h>
 
 #include "control/internal.h"
@@ -163,6 +164,30 @@ static int run_disable(struct request *request)
 	return switch_rule(request, false);
 }
 
+/* Nobody need listen: rules come and go. But who mistyped the name is told. */
+static void answer_emitted(struct request *request, uint32_t listening)
+{
+	struct writer writer;
+	char text[64];
+
+	if (listening > 0)
+		snprintf(text, sizeof text, "queued for %u listener%s", listening, listening == 1 ? "" : "s");
+	else
+		snprintf(text, sizeof text, "queued, but no rule listens to it");
+	if (!request->json) {
+		buf_printf(request->out, "%s\n", text);
+		return;
+	}
+	request->client->as_json = false;
+	writer_init(&writer, request->out);
+	writer_open(&writer, NULL, '{');
+	writer_bool(&writer, "success", true);
+	writer_text(&writer, "message", text);
+	writer_integer(&writer, "listeners", listening);
+	writer_close(&writer, '}');
+	buf_append_char(request->out, '\n');
+}
+
 static int run_emit(struct request *request)
 {
 	struct slice names[CONSOLE_ARGUMENTS_MAX], values[CONSOLE_ARGUMENTS_MAX];
@@ -176,10 +201,11 @@ static int run_emit(struct request *request)
 		names[i] = slice_make(field, (size_t)(equals - field));
 		values[i] = slice_cstr(equals + 1);
 	}
+	struct slice name = slice_cstr(request->argv[0]);
 	command_log(request->client, "console: emit", request->argv[0]);
-	if (host_emit(engine_host(request->engine), slice_cstr(request->argv[0]), names, values, count, &err) == -1)
+	if (host_emit(engine_host(request->engine), "console", NULL, name, names, values, count, &err) == -1)
 		return client_refuse(request->client, 1, "emit: %s", err.text);
-	buf_append_cstr(request->out, "queued\n");
+	answer_emitted(request, host_listening(engine_host(request->engine), name));
 	return 0;
 }
 

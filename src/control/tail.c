@@ -158,8 +158,15 @@ static void print_start(struct tail *tail, double at, const char *server, const 
 
 	print_time(tail->client->console, out, at);
 	text_clean(out, slice_cstr(server));
-	buf_append_cstr(out, sign);
+	buf_append_cstr(out, server[0] ? sign : sign + 1);
 	text_clean(out, name);
+}
+
+static void print_sender(struct buf *out, const char *sender, const char *rule)
+{
+	buf_append_cstr(out, " (");
+	text_clean(out, slice_cstr(rule ? rule : sender));
+	buf_append_char(out, ')');
 }
 
 static void print_headers(struct buf *out, const struct headers *headers, struct slice but)
@@ -184,7 +191,7 @@ static void json_start(struct writer *writer, struct buf *out, double at, const 
 	writer_init(writer, out);
 	writer_open(writer, NULL, '{');
 	writer_number(writer, "time", at);
-	writer_text(writer, "server", server);
+	writer_text(writer, "server", server[0] ? server : NULL);
 }
 
 static void json_end(struct writer *writer)
@@ -201,12 +208,18 @@ static void show_event(struct tail *tail, const struct engine_event *event)
 
 	if (!tail->json) {
 		print_start(tail, event->at, event->server, event->own ? " * " : " ", event->message->name);
+		if (event->sender)
+			print_sender(out, event->sender, event->rule);
 		print_headers(out, &headers, SLICE("Event"));
 		return;
 	}
 	json_start(&writer, out, event->at, event->server);
-	writer_text(&writer, "type", event->own ? "engine" : "event");
+	writer_text(&writer, "type", event->sender ? "emitted" : event->own ? "engine" : "event");
 	writer_slice(&writer, SLICE("event"), event->message->name);
+	if (event->sender) {
+		writer_text(&writer, "sent_by", event->sender);
+		writer_text(&writer, "rule", event->rule);
+	}
 	headers_json(&headers, &writer, "headers");
 	json_end(&writer);
 }
@@ -222,9 +235,7 @@ static void show_action(struct tail *tail, const char *server, const char *sende
 	action_get(action, SLICE("Action"), &name);
 	if (!tail->json) {
 		print_start(tail, clock_wall(), server, " > ", name);
-		buf_append_cstr(out, " (");
-		text_clean(out, slice_cstr(rule ? rule : sender));
-		buf_append_char(out, ')');
+		print_sender(out, sender, rule);
 		print_headers(out, &headers, SLICE("Action"));
 		return;
 	}
@@ -247,9 +258,8 @@ static void show_answer(struct tail *tail, const char *server, const char *sende
 
 	if (!tail->json) {
 		print_start(tail, clock_wall(), server, " < ", slice_cstr(reply->action));
-		buf_append_cstr(out, " (");
-		text_clean(out, slice_cstr(rule ? rule : sender));
-		buf_printf(out, ") %s after %.1f ms", reply->code == ERR_NONE ? "success" : err_name(reply->code), seconds * 1e3);
+		print_sender(out, sender, rule);
+		buf_printf(out, " %s after %.1f ms", reply->code == ERR_NONE ? "success" : err_name(reply->code), seconds * 1e3);
 		if (reply->text[0]) {
 			buf_append_cstr(out, ": ");
 			text_clean(out, slice_cstr(reply->text));

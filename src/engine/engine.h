@@ -71,13 +71,14 @@ typedef void engine_pending_fn(void *ctx, const struct engine_pending *pending);
 /* Those of the server of that index, oldest first; false beyond the last server. */
 bool engine_pending_each(const struct engine *engine, size_t index, engine_pending_fn *fn, void *ctx);
 
-/* Something that rules may hear. */
+/* Something that every rule may hear. */
 struct engine_event {
 	uint32_t server_id;            /* 0: of no server */
 	const char *server;            /* "": of no server */
 	const struct message *message;
 	double at;                     /* epoch seconds when its bytes arrived, or when it happened */
-	bool own;                      /* the engine's own (server.ready …), not a server's */
+	bool own;                      /* the engine's own (server.ready …) or an emitted one, not a server's */
+	const char *sender, *rule;     /* of an emitted one: who emitted it, as in struct engine_pending; else NULL */
 };
 
 /* A watcher sees what happens before the rules do. Each function may be NULL; what it gets is borrowed for the call, and none may

@@ -92,6 +92,15 @@ static void destroy_generation(void *arg)
 	generation_destroy(&generation);
 }
 
+static void ops_heard(void *ctx, const struct host_own_event *event)
+{
+	const struct engine *engine = ctx;
+	if (!list_empty(&engine->watches))
+		engine_watch_event(engine, &(struct engine_event){ .server_id = event->server_id, .server = event->server,
+		                                                   .message = event->message, .at = event->at, .own = true,
+		                                                   .sender = event->sender, .rule = event->rule });
+}
+
 static void ops_retire(void *ctx, struct generation *generation)
 {
 	struct engine *engine = ctx;
@@ -103,5 +112,6 @@ static void ops_retire(void *ctx, struct generation *generation)
 
 const struct host_ops engine_ops = {
 	.now = ops_now, .wall = ops_wall, .server_at = ops_server_at, .server_by_name = ops_server_by_name,
-	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .retire = ops_retire,
+	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .heard = ops_heard,
+	.retire = ops_retire,
 };

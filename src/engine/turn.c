@@ -38,27 +38,10 @@ static void on_completed(void *ctx, struct link *link, struct reply *reply)
 	engine_sent_completed(s, reply);
 }
 
-#define FIELDS_MAX 4
-
-static void show_own(const struct server *s, const char *name, const struct host_field *fields, size_t count)
-{
-	struct slice names[FIELDS_MAX], values[FIELDS_MAX];
-	for (size_t i = 0; i < count && i < FIELDS_MAX; i++) {
-		names[i] = slice_cstr(fields[i].name);
-		values[i] = fields[i].value;
-	}
-	struct message *message = message_build(slice_cstr(name), names, values, count < FIELDS_MAX ? count : FIELDS_MAX);
-	engine_watch_event(s->engine, &(struct engine_event){ .server_id = s->id, .server = s->name, .message = message,
-	                                                      .at = clock_wall(), .own = true });
-	message_free(&message);
-}
-
 static void tell(struct server *s, const char *name, const struct host_field *fields, size_t count)
 {
 	const struct host_server info = { .id = s->id, .name = s->name };
 	stir(s->engine);
-	if (!list_empty(&s->engine->watches))
-		show_own(s, name, fields, count);
 	host_engine_event(s->engine->host, name, &info, fields, count);
 	host_tell_events(s->engine->host);
 }

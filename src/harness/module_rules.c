@@ -189,7 +189,7 @@ static int rules_emit(lua_State *L)
 		names[i] = message_header_name(m, i + 1);
 		values[i] = message_header_value(m, i + 1);
 	}
-	if (host_emit(h->host, name, names, values, count, &err))
+	if (host_emit(h->host, "test", NULL, name, names, values, count, &err))
 		return push_error(L, &err);
 	lua_pushboolean(L, true);
 	return 1;

@@ -26,6 +26,15 @@ struct host_server {
 	uint32_t pending;
 };
 
+/* An event that comes from no server. Borrowed for the call. */
+struct host_own_event {
+	uint32_t server_id;          /* 0: it is about no server */
+	const char *server;          /* "" then */
+	const struct message *message;
+	double at;                   /* epoch seconds */
+	const char *sender, *rule;   /* as given to host_emit(); NULL for the engine's own */
+};
+
 /* What rules ask of the engine. None may call back into the host, except send() never: completions come later. */
 struct host_ops {
 	uint64_t (*now)(void *ctx); /* monotonic ns; virtual in a replay */
@@ -42,6 +51,8 @@ struct host_ops {
 	int (*sink)(void *ctx, struct slice name, struct slice line, struct err *err);
 	/* True for a sink that the configuration names. May be called while loading, on the loader's thread. */
 	bool (*sink_exists)(void *ctx, struct slice name);
+	/* An engine event or an emitted one, for every rule that listens, is about to be delivered. May be NULL. */
+	void (*heard)(void *ctx, const struct host_own_event *event);
 	/* A drained generation: destroy it with generation_destroy() on the loader's thread. */
 	void (*retire)(void *ctx, struct generation *generation);
 };
@@ -112,9 +123,12 @@ void host_engine_event(struct host *host, const char *name, const struct host_se
 /* Delivers the engine's events that wait, so that they stand in one order with what links bring: a session's events come
  * after its server.ready. Never from inside a call of a rule. */
 void host_tell_events(struct host *host);
-/* A rule's own event from outside (`ctl emit`): -1 with ERR_INVALID for a bad name, ERR_OVERFLOW when the queue is full. */
-int host_emit(struct host *host, struct slice name, const struct slice *names, const struct slice *values, size_t count,
-              struct err *err);
+/* Emits an event for the rules. `sender`: who does, a static text ("rule", "console"); `rule`: which one, NULL: none. -1 with
+ * ERR_INVALID for a bad name, ERR_OVERFLOW when the queue is full. */
+int host_emit(struct host *host, const char *sender, const char *rule, struct slice name, const struct slice *names,
+              const struct slice *values, size_t count, struct err *err);
+/* How many listeners and waits there are for an event of that name that can be emitted, whatever their filters want. */
+uint32_t host_listening(const struct host *host, struct slice name);
 /* The reply of an action that a rule sent (its tag is the host's); taken over. */
 void host_complete(struct host *host, struct reply *reply);
 /* A server's session ended, after its actions have failed: subscriptions of that one server end as `lost`. */

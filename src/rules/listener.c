@@ -469,6 +469,19 @@ bool listeners_dispatch(struct generation *gen, const struct heard *heard)
 	return any;
 }
 
+uint32_t listeners_of_own(const struct generation *gen, struct slice name)
+{
+	const struct bucket *b = map_get(&gen->own_names, name);
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; b && i < b->own_count; i++) {
+		const struct listener *l = b->own[i];
+		if (!l->cancelled && (l->subscription || (!l->rule->disabled && !gen->draining)))
+			count++;
+	}
+	return count;
+}
+
 void subscriptions_server_lost(struct generation *gen, const char *server)
 {
 	for (size_t i = 0; i < gen->rule_count; i++)

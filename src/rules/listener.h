@@ -38,6 +38,8 @@ struct heard {
 	struct rule *only;
 };
 bool listeners_dispatch(struct generation *gen, const struct heard *heard);
+/* How many listeners and subscriptions name that engine event or emitted one; those of a disabled rule hear nothing. */
+uint32_t listeners_of_own(const struct generation *gen, struct slice name);
 
 /* The task that waits in `next` is gone. */
 void subscription_forget_task(struct subscription *subscription);

@@ -12,6 +12,7 @@ static void own_event_free(struct own_event *e)
 {
 	list_remove(&e->queue);
 	message_free(&e->message);
+	free(e->rule);
 	free(e);
 }
 
@@ -23,27 +24,22 @@ void own_event_dropped(struct host *host, struct slice name)
 		          F_INT("limit", host->limits.emitted));
 }
 
-static int queue_message(struct host *host, struct message *m, const struct host_server *server, struct rule *only,
-                         struct generation *gen, bool emitted)
+/* As it is queued; NULL when there is no place for it. */
+static struct own_event *queue_message(struct host *host, struct message *m, const char *sender)
 {
-	/* What rules emit leaves room for what the engine has to tell. */
-	uint32_t limit = emitted ? host->limits.emitted : 2 * host->limits.emitted;
+	/* What is emitted leaves some for the engine's own. */
+	uint32_t limit = sender ? host->limits.emitted : 2 * host->limits.emitted;
 	if (!m || host->event_count >= limit) {
 		own_event_dropped(host, m ? m->name : (struct slice){ NULL, 0 });
 		message_free(&m);
-		return -1;
+		return NULL;
 	}
 	struct own_event *e = mem_zalloc(sizeof *e);
 	e->message = m;
-	e->only = only;
-	e->gen = gen;
-	if (server) {
-		e->server = server->id;
-		snprintf(e->server_name, sizeof e->server_name, "%s", server->name);
-	}
+	e->sender = sender;
 	list_append(&host->events, &e->queue);
 	host->event_count++;
-	return 0;
+	return e;
 }
 
 int own_event_queue(struct host *host, const char *name, const struct host_server *server, struct rule *only,
@@ -56,7 +52,16 @@ int own_event_queue(struct host *host, const char *name, const struct host_serve
 		names[i] = slice_cstr(fields[i].name);
 		values[i] = fields[i].value;
 	}
-	return queue_message(host, message_build(slice_cstr(name), names, values, count), server, only, gen, false);
+	struct own_event *e = queue_message(host, message_build(slice_cstr(name), names, values, count), NULL);
+	if (!e)
+		return -1;
+	e->only = only;
+	e->gen = gen;
+	if (server) {
+		e->server = server->id;
+		snprintf(e->server_name, sizeof e->server_name, "%s", server->name);
+	}
+	return 0;
 }
 
 static bool is_own_name(struct slice name)
@@ -69,15 +74,25 @@ static bool is_own_name(struct slice name)
 	return !slice_starts_with_nocase(name, SLICE("server.")) && !slice_starts_with_nocase(name, SLICE("script."));
 }
 
-int host_emit(struct host *host, struct slice name, const struct slice *names, const struct slice *values, size_t count,
-              struct err *err)
+int host_emit(struct host *host, const char *sender, const char *rule, struct slice name, const struct slice *names,
+              const struct slice *values, size_t count, struct err *err)
 {
 	if (!is_own_name(name))
 		return err_set(err, ERR_INVALID, "'%.*s' cannot be emitted: a name has a dot, as in crm.answered, and does not begin with server. "
 		               "or script.", (int)(name.len < 60 ? name.len : 60), name.ptr);
-	if (queue_message(host, message_build(name, names, values, count), NULL, NULL, NULL, true))
+	struct own_event *e = queue_message(host, message_build(name, names, values, count), sender);
+	if (!e)
 		return err_set(err, ERR_OVERFLOW, "%u events wait to be delivered already (limits.emitted)", host->limits.emitted);
+	e->rule = rule ? mem_strdup(rule) : NULL;
 	return 0;
+}
+
+uint32_t host_listening(const struct host *host, struct slice name)
+{
+	uint32_t count = host->current ? listeners_of_own(host->current, name) : 0;
+	list_each(it, &host->draining)
+		count += listeners_of_own(list_entry(it, struct generation, in_host), name);
+	return count;
 }
 
 static void deliver(struct host *host, struct own_event *e)
@@ -85,6 +100,9 @@ static void deliver(struct host *host, struct own_event *e)
 	const struct host_server server = { .id = e->server, .name = e->server_name };
 	const struct heard heard = { .message = e->message, .server = e->server ? &server : NULL, .at = host->ops.wall(host->ctx),
 	                             .own = true, .only = e->only };
+	if (host->ops.heard && !e->gen && !e->only)
+		host->ops.heard(host->ctx, &(struct host_own_event){ .server_id = e->server, .server = e->server_name, .message = e->message,
+		                                                     .at = heard.at, .sender = e->sender, .rule = e->rule });
 	if (host->current && (!e->gen || e->gen == host->current))
 		listeners_dispatch(host->current, &heard);
 	list_each(it, &host->draining) {

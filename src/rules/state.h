@@ -312,6 +312,8 @@ struct own_event {
 	char server_name[RULE_NAME_MAX + 1];
 	struct rule *only;         /* for one rule, NULL: all */
 	struct generation *gen;    /* for one generation, NULL: all */
+	const char *sender;        /* who emitted it ("rule", "console"), NULL: it was not */
+	char *rule;                /* owned; that emitted it, NULL: none */
 };
 /* 0, or -1 when the queue is full (counted). */
 int own_event_queue(struct host *host, const char *name, const struct host_server *server, struct rule *only,

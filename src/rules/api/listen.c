@@ -420,7 +420,7 @@ static int ami_emit(lua_State *L)
 	rule->emitted++;
 	rule->emitted_bytes += (uint32_t)bytes;
 	sort_fields(names, values, count);
-	if (host_emit(gen->host, name, names, values, count, &err))
+	if (host_emit(gen->host, "rule", rule->name, name, names, values, count, &err))
 		return push_failure(L, gen, &err);
 	lua_pushboolean(L, true);
 	return 1;

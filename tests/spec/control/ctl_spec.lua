@@ -161,6 +161,26 @@ describe("ctl", function()
       assert.are.equal("a=b  c\nd", record.text)
     end)
 
+    it("says how many listeners an event is queued for", function()
+      local d = daemon { rules = { ["a.lua"] = [[ami.on("crm.two", function() end)]],
+        ["b.lua"] = [[ami.on({ "crm.two", "crm.one" }, function() end)
+          ami.on("crm.wait", function() log.info "waits" ami.wait("crm.once") log.info "heard" end)]] } }
+      local function ask(name)
+        local _, out = d:ctl("emit", name)
+        local _, json = d:ctl("emit", name, "--json")
+        return out, helper.json(json).listeners
+      end
+      assert.are.same({ "queued for 2 listeners\n", 2 }, { ask "crm.two" })
+      assert.are.same({ "queued for 1 listener\n", 1 }, { ask "CRM.one" })
+      assert.are.same({ "queued, but no rule listens to it\n", 0 }, { ask "crm.none" })
+      d:emit "crm.wait"
+      d:await { msg = "waits" }
+      assert.are.equal("queued for 1 listener\n", (select(2, d:ctl("emit", "crm.once"))))
+      d:await { msg = "heard" }
+      assert.are.equal(0, (d:ctl("disable", "b")))
+      assert.are.same({ "queued for 1 listener\n", 1 }, { ask "crm.two" })
+    end)
+
     it("refuses the engine's own names and fields that are none", function()
       local d = daemon()
       local code, _, err = d:ctl("emit", "server.ready")
@@ -182,7 +202,7 @@ describe("ctl", function()
       return code, answer.message
     end
     assert.are.same({ 0, "reloaded, generation 2" }, { ask("reload", "--json") })
-    assert.are.same({ 0, "queued" }, { ask("emit", "crm.answered", "who=x", "--json") })
+    assert.are.same({ 0, "queued for 1 listener" }, { ask("emit", "crm.answered", "who=x", "--json") })
     assert.are.same({ 0, "log level warn (was info)" }, { ask("--json", "log", "warn") })
     assert.are.equal(0, (ask("disable", "crm", "--json")))
     assert.are.equal(0, (ask("enable", "crm", "--json")))

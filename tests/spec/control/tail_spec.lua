@@ -123,6 +123,23 @@ describe("ctl tail", function()
     assert.matches(" pbx1 %* server.lost reason=%l+$", t.lines(1)[1])
   end)
 
+  it("shows events that rules and the console emit, with who did, and those about a rule", function()
+    local d = daemon({}, { rules = { ["relay.lua"] = [[
+      ami.on("crm.ask", function(ev) ami.emit("crm.answered", { who = ev.who, secret = "hidden-4" }) end)
+    ]] } })
+    local t, j = tail(d, "--event", "crm.*"), tail(d, "--json", "--event", "crm.*")
+    local other = tail(d, "--server", "pbx1", "--event", "crm.*")
+    d:emit("crm.ask", "who=alice")
+    local lines = t.lines(2)
+    assert.matches("^%d%d:%d%d:%d%d%.%d%d%d %* crm%.ask %(console%) who=alice$", lines[1])
+    assert.matches("^%d%d:%d%d:%d%d%.%d%d%d %* crm%.answered %(relay%) secret=%[redacted%] who=alice$", lines[2])
+    local asked, answered = helper.json(j.lines(2)[1]), helper.json(j.lines(2)[2])
+    assert.are.same({ "emitted", "crm.ask", "console" }, { asked.type, asked.event, asked.sent_by })
+    assert.are.same({ "emitted", "rule", "relay", "alice" }, { answered.type, answered.sent_by, answered.rule, answered.headers.who })
+    assert.are.equal(require "cjson".null, asked.server)
+    assert.are.equal("", other:stdout())
+  end)
+
   it("tells a slow reader how much it missed, and the daemon goes on", function()
     local d, go = daemon { event("Event: Before"), "times 30000 " .. event("Event: Flood", "Number: $n", "Text: " .. ("x"):rep(200)):sub(6),
       event("Event: After") }
