@@ -38,7 +38,7 @@ static void collect(void *ctx)
 	set(lost, "queue", counts.dropped_queue);
 	set(lost, "write", counts.dropped_write);
 	struct metric *sink = metrics_find(e->metrics, "hookswitch_sink_lines_total");
-	set(sink, "written", counts.sink_lines);
+	set(sink, "written", counts.sink_written);
 	set(sink, "dropped", counts.sink_dropped);
 }
 
@@ -52,7 +52,7 @@ void engine_metrics_open(struct engine *e)
 	e->lag_seconds = metric_series(add(e, METRIC_GAUGE, "hookswitch_loop_lag_seconds", "How late the last timer of the rules was.", NULL, NULL, 0), NULL, 0);
 	add(e, METRIC_COUNTER, "hookswitch_log_records_total", "Log records accepted, by level.", "level", NULL, 0);
 	add(e, METRIC_COUNTER, "hookswitch_log_lost_total", "Log records not written, by reason: throttled (told with their number), queue (full), write (the destination refused).", "reason", NULL, 0);
-	add(e, METRIC_COUNTER, "hookswitch_sink_lines_total", "Lines of sinks by fate: written (accepted for writing), dropped (queue full, or the destination refused).", "fate", NULL, 0);
+	add(e, METRIC_COUNTER, "hookswitch_sink_lines_total", "Lines of sinks by fate: written (the destination took them), dropped (queue full, or the destination refused them). Those in the queue are in neither.", "fate", NULL, 0);
 	struct slice version = SLICE(HOOKSWITCH_VERSION);
 	metric_series(add(e, METRIC_GAUGE, "hookswitch_build_info", "Always 1; the version stands in the label.", "version", NULL, 0), &version, 1)->value = 1;
 	metrics_on_collect(e->metrics, collect, e);

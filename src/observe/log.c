@@ -121,7 +121,7 @@ void log_count(struct log_counts *out)
 	out->throttled = atomic_load(&log_shared.throttled);
 	out->dropped_queue = atomic_load(&log_shared.dropped_queue);
 	out->dropped_write = atomic_load(&log_shared.dropped_write);
-	out->sink_lines = atomic_load(&log_shared.sink_lines);
+	out->sink_written = atomic_load(&log_shared.sink_written);
 	out->sink_dropped = atomic_load(&log_shared.sink_dropped);
 }
 
@@ -269,9 +269,7 @@ int log_sink_write(unsigned id, struct slice line)
 		return refuse_line(id, "sink line dropped: there is no such sink");
 	}
 	bool queued = queue_line(writer, id, line);
-	if (queued) {
-		atomic_fetch_add(&log_shared.sink_lines, 1);
-	} else {
+	if (!queued) {
 		atomic_fetch_add(&log_shared.sink_dropped, 1);
 		log_writer_dropped(writer, &writer->sink_dropped[id]);
 	}

@@ -83,7 +83,7 @@ struct log_counts {
 	uint64_t throttled;
 	uint64_t dropped_queue; /* the queue was full */
 	uint64_t dropped_write; /* the destination refused them (disk full, closed pipe), or log_stop() ran out of time */
-	uint64_t sink_lines;    /* accepted */
+	uint64_t sink_written;  /* the destination took them */
 	uint64_t sink_dropped;  /* the queue was full, the destination refused them, or there was no such sink */
 };
 

@@ -102,7 +102,7 @@ int log_file_reopen(struct log_file *file, struct err *err)
 	close(file->fd);
 	file->fd = fd;
 	file->regular = is_regular(fd);
-	file->midline = false;
+	file->begun = false;
 	return 0;
 }
 
@@ -146,9 +146,31 @@ static size_t write_some(struct log_file *file, struct slice s)
 	return done;
 }
 
-/* Ends a line that was cut by a refusal, so that the next one is not glued to it. */
+/* The last byte of what others, or this program before a crash, have written is no line end. Not known when the file may be
+ * appended to but not read: then it is taken for whole. */
+static bool ends_inside_line(const struct log_file *file)
+{
+	struct stat ours, st;
+	char last = '\n';
+
+	if (!file->regular || fstat(file->fd, &ours) == -1 || ours.st_size == 0)
+		return false;
+	int fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd == -1)
+		return false;
+	bool same = fstat(fd, &st) == 0 && st.st_dev == ours.st_dev && st.st_ino == ours.st_ino;
+	bool cut = same && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n';
+	close(fd);
+	return cut;
+}
+
+/* Ends a line that was cut, so that the next one is not glued to it. The file is looked at here and not when it is opened: at
+ * a reload another log_file may still be writing to it then. */
 static bool end_cut_line(struct log_file *file)
 {
+	if (!file->begun)
+		file->midline = file->name && ends_inside_line(file);
+	file->begun = true;
 	if (file->midline && write_some(file, SLICE("\n")) == 1)
 		file->midline = false;
 	return !file->midline;
@@ -183,13 +205,14 @@ static size_t send_some(struct log_file *file, struct slice s)
 	return done;
 }
 
-size_t log_file_flush(struct log_file *file)
+struct log_fates log_file_flush(struct log_file *file)
 {
 	struct slice batch = buf_slice(&file->out);
-	size_t written = 0, lost = 0;
+	struct log_fates fates = { .written = file->lines };
+	size_t written = 0;
 
 	if (batch.len == 0)
-		return 0;
+		return fates;
 	if (file->datagrams)
 		written = send_some(file, batch);
 	else if (end_cut_line(file))
@@ -200,18 +223,19 @@ size_t log_file_flush(struct log_file *file)
 		if (written > 0 && !file->datagrams)
 			file->midline = batch.ptr[written - 1] != '\n';
 		for (size_t i = 0; i < file->lines; i++)
-			lost += file->ends[i] > written;
+			fates.lost += file->ends[i] > written;
 	}
-	file->lost += lost;
+	fates.written -= fates.lost;
+	file->lost += fates.lost;
 	file->lines = 0;
 	buf_clear(&file->out);
-	return lost;
+	return fates;
 }
 
-size_t log_file_line_end(struct log_file *file)
+struct log_fates log_file_line_end(struct log_file *file)
 {
 	file->ends[file->lines++] = buf_len(&file->out);
 	if (file->lines == LOG_FILE_BATCH || buf_len(&file->out) >= LOG_FILE_BATCH_BYTES)
 		return log_file_flush(file);
-	return 0;
+	return (struct log_fates){ 0 };
 }

@@ -1,5 +1,5 @@
 /* A file that lines are appended to in batches, or the journal's socket, and what was lost when it refused them. For the
- * writer thread only, but for opening.
+ * writer thread only, but for opening and discarding.
  *
  * The journal is spoken to by hand and not through libsystemd: sd_journal_sendv() waits without end for a journal that
  * stands still, and sinks would stand still with it. */
@@ -17,10 +17,11 @@ struct log_file {
 	int fd;
 	bool datagrams; /* the journal: each line is a datagram */
 	bool regular; /* a regular file never makes us wait for a reader */
-	bool midline; /* the last write stopped inside a line */
+	bool begun;   /* it was looked whether the file ends inside a line */
+	bool midline; /* the last write, or whoever wrote to the file before, stopped inside a line */
 	bool failing; /* the last write was refused */
 	int error;    /* errno of the last refusal */
-	uint64_t lost; /* lines lost and not yet told; the teller sets it to 0 */
+	uint64_t lost; /* lines lost and not yet reported; who reports them sets it to 0 */
 	struct buf out;
 	size_t ends[LOG_FILE_BATCH]; /* where each line of `out` ends */
 	size_t lines;
@@ -30,12 +31,16 @@ struct log_file {
 struct log_file *log_file_stderr(void);
 /* One on the journal that listens at `name`. NULL with `err` when there is none. */
 struct log_file *log_file_journal(const char *name, struct err *err);
-/* The line (or record of several lines) that was appended to `out` is complete. Writes the batch when it is large;
- * returns the number of lines lost by that, as log_file_flush(). */
-size_t log_file_line_end(struct log_file *file);
-/* Writes the batch. What is refused is lost; the number of lost lines is returned and added to `lost`.
- * Waits at most a second for a slow reader, and not at all while it is failing. */
-size_t log_file_flush(struct log_file *file);
+/* Lines (or records of several lines) of a batch by what became of them. */
+struct log_fates {
+	size_t written, lost;
+};
+
+/* The line that was appended to `out` is complete. Writes the batch when it is large, as log_file_flush(). */
+struct log_fates log_file_line_end(struct log_file *file);
+/* Writes the batch. What is refused is lost, and added to `lost`. A line that a crash or a full disk has cut is ended first, so
+ * that no line is glued to it. Waits at most a second for a slow reader, and not at all while it is failing. */
+struct log_fates log_file_flush(struct log_file *file);
 /* Opens the name again; on failure nothing has changed. stderr is never reopened. */
 int log_file_reopen(struct log_file *file, struct err *err);
 

@@ -19,8 +19,8 @@
 
 static void write_lost(struct log_writer *writer)
 {
-	size_t lost = log_file_flush(writer->file);
-	atomic_fetch_add(&log_shared.dropped_write, lost);
+	struct log_fates fates = log_file_flush(writer->file);
+	atomic_fetch_add(&log_shared.dropped_write, fates.lost);
 }
 
 static void write_entry_to(struct log_file *file, const struct log_entry *entry)
@@ -32,8 +32,8 @@ static void write_entry_to(struct log_file *file, const struct log_entry *entry)
 	else if (format == LOG_JOURNAL)
 		format = LOG_JSON;
 	log_format_entry(&file->out, entry, format, atomic_load(&log_shared.colour));
-	size_t lost = log_file_line_end(file);
-	atomic_fetch_add(&log_shared.dropped_write, lost);
+	struct log_fates fates = log_file_line_end(file);
+	atomic_fetch_add(&log_shared.dropped_write, fates.lost);
 }
 
 static void write_entry(void *ctx, const struct log_entry *entry)
@@ -65,10 +65,15 @@ static const char *name_of(const struct log_file *file)
 	return file->name ? file->name : "stderr";
 }
 
+static void count_lines(struct log_fates fates)
+{
+	atomic_fetch_add(&log_shared.sink_written, fates.written);
+	atomic_fetch_add(&log_shared.sink_dropped, fates.lost);
+}
+
 static void flush_sink(struct log_file *sink)
 {
-	size_t lost = log_file_flush(sink);
-	atomic_fetch_add(&log_shared.sink_dropped, lost);
+	count_lines(log_file_flush(sink));
 }
 
 static void flush_all(struct log_writer *writer)
@@ -102,8 +107,7 @@ static void write_sink_line(struct log_writer *writer, const struct log_item *it
 		atomic_fetch_add(&log_shared.sink_dropped, 1);
 		return;
 	}
-	size_t lost = log_file_line_end(sink);
-	atomic_fetch_add(&log_shared.sink_dropped, lost);
+	count_lines(log_file_line_end(sink));
 }
 
 /* Losses are told as soon as there is room, and while they last once a second */
@@ -136,7 +140,7 @@ static void tell_file(struct log_writer *writer)
 	TELL(file, LOG_WARN, "log records lost: could not write to the file", F_TEXT("file", name_of(file)),
 	     F_INT("count", lost), F_TEXT("reason", strerror(file->error)));
 	/* The report itself is not one of them. */
-	file->lost = log_file_flush(file) > 0 ? lost : 0;
+	file->lost = log_file_flush(file).lost > 0 ? lost : 0;
 	if (file->lost == 0)
 		writer->told_trouble = false;
 }
@@ -237,19 +241,20 @@ static bool drain(struct log_writer *writer)
 static void abandon(struct log_writer *writer)
 {
 	struct log_item *item;
-	uint64_t records = 0;
+	uint64_t records = 0, lines = 0;
 
 	while ((item = pop(writer))) {
 		records += item->kind == LOG_ITEM_RECORD;
-		if (item->kind == LOG_ITEM_SINK_LINE)
-			atomic_fetch_add(&log_shared.sink_dropped, 1);
+		lines += item->kind == LOG_ITEM_SINK_LINE;
 		log_file_close(&item->file);
 		free(item);
 	}
-	if (records == 0)
-		return;
 	atomic_fetch_add(&log_shared.dropped_write, records);
-	tell_errors(writer, "log records lost: no time left to write them", records);
+	atomic_fetch_add(&log_shared.sink_dropped, lines);
+	if (records > 0)
+		tell_errors(writer, "log records lost: no time left to write them", records);
+	if (lines > 0)
+		tell_errors(writer, "sink lines lost: no time left to write them", lines);
 }
 
 static void reopen_one(struct log_writer *writer, struct log_file *file)

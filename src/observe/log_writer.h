@@ -32,7 +32,7 @@ struct log_shared {
 	atomic_uint burst;
 	atomic_uint_least64_t window_ns;
 	atomic_uint_least64_t records[LOG_LEVELS];
-	atomic_uint_least64_t throttled, dropped_queue, dropped_write, sink_lines, sink_dropped;
+	atomic_uint_least64_t throttled, dropped_queue, dropped_write, sink_written, sink_dropped;
 };
 extern struct log_shared log_shared;
 

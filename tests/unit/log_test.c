@@ -1,8 +1,10 @@
 /* The log from its public face: masking, bounds, throttle, files that fail, sinks, threads. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -377,9 +379,9 @@ static void writes_sinks_in_order(void)
 	char *huge = mem_zalloc(LOG_SINK_LINE_MAX + 1);
 	CHECK(log_sink_write(3, slice_make(huge, LOG_SINK_LINE_MAX + 1)) == -1);
 	free(huge);
-	log_count(&after);
 	free(stop_and_read());
-	CHECK(after.sink_lines - before.sink_lines == 1001 && after.sink_dropped - before.sink_dropped == 3);
+	log_count(&after);
+	CHECK(after.sink_written - before.sink_written == 1001 && after.sink_dropped - before.sink_dropped == 3);
 	char *lines = read_file(other_path), *at = lines;
 	int in_order = 0;
 	while (*at && strtol(at, &at, 10) == in_order && *at == '\n') {
@@ -417,7 +419,7 @@ static void a_sink_that_fails_harms_no_other(void)
 	char *log = stop_and_read();
 	log_count(&after);
 	CHECK(contains(log, "count=1 reason=\"Broken pipe\"") && contains(log, "alive"));
-	CHECK(after.sink_dropped - before.sink_dropped == 1);
+	CHECK(after.sink_dropped - before.sink_dropped == 1 && after.sink_written - before.sink_written == 1);
 	free(log);
 	log = read_file(other_path);
 	CHECK(contains(log, "good\n"));
@@ -426,10 +428,74 @@ static void a_sink_that_fails_harms_no_other(void)
 	free(fifo);
 }
 
+static void write_file(const char *name, const char *text)
+{
+	FILE *file = fopen(name, "w");
+	CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+/* After a crash, a power loss or a full disk: what was torn stays, what comes is whole. */
+static void begins_with_a_whole_line(void)
+{
+	struct err err;
+
+	write_file(path, "a torn rec");
+	write_file(other_path, "{\"a torn\":");
+	CHECK(log_start(&(struct log_options){ .level = LOG_INFO, .file = path }, &err) == 0);
+	CHECK(log_sink_set(1, other_path, &err) == 0);
+	CHECK(log_sink_write(1, SLICE("{}")) == 0);
+	log_text(LOG_INFO, "whole");
+	char *log = stop_and_read();
+	CHECK(strncmp(log, "a torn rec\n2", 12) == 0 && contains(log, "whole\n"));
+	free(log);
+	/* What ends with a line end, and what is empty, gets none more. */
+	for (int i = 0; i < 2; i++) {
+		CHECK(log_start(&(struct log_options){ .level = LOG_INFO, .file = path }, &err) == 0);
+		CHECK(log_sink_set(1, other_path, &err) == 0 && log_sink_write(1, SLICE("{}")) == 0);
+		log_stop(10);
+		log = read_file(other_path);
+		CHECK(strcmp(log, i == 0 ? "{\"a torn\":\n{}\n{}\n" : "{}\n") == 0);
+		free(log);
+		unlink(other_path);
+	}
+}
+
+/* A file system that is full in the midst of a line. */
+static void a_line_that_a_full_disk_cuts_is_lost_alone(void)
+{
+	struct log_counts before, after;
+	struct rlimit limit, small;
+	struct err err;
+	char *big = mem_zalloc(9000);
+
+	signal(SIGXFSZ, SIG_IGN);
+	start((struct log_options){ .level = LOG_INFO });
+	log_count(&before);
+	unlink(other_path);
+	CHECK(log_sink_set(1, other_path, &err) == 0);
+	memset(big, 'x', 8999);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	small = (struct rlimit){ .rlim_cur = 8192, .rlim_max = limit.rlim_max };
+	setrlimit(RLIMIT_FSIZE, &small);
+	CHECK(log_sink_write(1, SLICE("good")) == 0 && log_sink_write(1, slice_cstr(big)) == 0);
+	CHECK(await_text(path, "sink lines lost: could not write to the file"));
+	setrlimit(RLIMIT_FSIZE, &limit);
+	CHECK(log_sink_write(1, SLICE("next")) == 0);
+	free(stop_and_read());
+	log_count(&after);
+	char *lines = read_file(other_path);
+	CHECK(strlen(lines) == 8192 + 6 && strcmp(lines + 8192, "\nnext\n") == 0);
+	CHECK(after.sink_written - before.sink_written == 2 && after.sink_dropped - before.sink_dropped == 1);
+	free(lines);
+	free(big);
+	signal(SIGXFSZ, SIG_DFL);
+}
+
 static void stop_keeps_its_deadline(void)
 {
 	struct err err;
-	char *fifo = mem_printf("%s/fifo", folder), *line = mem_zalloc(LOG_TEXT_MAX);
+	struct log_counts before, after;
+	char *fifo = mem_printf("%s/fifo", folder), *folder_file = mem_printf("%s/sink", folder), *line = mem_zalloc(LOG_TEXT_MAX);
 
 	CHECK(mkfifo(fifo, 0600) == 0);
 	int reader = open(fifo, O_RDONLY | O_NONBLOCK);
@@ -438,13 +504,21 @@ static void stop_keeps_its_deadline(void)
 	/* More than a pipe takes, and nobody reads. */
 	for (int i = 0; i < 20; i++)
 		log_text(LOG_INFO, line);
+	CHECK(log_sink_write(1, SLICE("no such sink")) == -1 && log_sink_set(1, folder_file, &err) == 0);
+	CHECK(log_sink_write(1, SLICE("one")) == 0 && log_sink_write(1, SLICE("two")) == 0);
+	log_count(&before);
 	int saved = capture_stderr();
 	uint64_t begun = clock_mono_ns();
 	log_stop(0.05);
 	CHECK(clock_mono_ns() - begun < CLOCK_NS_PER_S * 9 / 10);
 	CHECK(await_text(other_path, "log records lost: no time left to write them"));
+	CHECK(await_text(other_path, "sink lines lost: no time left to write them count=2"));
+	log_count(&after);
+	CHECK(after.sink_dropped - before.sink_dropped == 2 && after.sink_written == before.sink_written);
 	release_stderr(saved);
 	close(reader);
+	unlink(folder_file);
+	free(folder_file);
 	unlink(fifo);
 	free(fifo);
 	free(line);
@@ -544,6 +618,8 @@ int main(void)
 	reopens_by_name_and_keeps_the_old_on_failure();
 	writes_sinks_in_order();
 	a_sink_that_fails_harms_no_other();
+	begins_with_a_whole_line();
+	a_line_that_a_full_disk_cuts_is_lost_alone();
 	stop_keeps_its_deadline();
 	many_threads_lose_nothing();
 	starts_and_stops_under_fire();
