@@ -79,6 +79,30 @@ describe("hookswitch record", function()
     assert.are.equal(BANNER .. "Event: Cut\r\nHalf: a li", helper.read(out))
   end)
 
+  it("ends where the disk is full, and reports the length that the file has", function()
+    local folder = helper.folder()
+    local function project(name)
+      return { servers = { pbx1 = helper.server(helper.peer(session(EVENTS, folder .. "/" .. name, ("Event: Full\r\nA: b\r\n\r\n"):rep(300)) .. "\nserve")) } }
+    end
+    local d = helper.daemon(project "taken")
+    d:ready "pbx1"
+    for name, words in pairs { own = { "record", "pbx1", "-c", helper.project(project "own").config, "-o", folder .. "/own.ami" },
+                               taken = { "ctl", "-s", d.project.folder .. "/console", "record", "pbx1", folder .. "/taken.ami" } } do
+      -- Room for 4 KiB.
+      local process = helper.start("sh", { "-c", [[trap "" XFSZ; ulimit -f 8; exec "$@"]], "sh", helper.binary, table.unpack(words) })
+      local out = folder .. "/" .. name .. ".ami"
+      await_bytes(out, #BANNER)
+      helper.write_file(folder .. "/" .. name, "")
+      assert.are.equal(1, process:ended())
+      assert.matches("the recording cannot be written: File too large", process:stderr())
+      local size = #helper.read(out)
+      assert.are.equal(size, tonumber(process:stdout():match "(%d+) bytes in "))
+      assert.is_true(size >= #BANNER and size < 4096, name .. " " .. size)
+      for _, entry in ipairs(times(out)) do assert.is_true(entry[1] < size) end
+      assert.are.equal(0, (helper.run("replay", "--summary", out)))
+    end
+  end)
+
   it("does not write over a file, and names what is wrong", function()
     local folder = helper.folder()
     local project = helper.project { servers = { pbx1 = helper.server(helper.dead_port()) } }
