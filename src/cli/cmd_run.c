@@ -34,8 +34,8 @@ static void print_help(void)
 	     "exit codes: 0 ended when asked to, 1 could not start (each fault on stderr), 2 called wrongly");
 }
 
-/* To the log once the engine is there, else to stderr. */
-static void tell(const struct faults *faults, bool started)
+/* To the log once the engine is there, else to stderr. Exact: none is held back as a repetition of another. */
+static void report_faults(const struct faults *faults, bool started)
 {
 	static const struct slice warning = { "warning: ", 9 };
 	if (!started)
@@ -43,9 +43,9 @@ static void tell(const struct faults *faults, bool started)
 	for (size_t i = 0; started && i < faults->count; i++) {
 		const char *line = faults->lines[i];
 		if (slice_starts_with(slice_cstr(line), warning))
-			log_write(LOG_WARN, "looks wrong", F_TEXT("reason", line + warning.len));
+			log_record_exact(LOG_WARN, "looks wrong", &F_TEXT("reason", line + warning.len), 1);
 		else
-			log_write(LOG_ERROR, "left out, the rest runs", F_TEXT("reason", line));
+			log_record_exact(LOG_ERROR, "left out, the rest runs", &F_TEXT("reason", line), 1);
 	}
 }
 
@@ -85,7 +85,7 @@ static int run(const struct engine_options *options)
 		return CMD_FAULT;
 	}
 	struct engine *engine = engine_create(loop, options, &faults);
-	tell(&faults, engine != NULL);
+	report_faults(&faults, engine != NULL);
 	faults_close(&faults);
 	if (!engine) {
 		fprintf(stderr, "hookswitch run: not started; `hookswitch check -c %s` names every fault\n", options->config_path);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "config/source.h"
 #include "config/tree.h"
+#include "sandbox/chunk.h"
 
 #define HOOK_STEP 1000
 
@@ -223,7 +224,8 @@ static int get_file(lua_State *L)
 	if (rc == -1) {
 		char at[4400];
 		where(L, reader, at, sizeof at);
-		faults_add(reader->faults, "%s: %s: %s", at, path, err.text);
+		/* No colon behind the path: pbx1.secret would look like the name of a secret that follows. */
+		faults_add(reader->faults, "%s: %s cannot be read: %s", at, path, err.text);
 	}
 	free(path);
 	if (rc == -1) {
@@ -247,7 +249,7 @@ static int compile(lua_State *L, struct reader *reader, unsigned index)
 	struct slice text = buf_slice(&reader->source);
 	if (slice_starts_with(text, SLICE("\xEF\xBB\xBF")))
 		text = slice_make(text.ptr + 3, text.len - 3);
-	int status = luaL_loadbufferx(L, text.ptr, text.len, chunk, "t");
+	int status = chunk_load(L, text, chunk);
 	if (status == LUA_OK)
 		source_check_keys(reader->files[index], text, reader->faults);
 	return status;

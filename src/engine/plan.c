@@ -94,17 +94,33 @@ int plan_make_links(struct plan *plan)
 	return rc;
 }
 
+/* Files that are there are opened; the others are made when everything else is good, so that a plan that is refused leaves
+ * none behind (P7). */
 static int open_sinks(struct plan *plan)
 {
 	int rc = 0;
 	plan->sinks = mem_zalloc((plan->config->sink_count + 1) * sizeof(struct log_file *));
 	for (size_t i = 0; i < plan->config->sink_count; i++) {
 		struct err err;
-		plan->sinks[i] = log_file_open(plan->config->sinks[i].file, &err);
+		plan->sinks[i] = log_file_prepare(plan->config->sinks[i].file, &err);
 		if (!plan->sinks[i]) {
 			faults_add(&plan->faults, "sinks.%s.file: %s", plan->config->sinks[i].name, err.text);
 			rc = -1;
 		}
+	}
+	return rc;
+}
+
+static int make_sinks(struct plan *plan)
+{
+	int rc = 0;
+
+	for (size_t i = 0; plan->sinks && i < plan->config->sink_count; i++) {
+		struct err err;
+		if (log_file_make(plan->sinks[i], &err) == 0)
+			continue;
+		faults_add(&plan->faults, "sinks.%s.file: %s", plan->config->sinks[i].name, err.text);
+		rc = -1;
 	}
 	return rc;
 }
@@ -171,7 +187,7 @@ void plan_make(struct plan *plan)
 	rc |= load_rules(plan);
 	if (plan->hub)
 		rc |= plan_make_links(plan);
-	plan->good = rc == 0;
+	plan->good = rc == 0 && make_sinks(plan) == 0;
 }
 
 void plan_close(struct plan *plan)
@@ -180,7 +196,7 @@ void plan_close(struct plan *plan)
 		if (plan->servers)
 			server_destroy(&plan->servers[i]);
 	for (size_t i = 0; plan->sinks && plan->config && i < plan->config->sink_count; i++)
-		log_file_close(&plan->sinks[i]);
+		log_file_discard(&plan->sinks[i]);
 	free(plan->servers);
 	free(plan->sinks);
 	plan->servers = NULL;

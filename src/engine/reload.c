@@ -165,8 +165,10 @@ static void take_sinks(struct engine *e, struct plan *plan, size_t before)
 	struct err err;
 	(void)e;
 	for (size_t i = 0; i < plan->config->sink_count; i++)
-		if (log_sink_use((unsigned)i, &plan->sinks[i], &err))
+		if (log_sink_use((unsigned)i, &plan->sinks[i], &err)) {
+			log_file_discard(&plan->sinks[i]);
 			log_write(LOG_ERROR, "a sink keeps its old file", F_TEXT("sink", plan->config->sinks[i].name), F_TEXT("reason", err.text));
+		}
 	for (size_t i = plan->config->sink_count; i < before; i++)
 		log_sink_use((unsigned)i, NULL, &err);
 }
@@ -197,12 +199,13 @@ static void take_over(struct engine *e, struct plan *plan)
 static void log_faults(const struct faults *faults)
 {
 	static const struct slice warning = { "warning: ", 9 };
+	/* Exact: each is a fault of its own, and none is held back as a repetition. */
 	for (size_t i = 0; i < faults->count; i++) {
 		const char *line = faults->lines[i];
 		if (slice_starts_with(slice_cstr(line), warning))
-			log_write(LOG_WARN, "looks wrong", F_TEXT("reason", line + warning.len));
+			log_record_exact(LOG_WARN, "looks wrong", &F_TEXT("reason", line + warning.len), 1);
 		else
-			log_write(LOG_ERROR, "reload failed, the old rules and configuration go on", F_TEXT("reason", line));
+			log_record_exact(LOG_ERROR, "reload failed, the old rules and configuration go on", &F_TEXT("reason", line), 1);
 	}
 }
 

@@ -231,7 +231,7 @@ int log_sink_set(unsigned id, const char *file, struct err *err)
 	if (file && !(opened = log_file_open(file, err)))
 		return -1;
 	int rc = log_sink_use(id, file ? &opened : NULL, err);
-	log_file_close(&opened);
+	log_file_discard(&opened);
 	return rc;
 }
 

@@ -126,10 +126,16 @@ void log_reopen(void);
 
 /* A destination that was opened for appending but not put to use yet. */
 struct log_file;
-/* NULL with `err` when it cannot be opened. May wait for the disk: for the loader thread, or before the loop runs. */
+/* These may wait for the disk: for the loader thread, or before the loop runs. A file that is not there is made with mode 0640,
+ * whatever the umask, so that it has one mode whoever makes it. NULL or -1 with `err`. */
 struct log_file *log_file_open(const char *name, struct err *err);
-/* Closes one that was not put to use (a reload that failed) and clears the pointer. May wait for the disk. */
-void log_file_close(struct log_file **file);
+/* The same in two steps: a file that is not there is not made by the first, which only checks that it could be, but by the
+ * second, which must come before the file is put to use. */
+struct log_file *log_file_prepare(const char *name, struct err *err);
+int log_file_make(struct log_file *file, struct err *err);
+/* For one that was not put to use (a reload that failed): closes it, removes the file when this made it and it is still
+ * empty, and clears the pointer. */
+void log_file_discard(struct log_file **file);
 
 /* Makes `*file` the destination of sink `id` (0 .. 63) and clears the pointer; `file` NULL removes the sink. Never waits.
  * Takes effect in order with the lines queued before; the writer closes the file that it replaces.

@@ -22,12 +22,37 @@ static bool is_regular(int fd)
 }
 
 /* O_NONBLOCK: a named pipe without a reader is an error, not a wait. */
-static int open_append(const char *name, struct err *err)
+#define APPEND (O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+#define MODE 0640
+
+static int refuse(const char *name, struct err *err)
 {
-	int fd = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-	if (fd == -1)
-		return err_system(err, "cannot open %s for appending", name);
-	return fd;
+	return err_system(err, "cannot open %s for appending", name);
+}
+
+static int open_append(const char *name, bool *made, struct err *err)
+{
+	int fd = open(name, APPEND);
+
+	*made = fd == -1 && errno == ENOENT;
+	if (*made && (fd = open(name, APPEND | O_CREAT, MODE)) != -1 && fchmod(fd, MODE) == -1) {
+		/* Somebody else has made it meanwhile, so its mode is that one's. */
+		*made = false;
+	}
+	return fd == -1 ? refuse(name, err) : fd;
+}
+
+/* Whether a file of that name, which is not there, could be made. */
+static int check_folder(const char *name, struct err *err)
+{
+	const char *slash = strrchr(name, '/');
+	char *folder = !slash ? mem_strdup(".") : slash == name ? mem_strdup("/") : mem_slicedup(slice_make(name, (size_t)(slash - name)));
+	int rc = faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS);
+
+	if (rc == -1)
+		refuse(name, err);
+	free(folder);
+	return rc;
 }
 
 static struct log_file *create(int fd, const char *name)
@@ -40,10 +65,45 @@ static struct log_file *create(int fd, const char *name)
 	return file;
 }
 
+struct log_file *log_file_prepare(const char *name, struct err *err)
+{
+	int fd = open(name, APPEND);
+
+	if (fd == -1 && errno != ENOENT)
+		refuse(name, err);
+	else if (fd != -1 || check_folder(name, err) == 0)
+		return create(fd, name);
+	return NULL;
+}
+
+int log_file_make(struct log_file *file, struct err *err)
+{
+	if (file->fd != -1)
+		return 0;
+	file->fd = open_append(file->name, &file->made, err);
+	file->regular = is_regular(file->fd);
+	return file->fd == -1 ? -1 : 0;
+}
+
 struct log_file *log_file_open(const char *name, struct err *err)
 {
-	int fd = open_append(name, err);
-	return fd == -1 ? NULL : create(fd, name);
+	struct log_file *file = create(-1, name);
+
+	if (log_file_make(file, err))
+		log_file_close(&file);
+	return file;
+}
+
+void log_file_discard(struct log_file **file)
+{
+	struct stat ours, named;
+	bool remove = *file && (*file)->made && fstat((*file)->fd, &ours) == 0 && ours.st_size == 0 && lstat((*file)->name, &named) == 0 &&
+	              named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
+
+	/* Nothing was promised about a file that cannot be removed: it is empty. */
+	if (remove)
+		unlink((*file)->name);
+	log_file_close(file);
 }
 
 static int connect_journal(const char *name, struct err *err)
@@ -84,7 +144,7 @@ void log_file_close(struct log_file **file)
 {
 	if (!*file)
 		return;
-	if ((*file)->name)
+	if ((*file)->name && (*file)->fd != -1)
 		close((*file)->fd);
 	free((*file)->name);
 	buf_close(&(*file)->out);
@@ -96,7 +156,8 @@ int log_file_reopen(struct log_file *file, struct err *err)
 {
 	if (!file->name)
 		return 0;
-	int fd = file->datagrams ? connect_journal(file->name, err) : open_append(file->name, err);
+	bool made;
+	int fd = file->datagrams ? connect_journal(file->name, err) : open_append(file->name, &made, err);
 	if (fd == -1)
 		return -1;
 	close(file->fd);

@@ -14,7 +14,8 @@
 
 struct log_file {
 	char *name; /* owned; NULL: stderr */
-	int fd;
+	int fd; /* -1: prepared, and not made yet */
+	bool made; /* the file was not there before */
 	bool datagrams; /* the journal: each line is a datagram */
 	bool regular; /* a regular file never makes us wait for a reader */
 	bool begun;   /* it was looked whether the file ends inside a line */
@@ -27,6 +28,8 @@ struct log_file {
 	size_t lines;
 };
 
+/* Closes it and clears the pointer. */
+void log_file_close(struct log_file **file);
 /* A new one on stderr. */
 struct log_file *log_file_stderr(void);
 /* One on the journal that listens at `name`. NULL with `err` when there is none. */

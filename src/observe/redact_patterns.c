@@ -21,13 +21,16 @@ struct redact_patterns {
 	pcre2_match_context *context; /* never written to after it was made, so every thread may use it */
 };
 
-static int refuse(struct err *err, const char *pattern, const char *why)
+/* The number says which one, because the pattern itself may be masked where this is shown: `password=\S+`. */
+static int refuse(struct err *err, size_t number, const char *pattern, const char *why)
 {
-	return err_set(err, ERR_INVALID, "redact.values: the pattern %s %s", pattern, why);
+	return err_set(err, ERR_INVALID, "redact.values[%zu]: the pattern %s %s", number, pattern, why);
 }
 
+/* The pattern that comes next. */
 static pcre2_code *compile(const struct redact_patterns *patterns, const char *pattern, struct err *err)
 {
+	size_t number = patterns->value_count + 1;
 	int code;
 	size_t at;
 	pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
@@ -36,7 +39,7 @@ static pcre2_code *compile(const struct redact_patterns *patterns, const char *p
 	if (!compiled) {
 		unsigned char text[128];
 		pcre2_get_error_message(code, text, sizeof text);
-		err_set(err, ERR_INVALID, "redact.values: the pattern %s is wrong at byte %zu: %s", pattern, at, (char *)text);
+		err_set(err, ERR_INVALID, "redact.values[%zu]: the pattern %s is wrong at byte %zu: %s", number, pattern, at, (char *)text);
 		return NULL;
 	}
 	/* No just-in-time compiling: the unit forbids memory that is both written and run. */
@@ -45,7 +48,7 @@ static pcre2_code *compile(const struct redact_patterns *patterns, const char *p
 	pcre2_match_data_free(match);
 	if (rc == PCRE2_ERROR_NOMATCH)
 		return compiled;
-	refuse(err, pattern, rc >= 0 ? "matches the empty text, so it would match everywhere" : "takes too long on the empty text");
+	refuse(err, number, pattern, rc >= 0 ? "matches the empty text, so it would match everywhere" : "takes too long on the empty text");
 	pcre2_code_free(compiled);
 	return NULL;
 }

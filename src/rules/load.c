@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "sandbox/chunk.h"
 #include "value/luavalue.h"
 #include "sandbox/stdlib.h"
 
@@ -211,7 +212,7 @@ static int run_file(lua_State *L)
 	struct slice source = buf_slice(&text);
 	char chunk[256]; /* Lua itself shortens what it shows, at the front */
 	snprintf(chunk, sizeof chunk, "@%s", rule->file);
-	int status = luaL_loadbufferx(L, source.ptr, source.len, chunk, "t");
+	int status = chunk_load(L, source, chunk);
 	buf_close(&text);
 	if (status != LUA_OK)
 		return lua_error(L);

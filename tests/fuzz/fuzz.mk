@@ -10,7 +10,7 @@ FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Isrc -D_GNU_SOURCE $(WARNINGS) -fno-sanitize-
                 -fsanitize=fuzzer,address,undefined
 FUZZ_SOURCES := $(wildcard src/ami/*.c) $(addprefix src/base/,buf.c err.c heap.c mem.c slice.c utf8.c)
 # The configuration is read by Lua.
-FUZZ_CONFIG_SOURCES := $(wildcard src/config/*.c) $(addprefix src/base/,buf.c err.c faults.c map.c mem.c slice.c utf8.c value.c clock.c)
+FUZZ_CONFIG_SOURCES := $(wildcard src/config/*.c) src/sandbox/chunk.c $(addprefix src/base/,buf.c err.c faults.c map.c mem.c slice.c utf8.c value.c clock.c)
 
 .PHONY: fuzz fuzz-short
 

@@ -51,7 +51,7 @@ static void masks_what_patterns_match(void)
 
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		CHECK(!redact_patterns_create(NULL, 0, &wrong[i], 1, &err));
-		CHECK(strstr(err.text, "redact.values: the pattern ") && strstr(err.text, wrong[i]));
+		CHECK(strstr(err.text, "redact.values[1]: the pattern ") && strstr(err.text, wrong[i]));
 	}
 	CHECK(!redact_name(slice_cstr("CallerIDNum")));
 	struct redact_patterns *patterns = redact_patterns_create(names, 2, values, 3, &err);

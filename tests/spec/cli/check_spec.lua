@@ -137,7 +137,44 @@ describe("check", function()
       secret = file "pbx1.secret" } } }]]
     assert.equal(1, code)
     assert.truthy(err:find("hookswitch%.lua:2: the environment has no HOOKSWITCH_SPEC_UNSET; set it"), err)
-    assert.truthy(err:find("hookswitch%.lua:3: [^\n]*pbx1%.secret: there is no such file"), err)
+    assert.truthy(err:find("hookswitch%.lua:3: [^\n]*pbx1%.secret cannot be read: there is no such file"), err)
+  end)
+
+  it("says where Lua itself gives no line: what is nested too deeply", function()
+    local deep = ("{"):rep(300) .. ("}"):rep(300)
+    local code, _, err = check("return {\n  rules = {\n" .. deep .. "\n} }")
+    assert.equal(1, code)
+    assert.truthy(err:find("hookswitch%.lua:3: nested too deeply"), err)
+    code, _, err = check(GOOD, { ["deep.lua"] = "local a\nlocal b = " .. deep })
+    assert.equal(1, code)
+    has_lines(err, { "scripts/deep.lua:2: nested too deeply; Lua takes less than 200 levels" })
+    -- Just as deep as Lua takes it.
+    local least = ("{"):rep(190) .. ("}"):rep(190)
+    code, _, err = check(GOOD, { ["deep.lua"] = "local b = " .. least })
+    assert.equal(0, code, err)
+  end)
+
+  it("masks none of its own hints", function()
+    local _, _, err = check "return {}"
+    assert.truthy(err:find("servers: missing; name at least one, with its host, username and secret", 1, true), err)
+    local project = h.project { rules = { ["quiet.lua"] = "local nothing" } }
+    h.write_file(project.config, [[return { servers = { pbx1 = { host = "::1", username = "u", secret = file "pbx1.secret" } },
+      redact = { names = { "x" }, values = { "a", "password=(" } } }]])
+    -- From its own folder paths are short, and pbx1.secret: looks like a pair.
+    for _, config in ipairs { project.config, "hookswitch.lua" } do
+      _, _, err = h.run("check", "-c", config, { cwd = project.folder })
+      assert.truthy(err:find("hookswitch%.lua:1: [^\n]*pbx1%.secret cannot be read: there is no such file; check the path\n"), err)
+    end
+    assert.truthy(err:find("redact.values[2]: the pattern", 1, true), err)
+    assert.truthy(err:find("is wrong at byte 10: missing closing parenthesis", 1, true), err)
+    for _, config in ipairs { [[return { servers = { pbx1 = { host = "a", username = "u" } } }]], [[return { servers = { pbx1 = { host = "a", username = "u", secret = 3 } } }]],
+                              [[return { servers = { pbx1 = { host = "a", username = "u", pasword = "x", secret = "" } }, defaults = { token = 1 } }]],
+                              [[return { servers = {}, rules = { quiet = { token = 1, password = {} } } }]] } do
+      local code
+      code, _, err = check(config)
+      assert.equal(1, code)
+      assert.falsy(err:find("redacted", 1, true), err)
+    end
   end)
 
   it("takes no text for one that is missing, whatever bytes stand in it", function()

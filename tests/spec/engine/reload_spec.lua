@@ -281,6 +281,47 @@ describe("a reload that fails", function()
     end)
   end
 
+  it("leaves no file of a sink behind, neither of a start that fails", function()
+    local project = h.project { rules = { ["probe.lua"] = probe "one" } }
+    local daemon = h.daemon(project)
+    local sinks = { first = { file = "first" }, second = { file = "second" } }
+    project.rule("bad.lua", "x = = 1")
+    project.write { config = { sinks = sinks } }
+    assert.is_false(daemon:reload())
+    project.rule("bad.lua")
+    sinks.third = { file = "nowhere/third" }
+    project.write { config = { sinks = sinks } }
+    assert.is_false(daemon:reload())
+    assert.is_false(h.exists(project.folder .. "/first") or h.exists(project.folder .. "/second"))
+    sinks.third = nil
+    project.write { config = { sinks = sinks } }
+    assert.is_true(daemon:reload())
+    assert.is_true(h.exists(project.folder .. "/first") and h.exists(project.folder .. "/second"))
+    assert.equal(0, daemon:stop())
+    -- The last thing that can fail is the server's link.
+    local late = h.project { servers = { pbx1 = h.server(1, { tls = { enabled = true, ca = "none.pem" } }) }, config = { sinks = sinks } }
+    assert.equal(1, (h.run("run", "--allow-root", "-c", late.config)))
+    assert.is_false(h.exists(late.folder .. "/first") or h.exists(late.folder .. "/second"))
+  end)
+
+  it("logs each of many faults", function()
+    local options = {}
+    for n = 1, 12 do options["option" .. n] = n end
+    local project = h.project { rules = { ["probe.lua"] = probe "one" }, config = { log = { throttle_burst = 1 } } }
+    local daemon = h.daemon(project)
+    project.write { config = { log = { throttle_burst = 1 }, limits = options } }
+    daemon:signal "HUP"
+    daemon:await({ msg = h.RELOAD_FAILED }, { count = 12 })
+    local named = {}
+    for _, record in ipairs(daemon:find { msg = h.RELOAD_FAILED }) do named[record.reason:match "limits%.(option%d+): unknown option"] = true end
+    for name in pairs(options) do assert.is_true(named[name], name) end
+    -- So does a start that leaves files out.
+    local rules = {}
+    for n = 1, 12 do rules[("bad%d.lua"):format(n)] = "x = = 1" end
+    daemon = h.daemon { rules = rules, config = { log = { throttle_burst = 1 } } }
+    daemon:await({ msg = "left out, the rest runs" }, { count = 12 })
+  end)
+
   it("is forgotten by the next good one", function()
     local project = h.project { rules = { ["probe.lua"] = probe "one" } }
     local daemon = h.daemon(project)
