@@ -33,7 +33,7 @@ struct config_server {
 		double resolve, connect, tls, banner, login, read, heartbeat_interval, heartbeat, action, drain;
 	} timeouts;
 	struct {
-		double first, max, auth_first, auth_max;
+		double first, max, auth_first, auth_max, success_after;
 		int64_t breaker_failures;
 		double breaker_open;
 		int64_t breaker_probes;

@@ -141,12 +141,15 @@ const struct option options[] = {
 	  .help = "The same after a refused login: each try takes one of Asterisk's login slots and raises a security event." },
 	{ .path = "servers.NAME.reconnect.auth_max", SECONDS(0.01, 86400, 900), SERVER(reconnect.auth_max),
 	  .help = "The wait after refused logins grows no longer than this." },
+	{ .path = "servers.NAME.reconnect.success_after", SECONDS(0, 86400, 30), SERVER(reconnect.success_after),
+	  .help = "A session counts as a success once a whole message has arrived this long after its login: the waits begin with `first` "
+	          "again, and its end is no failure. One that ends earlier is a failure. 0: the login is enough." },
 	{ .path = "servers.NAME.reconnect.breaker_failures", INTEGER(1, 1000, 5), .unit = "failures",
 	  SERVER(reconnect.breaker_failures), .help = "So many failures in a row open the circuit breaker." },
 	{ .path = "servers.NAME.reconnect.breaker_open", SECONDS(0.01, 86400, 30), SERVER(reconnect.breaker_open),
 	  .help = "An open breaker makes no try for so long, then lets single ones through." },
 	{ .path = "servers.NAME.reconnect.breaker_probes", INTEGER(1, 100, 1), .unit = "sessions",
-	  SERVER(reconnect.breaker_probes), .help = "So many good tries close it again." },
+	  SERVER(reconnect.breaker_probes), .help = "So many successes close it again." },
 
 	{ .path = "servers.NAME.limits.frame", BYTES(1 * KIB, 256 * MIB, 1 * MIB), SERVER(limits.frame),
 	  .help = "Longest frame. A longer one is skipped and counted, the action that it answers fails as `overflow`, and the session stays." },

@@ -273,7 +273,7 @@ static bool intake(struct link *link, struct turn *turn)
 			return true;
 		enum framer_status result = framer_next(&link->framer, data, &message, &consumed);
 		if (result != FRAMER_MORE)
-			link->last_whole = link->last_read;
+			link_note_message(link);
 		switch (result) {
 		case FRAMER_MORE:
 			backlog_skip(&link->backlog, consumed);

@@ -80,6 +80,7 @@ struct link {
 	struct address peer;
 	char version[32];
 	bool was_ready;
+	bool succeeded;   /* it has lasted: reconnect.success_after */
 	bool ending;      /* the stream is closed; what had arrived is being delivered before `lost` */
 	bool delivering;  /* inside the owner's event() or completed(): no new delivery begins */
 	bool runnable_told;
@@ -130,6 +131,8 @@ struct link_hub {
 /* session.c: moves */
 void link_move(struct link *link, enum link_state state);
 void link_plan_connect(struct link *link, double delay);
+/* A whole message has arrived: has the session lasted? */
+void link_note_message(struct link *link);
 void link_on_timer(struct ev_loop *loop, ev_timer *timer, int events);
 void link_on_action_timer(struct ev_loop *loop, ev_timer *timer, int events);
 /* Arms the timer of the nearest action's deadline. */

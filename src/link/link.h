@@ -63,6 +63,7 @@ struct link_config {
 	struct {
 		double first, max;         /* exponential backoff with full jitter */
 		double auth_first, auth_max; /* the same after a refused login, never under half of auth_first (Q42) */
+		double success_after;      /* a session is a success once a whole message has arrived so long after its login */
 		uint32_t breaker_failures; /* failures in a row that open the breaker */
 		double breaker_open;       /* seconds until it is half open */
 		uint32_t breaker_probes;   /* successes needed to close it */

@@ -142,10 +142,21 @@ void link_on_action_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* ---- the end of a session ---- */
 
-static bool is_healthy_session(const struct link *link, uint64_t now)
+/* A login proves little: a server may take each and then fall silent or close. */
+static void note_success(struct link *link)
 {
-	/* One that outlived the wait behind it; a server that takes logins and drops them at once is still backed off from. */
-	return link->was_ready && now - link->state_since >= clock_from_seconds(backoff_ceiling(&link->backoff));
+	link->succeeded = true;
+	backoff_reset(&link->backoff);
+	backoff_reset(&link->auth_backoff);
+	breaker_success(&link->breaker);
+}
+
+void link_note_message(struct link *link)
+{
+	link->last_whole = link->last_read;
+	if (!link->succeeded && link->state == LINK_READY &&
+	    link->last_read >= link->state_since + clock_from_seconds(link->config.reconnect.success_after))
+		note_success(link);
 }
 
 /* Decides how long to wait, feeds the breaker, and tells the operator. */
@@ -161,11 +172,8 @@ static void count_failure(struct link *link, enum link_reason reason)
 		/* Q42: on its own, slow scale. */
 		link->retry_delay = backoff_next(&link->auth_backoff, backoff_random_next(&link->hub->random));
 	} else {
-		bool healthy = is_healthy_session(link, now);
-		if (healthy)
-			backoff_reset(&link->backoff);
-		/* A probe that has lasted was a good one, though it ends one day. */
-		if (!healthy || link->breaker.state != BREAKER_HALF_OPEN)
+		/* A session that has lasted was a good one, though it ends one day. */
+		if (!link->succeeded)
 			opened = breaker_failure(&link->breaker, now);
 		link->retry_delay = backoff_next(&link->backoff, backoff_random_next(&link->hub->random));
 		double closed_for = (double)(breaker_allowed_at(&link->breaker, now) - now) / 1e9;
@@ -298,7 +306,7 @@ void link_finish(struct link *link)
 		cancel_actions(link);
 	else
 		fail_actions(link);
-	link->was_ready = false;
+	link->was_ready = link->succeeded = false;
 	link->ending = false;
 	if (was_ready)
 		link->owner.lost(link->owner.ctx, link,
@@ -319,8 +327,8 @@ void link_ready(struct link *link)
 	link->was_ready = true;
 	link->suspect = false;
 	link->counts.sessions++;
-	backoff_reset(&link->auth_backoff);
-	breaker_success(&link->breaker);
+	if (link->config.reconnect.success_after <= 0)
+		note_success(link);
 	heartbeat_start(link);
 	link_arm(link, heartbeat_next(link));
 	/* What came in one piece with the login's answer. */

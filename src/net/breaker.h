@@ -5,7 +5,7 @@
  *     |                                           +---------- a failure ----------+  |
  *     +------------------------------ `probes` successes ----------------------------+
  *
- * The end of a success that has lasted is no failure of HALF_OPEN: that is its user's to see.
+ * What a success or a failure is, its user decides.
  */
 #ifndef NET_BREAKER_H
 #define NET_BREAKER_H

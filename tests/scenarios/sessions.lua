@@ -142,7 +142,7 @@ end)
     play = function(t)
       local port = support.dead_port()
       local daemon = t:daemon { servers = { pbx = support.at(port, { reconnect = { first = 0.01, max = 0.02, breaker_failures = 3,
-        breaker_open = 1 } }) } }
+        breaker_open = 1, success_after = 0 } }) } }
       local opened = daemon:await { msg = "circuit breaker open: too many failures in a row" }
       assert(opened.failures == 3)
       assert(support.server(daemon, "pbx").breaker == "open")

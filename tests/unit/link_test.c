@@ -22,6 +22,7 @@ struct server {
 	uint16_t port;
 	unsigned refusals; /* so many connections are closed at once */
 	double lives;      /* s of a session; 0: until the other side ends it */
+	bool silent;       /* sends nothing behind the login's answer, else an event at the end of its life */
 	bool floods;       /* sends more events than fit, with the login's answer */
 	ev_io accepts, reads;
 	ev_timer end;
@@ -42,7 +43,10 @@ static void drop_client(struct server *s)
 static void on_end(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)loop, (void)events;
-	drop_client(timer->data);
+	struct server *s = timer->data;
+	if (!s->silent && s->client >= 0)
+		CHECK(write(s->client, EVENT, sizeof EVENT - 1) == sizeof EVENT - 1);
+	drop_client(s);
 }
 
 static void on_input(struct ev_loop *loop, ev_io *io, int events)
@@ -190,15 +194,23 @@ static void bench_open(struct bench *b)
 	ev_idle_init(&b->spin, on_spin);
 }
 
-/* `wait`: ceiling of the wait after a failure, s. */
-static void bench_start(struct bench *b, double wait, uint32_t failures, double open, uint32_t probes)
+/* How the link reconnects; `wait`: ceiling of the wait after a failure. Seconds. */
+struct pace {
+	double wait, longest, success_after, read; /* longest 0: as `wait` */
+	uint32_t failures;
+	double open;
+	uint32_t probes;
+};
+
+static void bench_start(struct bench *b, const struct pace *pace)
 {
 	const struct link_owner owner = { b, on_event, on_completed, on_ready, on_lost, on_gap, on_runnable, on_stopped };
 	struct link_config config = {
 		.name = "pbx1", .host = "127.0.0.1", .port = b->server.port, .username = "operator", .secret = "wombat-4711", .plain_login = true,
-		.timeouts = { .resolve = 5, .connect = 5, .tls = 5, .banner = 5, .login = 5, .action = 5, .drain = 5 },
-		.reconnect = { .first = wait, .max = wait, .auth_first = 1, .auth_max = 1, .breaker_failures = failures,
-		               .breaker_open = open, .breaker_probes = probes },
+		.timeouts = { .resolve = 5, .connect = 5, .tls = 5, .banner = 5, .login = 5, .action = 5, .drain = 5,
+		              .read = pace->read },
+		.reconnect = { .first = pace->wait, .max = pace->longest > 0 ? pace->longest : pace->wait, .auth_first = 1, .auth_max = 1, .success_after = pace->success_after,
+		               .breaker_failures = pace->failures, .breaker_open = pace->open, .breaker_probes = pace->probes },
 		.limits = { .frame = 65536, .headers = 256, .backlog_events = BACKLOG_EVENTS, .backlog_bytes = 1 << 20, .kept_bytes = 1 << 20,
 		            .write_buffer = 65536, .pending = 100, .list_events = 100, .list_bytes = 1 << 20 },
 	};
@@ -242,19 +254,31 @@ static const char *breaker(const struct bench *b)
 
 /* ---- tests ---- */
 
-/* Each good try counts, though every session ends one day. */
+/* Each session that lasts counts, though it ends one day. */
 static void breaker_closes_after_its_probes(void)
 {
 	struct bench b;
 	bench_open(&b);
 	b.server.refusals = 1;
-	b.server.lives = 0.02;
-	bench_start(&b, 0.001, 1, 0.01, 3);
+	b.server.lives = 0.03;
+	bench_start(&b, &(struct pace){ .wait = 0.001, .success_after = 0.02, .failures = 1, .open = 0.01, .probes = 3 });
 	for (unsigned n = 1; n <= 3; n++) {
 		CHECK(await(&b, &b.ready, n));
-		CHECK_NAMED(strcmp(breaker(&b), n < 3 ? "half_open" : "closed") == 0, breaker(&b));
+		CHECK_NAMED(strcmp(breaker(&b), "half_open") == 0, breaker(&b));
 		CHECK(await(&b, &b.lost, n));
+		CHECK_NAMED(strcmp(breaker(&b), n < 3 ? "half_open" : "closed") == 0, breaker(&b));
 	}
+	bench_close(&b);
+}
+
+static void a_login_is_success_enough_when_nothing_more_is_asked(void)
+{
+	struct bench b;
+	bench_open(&b);
+	b.server.refusals = 1;
+	bench_start(&b, &(struct pace){ .wait = 0.001, .failures = 1, .open = 0.01, .probes = 1 });
+	CHECK(await(&b, &b.ready, 1));
+	CHECK_NAMED(strcmp(breaker(&b), "closed") == 0, breaker(&b));
 	bench_close(&b);
 }
 
@@ -264,10 +288,51 @@ static void breaker_opens_again_for_a_session_that_does_not_last(void)
 	struct bench b;
 	bench_open(&b);
 	b.server.refusals = 1;
-	b.server.lives = 1e-6;
-	bench_start(&b, 1, 1, 0.01, 2);
+	b.server.lives = 0.01;
+	bench_start(&b, &(struct pace){ .wait = 0.001, .success_after = 1, .failures = 1, .open = 0.02, .probes = 1 });
 	CHECK(await(&b, &b.lost, 1));
 	CHECK_NAMED(strcmp(breaker(&b), "open") == 0, breaker(&b));
+	bench_close(&b);
+}
+
+/* Nor has one that takes logins and says nothing more, however long the silence is waited for. */
+static void silence_behind_the_login_is_no_success(void)
+{
+	struct bench b;
+	struct link_view view;
+	bench_open(&b);
+	b.server.silent = true;
+	bench_start(&b, &(struct pace){ .wait = 0.001, .success_after = 0.01, .read = 0.05, .failures = 3, .open = 60, .probes = 1 });
+	CHECK(await(&b, &b.lost, 3));
+	link_view(b.link, &view);
+	CHECK_NAMED(strcmp(view.breaker, "open") == 0, view.breaker);
+	CHECK_NAMED(strcmp(view.last_reason, "read_timeout") == 0, view.last_reason);
+	bench_close(&b);
+}
+
+/* 1 ms, then twice as long each time: twenty sessions would take minutes. */
+static void waits_grow_while_sessions_do_not_last(void)
+{
+	struct bench b;
+	bench_open(&b);
+	ev_idle_start(b.loop, &b.spin);
+	b.server.lives = 1e-6;
+	bench_start(&b, &(struct pace){ .wait = 0.001, .longest = 3600, .success_after = 10 });
+	uint64_t until = clock_mono_ns() + CLOCK_NS_PER_S / 2;
+	while (clock_mono_ns() < until)
+		ev_run(b.loop, EVRUN_ONCE);
+	CHECK(b.ready >= 2);
+	CHECK(b.ready <= 20);
+	bench_close(&b);
+}
+
+static void waits_begin_again_behind_a_session_that_lasted(void)
+{
+	struct bench b;
+	bench_open(&b);
+	b.server.lives = 0.012;
+	bench_start(&b, &(struct pace){ .wait = 0.001, .longest = 3600, .success_after = 0.01 });
+	CHECK(await(&b, &b.lost, 25));
 	bench_close(&b);
 }
 
@@ -280,9 +345,9 @@ static void breaker_is_never_open_while_a_session_stands(void)
 		bench_open(&b);
 		ev_idle_start(b.loop, &b.spin);
 		b.server.refusals = 1;
-		bench_start(&b, 0.0001, 1, 0.002, 1);
+		bench_start(&b, &(struct pace){ .wait = 0.0001, .success_after = 1, .failures = 1, .open = 0.002, .probes = 1 });
 		CHECK(await(&b, &b.ready, 1));
-		wrong += strcmp(breaker(&b), "closed") != 0;
+		wrong += strcmp(breaker(&b), "half_open") != 0;
 		bench_close(&b);
 	}
 	CHECK(wrong == 0);
@@ -296,7 +361,7 @@ static void ten_thousand_failures_cost_no_memory(void)
 	uint64_t until = clock_mono_ns() + 3 * PATIENCE * CLOCK_NS_PER_S;
 	bench_open(&b);
 	ev_idle_start(b.loop, &b.spin);
-	bench_start(&b, 0.0001, 0, 1, 1);
+	bench_start(&b, &(struct pace){ .wait = 0.0001 });
 	/* Nobody listens any more. */
 	ev_io_stop(b.loop, &b.server.accepts);
 	close(b.server.fd);
@@ -331,7 +396,7 @@ static void nothing_is_counted_of_a_link_that_is_gone(void)
 	b.server.floods = true;
 	/* Nothing is delivered on arrival. */
 	link_hub_set_budget(b.hub, 0, 0, 1, NULL);
-	bench_start(&b, 0.001, 0, 1, 1);
+	bench_start(&b, &(struct pace){ .wait = 0.001 });
 	CHECK(await(&b, &b.shed, 1));
 	CHECK(renders(&b, "hookswitch_server_shed_total{server=\"pbx1\",event=\"Newchannel\"}"));
 	CHECK(renders(&b, "hookswitch_server_failures_total{server=\"pbx1\",reason=\"eof\"} 1\n"));
@@ -344,7 +409,11 @@ int main(void)
 {
 	log_set_level(LOG_LEVELS);
 	breaker_closes_after_its_probes();
+	a_login_is_success_enough_when_nothing_more_is_asked();
 	breaker_opens_again_for_a_session_that_does_not_last();
+	silence_behind_the_login_is_no_success();
+	waits_grow_while_sessions_do_not_last();
+	waits_begin_again_behind_a_session_that_lasted();
 	breaker_is_never_open_while_a_session_stands();
 	ten_thousand_failures_cost_no_memory();
 	nothing_is_counted_of_a_link_that_is_gone();
