@@ -47,7 +47,7 @@ void faults_warn(struct faults *faults, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
-	add(faults, "warning: ", format, args);
+	add(faults, FAULTS_WARNING, format, args);
 	va_end(args);
 	faults->warnings++;
 }

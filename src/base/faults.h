@@ -4,10 +4,12 @@
 
 #include <stddef.h>
 
+#define FAULTS_WARNING "warning: "
+
 struct faults {
 	char **lines; /* owned, without line ends */
 	size_t count, cap;
-	size_t warnings; /* how many of the lines are warnings; they stand in the list too, beginning "warning: " */
+	size_t warnings; /* how many of the lines are warnings; they stand in the list too, beginning with FAULTS_WARNING */
 };
 
 void faults_init(struct faults *faults);

@@ -15,15 +15,19 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/cmd.h"
+#include "cli/hints.h"
 #include "cli/screen.h"
 #include "cli/take.h"
 #include "config/config.h"
+#include "control/commands.h"
 #include "control/console.h"
 
 #define IDLE_MS 200 /* so long without a byte, and what has come is shown before the rest */
 
 static void print_help(void)
 {
+	struct buf list;
+
 	puts("usage: hookswitch ctl [--socket PATH | -c FILE] [--json] COMMAND [ARGUMENT...]\n"
 	     "\n"
 	     "Sends a command to a running daemon and prints its answer.\n"
@@ -33,30 +37,12 @@ static void print_help(void)
 	     "      --timeout S     seconds until the answer must begin (30; call: 3600)\n"
 	     "  -h, --help          this text\n"
 	     "\n"
-	     "commands (--json: for programs, before the command or behind it):\n"
-	     "  status [--json]     the daemon, its servers, its rules, the last failed reload\n"
-	     "  servers [--json]    the servers and their sessions\n"
-	     "  scripts [--json]    the rules that run\n"
-	     "  pending [--json]    the actions that wait for their answer\n"
-	     "  metrics [--json]    every counter, in Prometheus' text form\n"
-	     "  reload [--json]     reload configuration and rules, and wait for the result\n"
-	     "  call SERVER Action=NAME [K=V...] [--json]\n"
-	     "                      send an action, with these headers, and wait for its answer; exits 1 when it fails,\n"
-	     "                      with --json the failure on stdout too\n"
-	     "  tail [--server NAME] [--event NAME|GLOB] [--where HEADER=VALUE|GLOB] [--actions] [--json]\n"
-	     "                      events as they come, until Ctrl-C; several --event: any of them, several --where: all of\n"
-	     "                      them; --actions: actions and their answers instead (with --event: too);\n"
-	     "                      at most 2,000 lines a second are shown, what is missed is told\n"
-	     "  record SERVER [OUT] record what a server sends, as `hookswitch record` does, in the session of the daemon, until\n"
-	     "                      Ctrl-C; OUT: the file (default: SERVER.ami)\n"
-	     "  top [--once]        a screen of servers, rates and slowest rules every second; q ends it\n"
-	     "  emit NAME [K=V...]  an event for the rules, like crm.answered\n"
-	     "  disable RULE        stop a rule's listeners and timers until it is enabled or the next reload\n"
-	     "  enable RULE         start them again\n"
-	     "  log LEVEL           log from this level on (debug, info, warn, error), until the next reload\n"
-	     "  stop                end the sessions in order, then the daemon, and wait for it; again: at once\n"
-	     "  help                the commands of the daemon that runs\n"
-	     "\n"
+	     "commands (`COMMAND --help`: more about one; --json: for programs, before the command or behind it):");
+	buf_init(&list, 0);
+	commands_list(&list);
+	fwrite(list.data + list.head, 1, buf_len(&list), stdout);
+	buf_close(&list);
+	puts("\n"
 	     "exit codes: 0 done, 1 the daemon refused or failed, 2 called wrongly, 3 no daemon answers");
 }
 
@@ -266,7 +252,7 @@ static int receive(int fd, const char *path, uint64_t deadline, struct answer *a
 		if (read_code(answer) == -1)
 			break;
 		if (answer->recording && answer->code == CMD_OK)
-			return take_recording(fd, &answer->bytes, answer->recording);
+			return take_recording(fd, &answer->bytes, answer->recording, answer->json);
 		if (answer->screen && answer->code == CMD_OK) {
 			if (screen_show(fd, &answer->bytes))
 				return CMD_OK;
@@ -297,7 +283,9 @@ static int ask(const struct request *request, const char *path)
 	for (int i = 1; i < request->word_count; i++)
 		answer.json |= strcmp(request->words[i], "--json") == 0;
 	answer.recording = request->recording;
-	answer.screen = strcmp(request->words[0], "top") == 0 && request->word_count == 1;
+	bool top = strcmp(request->words[0], "top") == 0;
+	answer.screen = top && request->word_count == 1 && !answer.json;
+	answer.stream |= top && answer.json && (request->word_count < 2 || strcmp(request->words[1], "--once") != 0);
 	struct buf out;
 	int code = CMD_USAGE;
 
@@ -329,6 +317,32 @@ static int read_timeout(const char *text, double *out)
 		return 0;
 	fprintf(stderr, "hookswitch ctl: --timeout %s: give a number from 0.01 to 86400\n", text);
 	return -1;
+}
+
+/* `COMMAND --help` and `help COMMAND` need no daemon. CMD_OK: go on; -1: the help was shown. */
+static int explain(const struct request *request)
+{
+	const char *name = request->words[0];
+	bool asked = strcmp(name, "help") == 0 && request->word_count > 1 && request->words[1][0] != '-';
+	struct buf text;
+
+	if (asked)
+		name = request->words[1];
+	for (int i = 1; i < request->word_count; i++)
+		asked |= strcmp(request->words[i], "--help") == 0 || (i == 1 && strcmp(request->words[i], "-h") == 0);
+	if (!asked)
+		return CMD_OK;
+	buf_init(&text, 0);
+	bool known = commands_explain(name, &text);
+	if (known) {
+		fwrite(text.data + text.head, 1, buf_len(&text), stdout);
+	} else {
+		const char *nearest = commands_nearest(name);
+		fprintf(stderr, "hookswitch ctl: there is no command '%s'%s%s%s\n", name, nearest ? "; did you mean " : "", nearest ? nearest : "",
+		        nearest ? "?" : "");
+	}
+	buf_close(&text);
+	return known ? -1 : cmd_usage_error("ctl");
 }
 
 /* CMD_OK: go on; -1: the help was shown. */
@@ -373,7 +387,20 @@ static int read_options(struct request *request, int argc, char **argv)
 	}
 	request->words = argv + optind;
 	request->word_count = argc - optind;
-	return CMD_OK;
+	return explain(request);
+}
+
+/* Where --json stands among the words of a command that is partly done here. */
+static void take_json(struct request *request)
+{
+	int kept = 0;
+
+	for (int i = 0; i < request->word_count; i++)
+		if (strcmp(request->words[i], "--json") == 0)
+			request->json = true;
+		else
+			request->words[kept++] = request->words[i];
+	request->word_count = kept;
 }
 
 int cmd_ctl(int argc, char **argv)
@@ -395,15 +422,21 @@ int cmd_ctl(int argc, char **argv)
 			return CMD_FAULT;
 		request.socket = configured;
 	}
+	hints_print(request.word_count, request.words);
 	char recording[512];
-	if (strcmp(request.words[0], "record") == 0 && (request.word_count == 2 || request.word_count == 3)) {
-		snprintf(recording, sizeof recording, "%s.ami", request.words[1]);
-		request.recording = request.word_count == 3 ? request.words[2] : recording;
-		request.word_count = 2;
+	if (strcmp(request.words[0], "record") == 0) {
+		take_json(&request);
+		if (request.word_count == 2 || request.word_count == 3) {
+			snprintf(recording, sizeof recording, "%s.ami", request.words[1]);
+			request.recording = request.word_count == 3 ? request.words[2] : recording;
+			request.word_count = 2;
+		}
 	}
 	/* Elsewhere than on a terminal one screen is enough. */
 	char *once[] = { (char[]){ "top" }, (char[]){ "--once" } };
-	if (strcmp(request.words[0], "top") == 0 && request.word_count == 1 && !isatty(STDOUT_FILENO)) {
+	if (strcmp(request.words[0], "top") == 0)
+		take_json(&request);
+	if (strcmp(request.words[0], "top") == 0 && request.word_count == 1 && !request.json && !isatty(STDOUT_FILENO)) {
 		request.words = once;
 		request.word_count = 2;
 	}

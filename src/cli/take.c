@@ -79,7 +79,21 @@ static int take_all(int fd, struct buf *held, struct recording *recording)
 	}
 }
 
-int take_recording(int fd, struct buf *held, const char *path)
+static void print_end(const char *path, unsigned long long bytes, bool json)
+{
+	struct buf out;
+
+	if (!json) {
+		printf("%llu bytes in %s\n", bytes, path);
+		return;
+	}
+	buf_init(&out, 0);
+	buf_append_json(&out, slice_cstr(path));
+	printf("{\"file\":%.*s,\"bytes\":%llu}\n", SLICE_ARG(buf_slice(&out)), bytes);
+	buf_close(&out);
+}
+
+int take_recording(int fd, struct buf *held, const char *path, bool json)
 {
 	/* No SA_RESTART: a signal ends the wait. */
 	const struct sigaction action = { .sa_handler = on_signal };
@@ -95,6 +109,6 @@ int take_recording(int fd, struct buf *held, const char *path)
 		fprintf(stderr, "hookswitch ctl: the recording cannot be written: %s\n", strerror(errno));
 		return CMD_FAULT;
 	}
-	printf("%llu bytes in %s\n", bytes, path);
+	print_end(path, bytes, json);
 	return code;
 }

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 
 /* `held` has what has come already. Until a signal ends it (CMD_OK), the session (CMD_FAULT) or the daemon (CMD_NO_DAEMON);
- * the reason is told on stderr. */
-int take_recording(int fd, struct buf *held, const char *path);
+ * the reason is on stderr. At the end says on stdout what is recorded, as JSON if wanted. */
+int take_recording(int fd, struct buf *held, const char *path, bool json);
 
 #endif

@@ -1,27 +1,23 @@
 /* The commands of the console: one table, one function for each. */
-#include <stdio.h>
+#include "control/commands.h"
+
 #include <string.h>
 
 #include "control/internal.h"
 #include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
-#include "observe/log.h"
 
 struct command {
-	const char *name, *arguments, *help;
-	int min, max; /* of `argc`; max -1: as many as there are */
-	bool json;    /* takes --json */
+	const char *name, *arguments;
+	const char *help;    /* one line */
+	const char *details; /* more lines for `COMMAND --help`, each with its end; NULL: none */
+	int min, max;        /* of `argc`; max -1: as many as there are */
+	bool order;          /* says one text, which becomes a JSON object */
 	int (*run)(struct request *request);
-	bool order;   /* says one text, which becomes a JSON object */
 };
 
-void command_log(const struct client *client, const char *order, const char *argument)
-{
-	log_write(LOG_INFO, order, F_TEXT("argument", argument), F_INT("uid", client->uid), F_INT("pid", client->pid));
-}
-
-/* ---- looking ---- */
+/* ---- views ---- */
 
 static int run_status(struct request *request)
 {
@@ -86,194 +82,156 @@ static int run_pending(struct request *request)
 	return 0;
 }
 
-/* ---- orders ---- */
-
-static void on_reloaded(void *ctx, const struct faults *faults)
-{
-	struct client *client = ctx;
-	struct engine *engine = client->console->engine;
-
-	if (!faults) {
-		buf_printf(&client->out, "reloaded, generation %u\n", host_generation(engine_host(engine)));
-		client_finish(client, 0);
-		return;
-	}
-	buf_append_cstr(&client->out, "not reloaded; what ran before goes on:\n");
-	for (size_t i = 0; i < faults->count; i++)
-		text_lines(&client->out, "  ", faults->lines[i]);
-	client_finish(client, 1);
-}
-
-static void cancel_reload(struct client *client)
-{
-	engine_reload_forget(client->console->engine, client);
-}
-
-static int run_reload(struct request *request)
-{
-	command_log(request->client, "console: reload", NULL);
-	request->client->cancel = cancel_reload;
-	engine_reload(request->engine, on_reloaded, request->client);
-	return COMMAND_LATER;
-}
-
-/* The stream ends with the daemon, so a client that reads to its end knows when that is. */
-static int run_stop(struct request *request)
-{
-	struct engine *engine = request->engine;
-
-	command_log(request->client, "console: stop", NULL);
-	buf_append_cstr(request->out, "stopping\n");
-	client_flush(request->client);
-	engine_stop(engine, "shutdown");
-	return COMMAND_LATER;
-}
-
-static int run_log(struct request *request)
-{
-	enum log_level was = log_get_level();
-	int level = log_level_parse(request->argv[0]);
-
-	if (level == -1)
-		return client_refuse(request->client, 2, "log: the level is one of debug, info, warn, error");
-	command_log(request->client, "console: log", log_level_name((enum log_level)level));
-	log_set_level((enum log_level)level);
-	buf_printf(request->out, "log level %s (was %s)\n", log_level_name((enum log_level)level), log_level_name(was));
-	return 0;
-}
-
-static int switch_rule(struct request *request, bool enable)
-{
-	const char *name = request->argv[0];
-
-	if (host_rule_enable(engine_host(request->engine), slice_cstr(name), enable) == -1)
-		return client_refuse(request->client, 1, "no rule '%s' runs; `scripts` lists them", name);
-	command_log(request->client, enable ? "console: enable" : "console: disable", name);
-	text_clean(request->out, slice_cstr(name));
-	buf_append_cstr(request->out, enable ? " is enabled\n" : " is disabled until it is enabled or the next reload; what it has begun goes on\n");
-	return 0;
-}
-
-static int run_enable(struct request *request)
-{
-	return switch_rule(request, true);
-}
-
-static int run_disable(struct request *request)
-{
-	return switch_rule(request, false);
-}
-
-/* Nobody need listen: rules come and go. But who mistyped the name is told. */
-static void answer_emitted(struct request *request, uint32_t listening)
-{
-	struct writer writer;
-	char text[64];
-
-	if (listening > 0)
-		snprintf(text, sizeof text, "queued for %u listener%s", listening, listening == 1 ? "" : "s");
-	else
-		snprintf(text, sizeof text, "queued, but no rule listens to it");
-	if (!request->json) {
-		buf_printf(request->out, "%s\n", text);
-		return;
-	}
-	request->client->as_json = false;
-	writer_init(&writer, request->out);
-	writer_open(&writer, NULL, '{');
-	writer_bool(&writer, "success", true);
-	writer_text(&writer, "message", text);
-	writer_integer(&writer, "listeners", listening);
-	writer_close(&writer, '}');
-	buf_append_char(request->out, '\n');
-}
-
-static int run_emit(struct request *request)
-{
-	struct slice names[CONSOLE_ARGUMENTS_MAX], values[CONSOLE_ARGUMENTS_MAX];
-	size_t count = (size_t)request->argc - 1;
-	struct err err = { 0 };
-
-	for (size_t i = 0; i < count; i++) {
-		const char *field = request->argv[i + 1], *equals = strchr(field, '=');
-		if (!equals || equals == field)
-			return client_refuse(request->client, 2, "emit: a field is NAME=VALUE, not '%s'", field);
-		names[i] = slice_make(field, (size_t)(equals - field));
-		values[i] = slice_cstr(equals + 1);
-	}
-	struct slice name = slice_cstr(request->argv[0]);
-	command_log(request->client, "console: emit", request->argv[0]);
-	if (host_emit(engine_host(request->engine), "console", NULL, name, names, values, count, &err) == -1)
-		return client_refuse(request->client, 1, "emit: %s", err.text);
-	answer_emitted(request, host_listening(engine_host(request->engine), name));
-	return 0;
-}
+static int run_help(struct request *request);
 
 /* ---- the table ---- */
 
-static int run_help(struct request *request);
-
 static const struct command commands[] = {
-	{ "status", "[--json]", "the daemon, its servers, its rules, the last failed reload", 0, 0, true, run_status, false },
-	{ "servers", "[--json]", "the servers and their sessions", 0, 0, true, run_servers, false },
-	{ "scripts", "[--json]", "the rules that run", 0, 0, true, run_scripts, false },
-	{ "pending", "[--json]", "the actions that wait for their answer", 0, 0, true, run_pending, false },
-	{ "metrics", "[--json]", "every counter, in Prometheus' text form", 0, 0, true, run_metrics, false },
-	{ "reload", "[--json]", "reload configuration and rules, and wait for the result", 0, 0, true, run_reload, true },
-	{ "call", "SERVER Action=NAME [K=V ...] [--json]", "send an action and wait for its answer", 2, -1, true, command_call, false },
-	{ "tail", "[--server NAME] [--event NAME|GLOB] [--where K=V] [--actions] [--json]",
-	  "events as they come; actions and answers with --actions", 0, -1, true, command_tail, false },
-	{ "top", "[--once]", "a screen of rates every second: servers, slowest rules", 0, 1, false, command_top, false },
-	{ "record", "SERVER", "what a server sends, byte by byte, for `hookswitch ctl record`", 1, 1, false, command_record, false },
-	{ "emit", "NAME [K=V ...] [--json]", "an event for the rules, like crm.answered", 1, -1, true, run_emit, true },
-	{ "enable", "RULE [--json]", "let a rule that was disabled hear events again", 1, 1, true, run_enable, true },
-	{ "disable", "RULE [--json]", "stop a rule's listeners and timers until the next reload", 1, 1, true, run_disable, true },
-	{ "log", "LEVEL [--json]", "log from this level on: debug, info, warn, error", 1, 1, true, run_log, true },
-	{ "stop", "", "end the sessions in order, then the daemon; again: at once", 0, 0, false, run_stop, false },
-	{ "help", "", "this list", 0, 0, false, run_help, false },
+	{ "status", "[--json]", "the daemon, its servers, its rules, the last failed reload",
+	  "Says at a glance whether all is well: lost log records, each server's session, what each rule\n"
+	  "did, and why the last reload failed.\n", 0, 0, false, run_status },
+	{ "servers", "[--json]", "the servers and their sessions",
+	  "Of each server: the state of its session and since when, its address, the events that came,\n"
+	  "were shed and wait, the round trip of the last Ping, the next try and the last failure.\n", 0, 0, false, run_servers },
+	{ "scripts", "[--json]", "the rules that run",
+	  "Of each rule: what it holds (listeners, timers, waiting calls, actions), what it did (calls,\n"
+	  "missed events, errors, overruns, CPU time), its memory, its file and the file's digest.\n", 0, 0, false, run_scripts },
+	{ "pending", "[--json]", "the actions that wait for their answer",
+	  "Of each action: its server, who sent it, for how long it has waited and until when it may.\n", 0, 0, false, run_pending },
+	{ "metrics", "[--json]", "every counter, in Prometheus' text form", NULL, 0, 0, false, run_metrics },
+	{ "reload", "[--json]", "reload configuration and rules, and wait for the result",
+	  "All or nothing: with a fault in any file, what ran before goes on. Prints every fault and every\n"
+	  "warning that `hookswitch check` prints.\n", 0, 0, true, command_reload },
+	{ "call", "SERVER Action=NAME [K=V...] [--json]", "send an action with these headers and wait for its answer; exits 1 when it fails",
+	  "With --json the failure is on stdout too. The action has its own deadline\n"
+	  "(servers.NAME.timeouts.action).\n"
+	  "example: hookswitch ctl call pbx1 Action=QueueStatus Queue=support\n", 2, -1, false, command_call },
+	{ "tail", "[--server NAME] [--event NAME|GLOB] [--where HEADER=VALUE|GLOB] [--actions] [--json]",
+	  "events as they come, until Ctrl-C; with --actions: actions and answers",
+	  "  --server NAME         of this server only\n"
+	  "  --event NAME|GLOB     of this name only, case ignored; several: any of them\n"
+	  "  --where HEADER=VALUE  with such a header only, the value may be a glob; several: all of them\n"
+	  "  --actions             actions and their answers instead of events; with --event: both\n"
+	  "At most 2,000 lines a second are shown; how many more there were is said. Lines with * are the\n"
+	  "engine's own events and those that rules and the console emit.\n"
+	  "example: hookswitch ctl tail --event 'Queue*' --where Queue=support\n", 0, -1, false, command_tail },
+	{ "top", "[--once] [--json]", "a screen of rates every second: servers, slowest rules; q ends it",
+	  "  --once  one screen, as where there is no terminal\n"
+	  "  --json  a line with all rates every second; with --once only one\n", 0, 1, false, command_top },
+	{ "record", "SERVER [OUT] [--json]", "record what a server sends in the daemon's session, until Ctrl-C",
+	  "As `hookswitch record` does, with secrets masked, for `hookswitch replay`. OUT is the file\n"
+	  "(default: SERVER.ami). One client at a time can record a server.\n", 1, 1, false, command_record },
+	{ "emit", "NAME [K=V...] [--json]", "an event for the rules, like crm.answered",
+	  "The name has a dot and does not begin with server. or script. The answer says how many listeners\n"
+	  "it is queued for.\n"
+	  "example: hookswitch ctl emit crm.answered ticket=42\n", 1, -1, true, command_emit },
+	{ "enable", "RULE [--json]", "let a rule that was disabled hear events again", NULL, 1, 1, true, command_enable },
+	{ "disable", "RULE [--json]", "stop a rule's listeners and timers until it is enabled or the next reload",
+	  "What the rule has begun goes on. Once enabled it hears server.gap when it has missed events.\n", 1, 1, true, command_disable },
+	{ "log", "LEVEL [--json]", "log from this level on (debug, info, warn, error), until the next reload", NULL, 1, 1, true, command_log_level },
+	{ "stop", "[--json]", "end the sessions in order, then the daemon, and wait for it; again: at once", NULL, 0, 0, false, command_stop },
+	{ "help", "[COMMAND] [--json]", "this list, or one command in full", NULL, 0, 1, false, run_help },
 };
 
-#define HELP_INDENT 27
-
-static void list_commands(struct buf *out)
-{
-	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-		const struct command *c = &commands[i];
-		int used = (int)(strlen(c->name) + strlen(c->arguments));
-		buf_printf(out, "  %s %s", c->name, c->arguments);
-		if (used > HELP_INDENT - 4)
-			buf_printf(out, "\n%*s%s\n", HELP_INDENT, "", c->help);
-		else
-			buf_printf(out, "%*s%s\n", HELP_INDENT - 3 - used, "", c->help);
-	}
-}
-
-static int run_help(struct request *request)
-{
-	buf_append_cstr(request->out, "commands:\n");
-	list_commands(request->out);
-	return 0;
-}
+#define COMMANDS (sizeof commands / sizeof *commands)
+#define HELP_INDENT 22
 
 static const struct command *find_command(const char *name)
 {
-	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
 	return NULL;
 }
 
+const char *commands_nearest(const char *name)
+{
+	size_t nearest = COMMANDS;
+	unsigned least = strlen(name) <= 4 ? 2 : 3; /* fewer edits than these */
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		unsigned distance = slice_distance(slice_cstr(name), slice_cstr(commands[i].name));
+		if (distance < least) {
+			least = distance;
+			nearest = i;
+		}
+	}
+	return nearest < COMMANDS ? commands[nearest].name : NULL;
+}
+
+void commands_list(struct buf *out)
+{
+	for (size_t i = 0; i < COMMANDS; i++) {
+		const struct command *c = &commands[i];
+		int used = (int)(strlen(c->name) + strlen(c->arguments)) + 3;
+		buf_printf(out, "  %s %s", c->name, c->arguments);
+		if (used > HELP_INDENT - 2)
+			buf_printf(out, "\n%*s%s\n", HELP_INDENT, "", c->help);
+		else
+			buf_printf(out, "%*s%s\n", HELP_INDENT - used, "", c->help);
+	}
+}
+
+bool commands_explain(const char *name, struct buf *out)
+{
+	const struct command *c = find_command(name);
+
+	if (!c)
+		return false;
+	buf_printf(out, "usage: hookswitch ctl %s%s%s\n\n%s\n", c->name, c->arguments[0] ? " " : "", c->arguments, c->help);
+	if (c->details)
+		buf_printf(out, "\n%s", c->details);
+	return true;
+}
+
+/* ---- running them ---- */
+
+static void list_as_json(struct buf *out)
+{
+	struct writer writer;
+
+	writer_init(&writer, out);
+	writer_open(&writer, NULL, '{');
+	writer_open(&writer, "commands", '[');
+	for (size_t i = 0; i < COMMANDS; i++) {
+		writer_open(&writer, NULL, '{');
+		writer_text(&writer, "name", commands[i].name);
+		writer_text(&writer, "arguments", commands[i].arguments);
+		writer_text(&writer, "help", commands[i].help);
+		writer_close(&writer, '}');
+	}
+	writer_close(&writer, ']');
+	writer_close(&writer, '}');
+	buf_append_char(out, '\n');
+}
+
 static int refuse_unknown(struct client *client, const char *name)
 {
+	const char *nearest = name ? commands_nearest(name) : NULL;
+
+	buf_append_cstr(&client->out, name ? "unknown command '" : "no command");
 	if (name) {
-		buf_append_cstr(&client->out, "unknown command '");
 		text_clean(&client->out, slice_cstr(name));
-		buf_append_cstr(&client->out, "'; commands:\n");
-	} else {
-		buf_append_cstr(&client->out, "no command; commands:\n");
+		buf_append_char(&client->out, '\'');
 	}
-	list_commands(&client->out);
+	if (nearest)
+		buf_printf(&client->out, " (did you mean %s?)", nearest);
+	buf_append_cstr(&client->out, "; commands:\n");
+	commands_list(&client->out);
 	return 2;
+}
+
+static int run_help(struct request *request)
+{
+	if (request->argc > 0)
+		return commands_explain(request->argv[0], request->out) ? 0 : refuse_unknown(request->client, request->argv[0]);
+	if (request->json) {
+		list_as_json(request->out);
+		return 0;
+	}
+	buf_append_cstr(request->out, "commands:\n");
+	commands_list(request->out);
+	return 0;
 }
 
 int command_run(struct client *client, int argc, char **argv)
@@ -284,7 +242,11 @@ int command_run(struct client *client, int argc, char **argv)
 	if (!command)
 		return refuse_unknown(client, argc > 0 ? argv[0] : NULL);
 	for (int i = 1; i < argc; i++) {
-		if (command->json && strcmp(argv[i], "--json") == 0)
+		if (strcmp(argv[i], "--help") == 0) {
+			commands_explain(command->name, request.out);
+			return 0;
+		}
+		if (strcmp(argv[i], "--json") == 0)
 			request.json = true;
 		else
 			request.argv[request.argc++] = argv[i];

@@ -99,12 +99,21 @@ struct request {
 	char **argv;
 };
 
-/* Orders are told to the log, with who gave them. */
-void command_log(const struct client *client, const char *order, const char *argument);
-
 #define COMMAND_LATER (-1) /* client_finish() comes later, or came already: the client must not be touched */
 /* Runs a request and returns its exit code, with the output in `client->out`, or COMMAND_LATER. */
 int command_run(struct client *client, int argc, char **argv);
+
+/* orders.c */
+
+/* Reports a command that changes something to the log, with who gave it. */
+void command_log(const struct client *client, const char *order, const char *argument);
+
+int command_reload(struct request *request);
+int command_stop(struct request *request);
+int command_log_level(struct request *request);
+int command_enable(struct request *request);
+int command_disable(struct request *request);
+int command_emit(struct request *request);
 
 /* One file each. */
 int command_call(struct request *request);

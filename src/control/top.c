@@ -1,4 +1,5 @@
-/* `top`: a screen of rates every second; screens are parted by form feeds. `top --once`: one of them. */
+/* `top`: a screen of rates every second; screens are parted by form feeds. `top --once`: one of them. With --json each is a line. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "control/internal.h"
+#include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
 
@@ -33,7 +35,7 @@ struct top {
 	struct client *client;
 	ev_timer timer;
 	struct look last;
-	bool once;
+	bool once, json;
 };
 
 static void look_close(struct look *look)
@@ -185,6 +187,62 @@ static void print_rules(struct engine *engine, const struct look *look, struct b
 	table_print(&table, "", out);
 }
 
+/* ---- for programs ---- */
+
+static void write_server(struct writer *writer, const struct sample *s, const struct link_view *view)
+{
+	writer_open(writer, NULL, '{');
+	writer_text(writer, "name", s->name);
+	writer_text(writer, "state", view->state);
+	writer_number(writer, "events_per_second", s->rates[0]);
+	writer_number(writer, "bytes_in_per_second", s->rates[1]);
+	writer_number(writer, "bytes_out_per_second", s->rates[2]);
+	writer_number(writer, "shed_per_second", s->rates[3]);
+	writer_integer(writer, "backlog_events", view->backlog_events);
+	writer_integer(writer, "pending", view->pending);
+	writer_number(writer, "heartbeat_rtt", view->heartbeat_rtt < 0 ? (double)NAN : view->heartbeat_rtt);
+	writer_close(writer, '}');
+}
+
+static void write_rule(struct writer *writer, const struct sample *s, const struct host_rule_view *view)
+{
+	writer_open(writer, NULL, '{');
+	writer_text(writer, "name", s->name);
+	writer_text(writer, "state", render_rule_state(view));
+	writer_number(writer, "load", s->load);
+	writer_number(writer, "calls_per_second", s->rates[0]);
+	writer_number(writer, "errors_per_second", s->rates[1]);
+	writer_number(writer, "seconds", s->seconds);
+	writer_integer(writer, "waiting", view->waiting);
+	writer_integer(writer, "pending", view->pending);
+	writer_integer(writer, "memory", view->memory);
+	writer_close(writer, '}');
+}
+
+/* In the engine's order: a program sorts as it likes. */
+static void write_json(struct engine *engine, const struct look *look, struct buf *out)
+{
+	struct host_rule_view rule;
+	struct link_view server;
+	struct writer writer;
+
+	writer_init(&writer, out);
+	writer_open(&writer, NULL, '{');
+	writer_number(&writer, "time", clock_wall());
+	writer_number(&writer, "uptime", engine_uptime(engine));
+	writer_integer(&writer, "generation", host_generation(engine_host(engine)));
+	writer_open(&writer, "servers", '[');
+	for (size_t i = 0; i < look->server_count && engine_server_view(engine, i, &server); i++)
+		write_server(&writer, &look->servers[i], &server);
+	writer_close(&writer, ']');
+	writer_open(&writer, "rules", '[');
+	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), 0, i, &rule); i++)
+		write_rule(&writer, &look->rules[i], &rule);
+	writer_close(&writer, ']');
+	writer_close(&writer, '}');
+	buf_append_char(out, '\n');
+}
+
 static void print_screen(struct top *top, struct buf *out)
 {
 	struct engine *engine = top->client->console->engine;
@@ -196,6 +254,10 @@ static void print_screen(struct top *top, struct buf *out)
 	measure(look.rules, look.rule_count, top->last.rules, top->last.rule_count, seconds > 0 ? seconds : 1);
 	look_close(&top->last);
 	top->last = look;
+	if (top->json) {
+		write_json(engine, &look, out);
+		return;
+	}
 
 	sorted = look;
 	sorted.servers = mem_alloc((look.server_count + 1) * sizeof *look.servers);
@@ -230,7 +292,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	if (buf_len(&client->out) > 0)
 		return;
 	print_screen(top, &client->out);
-	buf_append_char(&client->out, '\f');
+	if (!top->json)
+		buf_append_char(&client->out, '\f');
 	client_flush(client);
 }
 
@@ -249,10 +312,11 @@ int command_top(struct request *request)
 	struct client *client = request->client;
 
 	if (request->argc > 0 && strcmp(request->argv[0], "--once") != 0)
-		return client_refuse(client, 2, "usage: top [--once]");
+		return client_refuse(client, 2, "usage: top [--once] [--json]");
 	struct top *top = mem_zalloc(sizeof *top);
 	top->client = client;
 	top->once = request->argc > 0;
+	top->json = request->json;
 	look_around(request->engine, &top->last);
 	ev_timer_init(&top->timer, on_timer, FIRST_SCREEN, 0);
 	top->timer.data = top;

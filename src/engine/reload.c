@@ -273,12 +273,12 @@ static void make_nothing(void *arg)
 	(void)arg;
 }
 
-static void tell_waiters(struct engine *e, const struct faults *faults)
+static void tell_waiters(struct engine *e, bool applied, const struct faults *faults)
 {
 	while (!list_empty(&e->waiters)) {
 		struct reload_waiter *w = list_entry(e->waiters.next, struct reload_waiter, node);
 		list_remove(&w->node);
-		w->done(w->ctx, faults);
+		w->done(w->ctx, applied, faults);
 		free(w);
 	}
 }
@@ -297,14 +297,14 @@ static void finish(void *arg)
 		take_over(e, plan);
 		start_servers(e);
 		log_write(LOG_INFO, "reloaded", F_INT("generation", host_generation(e->host)));
-		tell_waiters(e, NULL);
+		tell_waiters(e, true, &plan->faults);
 	} else {
 		if (e->stopping)
 			faults_add(&plan->faults, "the engine stops");
 		e->reload_error = faults_text(&plan->faults);
 		e->reload_failed = clock_wall();
 		log_faults(&plan->faults);
-		tell_waiters(e, &plan->faults);
+		tell_waiters(e, false, &plan->faults);
 	}
 	plan_close(plan);
 	free(plan);

@@ -134,8 +134,30 @@ describe("ctl", function()
     it("waits for the result and tells the new generation", function()
       local d = daemon()
       local code, out, err = d:ctl "reload"
-      assert.are.same({ 0, "reloaded, generation 2\n", "" }, { code, out, err })
+      assert.are.same({ 0, "reloaded, generation 2\n  warning: servers: empty; there is nothing to connect to\n", "" }, { code, out, err })
       assert.are.equal(2, d:status().generation)
+    end)
+
+    it("prints the warnings that check prints", function()
+      local d = daemon { servers = { dead = helper.server(helper.dead_port()) } }
+      assert.are.equal("reloaded, generation 2\n", (select(2, d:ctl "reload")))
+      d.project.rule("typo.lua", "ami.on('AgentConect', { server = 'pbx9' }, function() end)\nami.on('server.redy', function() end)\n")
+      local _, _, err = helper.run("check", "-c", d.project.config)
+      local warnings = {}
+      for line in err:gmatch "[^\n]+" do
+        if line:find "^warning: " then warnings[#warnings + 1] = line end
+      end
+      assert.are.equal(3, #warnings)
+      local code, out = d:ctl "reload"
+      assert.are.equal(0, code)
+      assert.are.equal("reloaded, generation 3\n  " .. table.concat(warnings, "\n  ") .. "\n", out)
+      local answer = helper.json((select(2, d:ctl("reload", "--json"))))
+      assert.are.same({ true, "reloaded, generation 4", 0, 3 }, { answer.success, answer.message, #answer.faults, #answer.warnings })
+      assert.are.equal(warnings[1], "warning: " .. answer.warnings[1])
+      d.project.rule("bad.lua", "local x = = 1\n")
+      answer = helper.json((select(2, d:ctl("reload", "--json"))))
+      assert.are.same({ false, 1, 3 }, { answer.success, #answer.faults, #answer.warnings })
+      assert.matches("^scripts/bad%.lua:1: ", answer.faults[1])
     end)
 
     it("tells every fault on stderr, exits 1 and changes nothing", function()
@@ -214,6 +236,60 @@ describe("ctl", function()
     local usage, out, err = d:ctl("log", "loud", "--json")
     assert.are.same({ 2, "" }, { usage, out })
     assert.matches("^log: the level", err)
+  end)
+
+  it("explains every command without a configuration and without a daemon", function()
+    local d = daemon()
+    local _, json = d:ctl("help", "--json")
+    local commands = helper.json(json).commands
+    assert.is_true(#commands >= 16)
+    local empty = { cwd = helper.folder() }
+    for _, command in ipairs(commands) do
+      local usage = ("usage: hookswitch ctl %s %s"):format(command.name, command.arguments):gsub(" $", "") .. "\n"
+      for _, words in ipairs { { command.name, "--help" }, { command.name, "-h" }, { command.name, command.name == "help" and "help" or "x", "--help" }, { "help", command.name } } do
+        words[#words + 1] = empty
+        local code, out, err = helper.run("ctl", "-c", "/nonexistent", table.unpack(words))
+        assert.are.same({ 0, "" }, { code, err }, words[1] .. " " .. words[2])
+        assert.are.equal(usage, out:sub(1, #usage))
+        assert.is_truthy(out:find(command.help, 1, true))
+      end
+      -- A client without ctl gets the same from the daemon.
+      local _, asked = d:ctl("help", command.name)
+      assert.are.equal(usage, asked:sub(1, #usage))
+    end
+    local code, out, err = helper.run("ctl", "recrd", "--help", empty)
+    assert.are.same({ 2, "" }, { code, out })
+    assert.matches("no command 'recrd'; did you mean record%?", err)
+  end)
+
+  it("prints JSON for whatever prints data", function()
+    local sim = helper.sim()
+    local d = daemon { servers = { pbx1 = helper.server(sim) } }
+    d:ready "pbx1"
+    local arguments = {
+      call = { "pbx1", "Action=Ping" }, emit = { "crm.x" }, enable = { "crm" }, disable = { "crm" }, log = { "info" },
+      tail = false, record = false, stop = false, top = { "--once" },
+    }
+    local _, json = d:ctl("help", "--json")
+    for _, command in ipairs(helper.json(json).commands) do
+      assert.is_truthy(command.arguments:find("[--json]", 1, true), command.name .. " takes no --json")
+      local words = arguments[command.name]
+      if words ~= false then
+        local code, out = d:ctl(command.name, "--json", table.unpack(words or {}))
+        assert.are.equal(0, code, command.name)
+        for _, line in ipairs(helper.lines(out)) do assert.is_table(helper.json(line)) end
+      end
+    end
+    local code, out = d:ctl("stop", "--json")
+    assert.are.equal(0, code)
+    assert.are.same({ success = true, message = "stopping" }, helper.json(out))
+    assert.are.equal(0, d:ended())
+  end)
+
+  it("asks whether another command was meant", function()
+    local code, _, err = daemon():ctl "statsu"
+    assert.are.equal(2, code)
+    assert.matches("^unknown command 'statsu' %(did you mean status%?%); commands:\n", err)
   end)
 
   it("takes --json before the command too", function()
@@ -378,7 +454,7 @@ describe("ctl", function()
       { { "ctl" }, "no command" },
       { { "ctl", "--socket", "x", "-c", "y", "status" }, "give one of them" },
       { { "ctl", "--nosuch" }, "nosuch" },
-      { { "ctl", "--socket", d.project.folder .. "/console", "help", "now" }, "usage: help\n" },
+      { { "ctl", "--socket", d.project.folder .. "/console", "help", "now" }, "no command 'now'" },
       { { "ctl", "--timeout", "soon", "status" }, "timeout" },
       { { "ctl", "--socket", "x", "" }, "empty" },
       { { "ctl", "--socket", "x", "emit", "a.b", "x=" .. ("y"):rep(5000) }, "too long" },

@@ -155,6 +155,11 @@ describe("ctl record", function()
     process:signal "TERM"
     assert.are.equal(0, process:ended())
     assert.matches("^%d+ bytes in ", process:stdout())
+    local json = helper.start(helper.binary, { "ctl", "-s", d.project.folder .. "/console", "record", "--json", "pbx1", out .. "2" })
+    helper.wait_for(function() return helper.exists(out .. "2") and #helper.read(out .. "2") > 20000 end)
+    json:signal "TERM"
+    json:ended()
+    assert.are.same({ file = out .. "2", bytes = #helper.read(out .. "2") }, helper.json(json:stdout()))
     assert.are.equal(1, d:status().servers[1].sessions)
     assert.are.equal(0, (helper.run("replay", "--summary", out)))
   end)

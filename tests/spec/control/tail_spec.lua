@@ -175,6 +175,19 @@ describe("ctl tail", function()
     assert.matches("ended the stream", t:stderr())
   end)
 
+  it("asks whether another event was meant when nobody knows the name", function()
+    local d = daemon {}
+    for name, meant in pairs { AgentConect = "; did you mean AgentConnect?", ["--event=Hangupp"] = "; did you mean Hangup?", Nothinglikeit = "",
+      ["server.redy"] = "; did you mean server.ready?" } do
+      local words = name:find "^%-%-" and { name } or { "--event", name }
+      local t = tail(d, table.unpack(words))
+      assert.are.equal(("hookswitch ctl: no event '%s' is known%s\n"):format(words[2] or "Hangupp", meant), t:stderr())
+    end
+    assert.are.equal("", tail(d, "--event", "agentconnect", "--event", "Agent*", "--event", "crm.x", "--event", "server.lost"):stderr())
+    local _, _, err = d:ctl("call", "pbx2", "Action=QueueStauts")
+    assert.matches("^hookswitch ctl: no action 'QueueStauts' is known; did you mean QueueStatus%?\n", err)
+  end)
+
   it("refuses what it does not understand", function()
     local d = helper.daemon {}
     for _, case in ipairs {

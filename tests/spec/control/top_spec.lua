@@ -36,6 +36,23 @@ describe("ctl top", function()
     assert.matches("\27%[%?1049l.*ended the stream", t:stdout())
   end)
 
+  it("tells programs all rates, a JSON object a line", function()
+    local d = daemon()
+    local t = helper.start(helper.binary, { "ctl", "-s", d.project.folder .. "/console", "top", "--json" })
+    local lines = helper.wait_for(function()
+      local all = helper.lines(t:stdout())
+      return #all >= 2 and all
+    end)
+    for _, line in ipairs(lines) do
+      local top = helper.json(line)
+      assert.are.same({ "idle", "pbx1", "busy", "quiet" }, { top.servers[1].name, top.servers[2].name, top.rules[1].name, top.rules[2].name })
+      assert.is_true(top.servers[2].events_per_second > 100 and top.rules[1].calls_per_second > 100)
+    end
+    local code, out = d:ctl("top", "--once", "--json")
+    assert.are.equal(0, code)
+    assert.are.equal(1, helper.json(out).generation)
+  end)
+
   -- What stands on the screen of a terminal of so many rows after the first refresh.
   local function screen(d, rows)
     local t = helper.start("script", { "-qfec", ("stty rows %d; exec %s ctl -s %s/console top"):format(rows, helper.binary, d.project.folder), "/dev/null" })
