@@ -13,7 +13,7 @@
 #define LINK_BACKLOG_H
 
 #include "ami/pending.h"
-#include "link/pool.h"
+#include "base/pool.h"
 
 #define BACKLOG_GAP_NAMES 16
 #define BACKLOG_NAMES_MAX (BACKLOG_GAP_NAMES * 48)

@@ -1,6 +1,6 @@
 /* Read buffers that links take when bytes come and give back when nothing is left in them: an idle link holds none. */
-#ifndef LINK_POOL_H
-#define LINK_POOL_H
+#ifndef BASE_POOL_H
+#define BASE_POOL_H
 
 #include <stddef.h>
 

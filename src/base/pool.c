@@ -1,4 +1,4 @@
-#include "link/pool.h"
+#include "base/pool.h"
 
 #include <stdlib.h>
 
