@@ -5,10 +5,10 @@
 FUZZ_SECONDS ?= 600
 FUZZ_CC      ?= clang
 FUZZ_BUILD   := build-fuzz
-FUZZ_TARGETS := framer action pending config
+FUZZ_TARGETS := framer action pending frame_log config
 FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Isrc -D_GNU_SOURCE $(WARNINGS) -fno-sanitize-recover=all \
                 -fsanitize=fuzzer,address,undefined
-FUZZ_SOURCES := $(wildcard src/ami/*.c) $(addprefix src/base/,buf.c err.c heap.c mem.c slice.c utf8.c)
+FUZZ_SOURCES := $(wildcard src/ami/*.c) $(addprefix src/base/,buf.c err.c heap.c mem.c pool.c slice.c utf8.c)
 # The configuration is read by Lua.
 FUZZ_CONFIG_SOURCES := $(wildcard src/config/*.c) src/sandbox/chunk.c $(addprefix src/base/,buf.c err.c faults.c map.c mem.c slice.c utf8.c value.c clock.c)
 
@@ -21,6 +21,8 @@ fuzz-short: $(FUZZ_TARGETS:%=fuzz-run-%)
 $(FUZZ_BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SOURCES) $(wildcard src/ami/*.h src/base/*.h) tests/fuzz/require.h
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $< $(FUZZ_SOURCES)
+
+$(FUZZ_BUILD)/fuzz_frame_log: tests/unit/frame_log_drive.h
 
 $(FUZZ_BUILD)/fuzz_config: tests/fuzz/fuzz_config.c $(FUZZ_CONFIG_SOURCES) $(wildcard src/config/*.h src/base/*.h) tests/fuzz/require.h
 	@mkdir -p $(@D)

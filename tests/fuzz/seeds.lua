@@ -40,6 +40,10 @@ write("pending", "originate", "\0\2\2\60\3\9\0\0\9\9\0\9\8\0")
 write("pending", "old-list", "\4\1\0\1\0\60\3\9\0\0\9\4\0\9\6\0")
 write("pending", "sessions", "\0\0\0\9\0\1\0\60\3\5\10\8\1\0\0\0\0\9\0\1\9\12\0\6\1\0\6\2\0")
 
+-- See frame_log_drive.h: bounds, two cursors, then events, some of them read.
+write("frame_log", "shed", "\2\0\17\16\34" .. ("\9\1\20\3\9\2\40\5\9\3\60\7\9\7\80\9"):rep(40) .. "\7\31\23\31\1\0")
+write("frame_log", "grow", "\127\0\127\16\127" .. ("\9\16\255\3\9\36\255\5"):rep(150) .. ("\7\31\6\9\0\9\1"):rep(8))
+
 local sample = assert(io.open(configuration, "rb"))
 write("config", "sample", sample:read "a")
 sample:close()
