@@ -115,9 +115,11 @@ struct link_hub *link_hub_create(const struct link_hub_options *options, struct 
 	/* Behind every other prepare watcher, so that what they send leaves in the same turn. */
 	ev_set_priority(&hub->prepare, EV_MINPRI);
 	ev_timer_init(&hub->pace, on_pace, 0, 0);
+	hub->tls = tls_pool_create();
 	hub->resolver = resolver_create(hub->loop, err);
 	if (!hub->resolver || link_metrics_init(hub, err)) {
 		resolver_destroy(&hub->resolver);
+		tls_pool_destroy(&hub->tls);
 		free(hub);
 		return NULL;
 	}
@@ -135,6 +137,7 @@ void link_hub_destroy(struct link_hub **hub)
 	ev_timer_stop((*hub)->loop, &(*hub)->pace);
 	link_metrics_close(*hub);
 	resolver_destroy(&(*hub)->resolver);
+	tls_pool_destroy(&(*hub)->tls);
 	pool_close(&(*hub)->pool);
 	free(*hub);
 	*hub = NULL;

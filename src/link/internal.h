@@ -115,6 +115,7 @@ struct link_hub {
 	struct metrics *metrics;
 	struct link_families families;
 	struct resolver *resolver;
+	struct tls_pool *tls; /* link_create() only */
 	struct pool pool;
 	struct backoff_random random;
 	char prefix[12]; /* of ActionIDs (Q21); each link adds its number */

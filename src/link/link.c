@@ -227,7 +227,7 @@ struct link *link_create(struct link_hub *hub, const struct link_config *config,
 		struct tls_options options = { .verify = config->tls.verify, .ca = config->tls.ca, .cert = config->tls.cert,
 			                       .key = config->tls.key };
 		struct err why;
-		tls = tls_create(&options, &why);
+		tls = tls_get(hub->tls, &options, &why);
 		if (!tls) {
 			err_set(err, why.code, "server %s: %s", config->name, why.text);
 			return NULL;
@@ -273,7 +273,7 @@ void link_destroy(struct link **where)
 	link_close_session(link);
 	hub_remove(link);
 	stream_destroy(&link->stream);
-	tls_destroy(&link->tls);
+	tls_release(&link->tls);
 	backlog_close(&link->backlog);
 	framer_close(&link->framer);
 	pending_destroy(&link->pending);

@@ -87,7 +87,7 @@ struct link_hub;
 struct link_hub_options {
 	struct ev_loop *loop;
 	struct metrics *metrics;
-	uint32_t connects_in_flight; /* beyond: links wait their turn, round-robin */
+	uint32_t connects_in_flight; /* links between look-up and login; beyond: they wait their turn, round-robin */
 	uint32_t connects_per_turn;
 	bool rng_fixed; /* jitter from a fixed seed, for tests */
 };
@@ -115,7 +115,7 @@ struct link_owner {
 };
 
 /* NULL with `err` when the configuration cannot work (unreadable CA file, a plain login that may not be sent …). Nothing
- * starts before link_start(): until then only this link is touched, so it may run on the loader's thread. */
+ * starts before link_start(): until then only this link is touched, so it may run on the loader's thread; one thread at a time. */
 struct link *link_create(struct link_hub *hub, const struct link_config *config, const struct link_owner *owner,
                          struct err *err);
 /* From STOPPED, on the loop's thread; else nothing happens. */

@@ -65,7 +65,7 @@ void link_move(struct link *link, enum link_state state)
 
 	link->state = state;
 	link->state_since = clock_mono_ns();
-	if (state != LINK_RESOLVING && state != LINK_CONNECTING && state != LINK_TLS)
+	if (state < LINK_RESOLVING || state > LINK_LOGIN)
 		hub_release_slot(link);
 	link_arm(link, timeout < 0 ? UINT64_MAX : link->state_since + clock_from_seconds(timeout));
 }

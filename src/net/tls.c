@@ -4,15 +4,33 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "net/address.h"
 
+/* Tells a file from what it was when it was read; all 0: there is none. */
+struct stamp {
+	uint64_t device, inode, size, seconds, nanoseconds;
+};
+
+enum { STAMP_CA, STAMP_CA_FOLDER, STAMP_CERT, STAMP_KEY, STAMPS };
+
 struct tls {
+	struct list node;  /* in the pool */
+	atomic_uint users; /* the pool is one of them */
 	SSL_CTX *ctx;
 	bool verify;
+	char *ca, *cert, *key; /* as in the options, owned */
+	struct stamp stamps[STAMPS];
+};
+
+struct tls_pool {
+	struct list all;
 };
 
 static const char *queue_text(unsigned long code)
@@ -78,7 +96,7 @@ static int no_passphrase(char *to, int size, int writing, void *ctx)
 	return -1;
 }
 
-struct tls *tls_create(const struct tls_options *options, struct err *err)
+static SSL_CTX *make_context(const struct tls_options *options, struct err *err)
 {
 	pthread_once(&refused_once, make_refused_index);
 	ERR_clear_error();
@@ -100,20 +118,128 @@ struct tls *tls_create(const struct tls_options *options, struct err *err)
 		ERR_clear_error();
 		return NULL;
 	}
+	return ctx;
+}
+
+/* ---- the pool ---- */
+
+static struct stamp stamp_of(const char *path)
+{
+	struct stat st;
+
+	if (!path || stat(path, &st) == -1)
+		return (struct stamp){ 0 };
+	return (struct stamp){ .device = st.st_dev, .inode = st.st_ino, .size = (uint64_t)st.st_size,
+	                       .seconds = (uint64_t)st.st_mtim.tv_sec, .nanoseconds = (uint64_t)st.st_mtim.tv_nsec };
+}
+
+/* OpenSSL reads the system's authorities from where these variables say. */
+static const char *system_path(const char *variable, const char *otherwise)
+{
+	const char *path = getenv(variable);
+	return path ? path : otherwise;
+}
+
+static void take_stamps(const struct tls_options *options, struct stamp stamps[STAMPS])
+{
+	memset(stamps, 0, STAMPS * sizeof *stamps);
+	if (options->ca) {
+		stamps[STAMP_CA] = stamp_of(options->ca);
+	} else if (options->verify) {
+		stamps[STAMP_CA] = stamp_of(system_path(X509_get_default_cert_file_env(), X509_get_default_cert_file()));
+		stamps[STAMP_CA_FOLDER] = stamp_of(system_path(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
+	}
+	stamps[STAMP_CERT] = stamp_of(options->cert);
+	stamps[STAMP_KEY] = stamp_of(options->key);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool is_same(const struct tls *tls, const struct tls_options *options, const struct stamp stamps[STAMPS])
+{
+	return tls->verify == options->verify && same_text(tls->ca, options->ca) && same_text(tls->cert, options->cert) &&
+	       same_text(tls->key, options->key) && memcmp(tls->stamps, stamps, sizeof tls->stamps) == 0;
+}
+
+static void tls_free(struct tls *tls)
+{
+	list_remove(&tls->node);
+	SSL_CTX_free(tls->ctx);
+	free(tls->ca);
+	free(tls->cert);
+	free(tls->key);
+	free(tls);
+}
+
+static struct tls *tls_create(const struct tls_options *options, const struct stamp stamps[STAMPS], struct err *err)
+{
+	SSL_CTX *ctx = make_context(options, err);
+
+	if (!ctx)
+		return NULL;
 	struct tls *tls = mem_zalloc(sizeof *tls);
 	tls->ctx = ctx;
 	tls->verify = options->verify;
+	tls->ca = options->ca ? mem_strdup(options->ca) : NULL;
+	tls->cert = options->cert ? mem_strdup(options->cert) : NULL;
+	tls->key = options->key ? mem_strdup(options->key) : NULL;
+	memcpy(tls->stamps, stamps, sizeof tls->stamps);
+	atomic_init(&tls->users, 1);
 	return tls;
 }
 
-void tls_destroy(struct tls **tls)
+struct tls_pool *tls_pool_create(void)
 {
-	if (!*tls)
+	struct tls_pool *pool = mem_zalloc(sizeof *pool);
+	list_init(&pool->all);
+	return pool;
+}
+
+void tls_pool_destroy(struct tls_pool **pool)
+{
+	if (!*pool)
 		return;
-	SSL_CTX_free((*tls)->ctx);
-	free(*tls);
+	list_each_safe(it, &(*pool)->all)
+		tls_free(list_entry(it, struct tls, node));
+	free(*pool);
+	*pool = NULL;
+}
+
+struct tls *tls_get(struct tls_pool *pool, const struct tls_options *options, struct err *err)
+{
+	struct stamp stamps[STAMPS];
+	struct tls *found = NULL;
+
+	/* Before they are read: what changes in between is read again next time. */
+	take_stamps(options, stamps);
+	list_each_safe(it, &pool->all) {
+		struct tls *tls = list_entry(it, struct tls, node);
+		if (is_same(tls, options, stamps))
+			found = tls;
+		else if (atomic_load(&tls->users) == 1)
+			tls_free(tls);
+	}
+	if (!found) {
+		found = tls_create(options, stamps, err);
+		if (!found)
+			return NULL;
+		list_append(&pool->all, &found->node);
+	}
+	atomic_fetch_add(&found->users, 1);
+	return found;
+}
+
+void tls_release(struct tls **tls)
+{
+	if (*tls)
+		atomic_fetch_sub(&(*tls)->users, 1);
 	*tls = NULL;
 }
+
+/* ---- sessions ---- */
 
 SSL *tls_session(struct tls *tls, int fd, const char *name, struct err *err)
 {

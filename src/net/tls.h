@@ -13,11 +13,18 @@ struct tls_options {
 	const char *cert, *key; /* PEM files of the client's certificate; NULL: none */
 };
 
+/* What sessions with the same options share: a set of trusted authorities takes a megabyte and 50 ms to read. */
 struct tls;
+struct tls_pool;
 
-/* Reads the files, so it may block: at start-up or on the loader's thread only. TLS 1.2 and up. NULL with `err`. */
-struct tls *tls_create(const struct tls_options *options, struct err *err);
-void tls_destroy(struct tls **tls);
+struct tls_pool *tls_pool_create(void);
+/* Everything it gave must have been released. */
+void tls_pool_destroy(struct tls_pool **pool);
+/* One with these options: TLS 1.2 and up. It is the one that somebody has already, unless a file has changed since it was read.
+ * Reads files, so it may block: at start-up or on the loader's thread only, one thread at a time. NULL with `err`. */
+struct tls *tls_get(struct tls_pool *pool, const struct tls_options *options, struct err *err);
+/* From any thread; never blocks. The pool frees what nobody has any more in its next tls_get(). */
+void tls_release(struct tls **tls);
 
 /* A client session on the connected socket `fd`, handshake not begun. `name` is asked for and, with verify, must stand in
  * the certificate; an IP literal is checked as an address. NULL with `err`. */

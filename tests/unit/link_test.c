@@ -23,6 +23,9 @@ struct server {
 	unsigned refusals; /* so many connections are closed at once */
 	double lives;      /* s of a session; 0: until the other side ends it */
 	bool silent;       /* sends nothing behind the login's answer, else an event at the end of its life */
+	bool mute;         /* sends its banner only, to many at once */
+	int muted[64];
+	unsigned muted_count;
 	bool floods;       /* sends more events than fit, with the login's answer */
 	ev_io accepts, reads;
 	ev_timer end;
@@ -89,9 +92,13 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 		close(client);
 		return;
 	}
+	CHECK(write(client, banner, sizeof banner - 1) == sizeof banner - 1);
+	if (s->mute) {
+		s->muted[s->muted_count++ % 64] = client;
+		return;
+	}
 	drop_client(s);
 	s->client = client;
-	CHECK(write(client, banner, sizeof banner - 1) == sizeof banner - 1);
 	ev_io_set(&s->reads, client, EV_READ);
 	ev_io_start(loop, &s->reads);
 }
@@ -115,6 +122,8 @@ static void server_open(struct server *s, struct ev_loop *loop)
 
 static void server_close(struct server *s)
 {
+	for (unsigned i = 0; i < s->muted_count; i++)
+		close(s->muted[i]);
 	drop_client(s);
 	ev_io_stop(s->loop, &s->accepts);
 	close(s->fd);
@@ -182,16 +191,21 @@ static void on_spin(struct ev_loop *loop, ev_idle *idle, int events)
 	(void)loop, (void)idle, (void)events;
 }
 
-static void bench_open(struct bench *b)
+static void bench_open_paced(struct bench *b, uint32_t in_flight, uint32_t per_turn)
 {
 	struct err err;
 	*b = (struct bench){ .loop = ev_loop_new(EVFLAG_AUTO), .metrics = metrics_create() };
-	b->hub = link_hub_create(&(struct link_hub_options){ .loop = b->loop, .metrics = b->metrics, .connects_in_flight = 8,
-	                                                     .connects_per_turn = 8, .rng_fixed = true }, &err);
+	b->hub = link_hub_create(&(struct link_hub_options){ .loop = b->loop, .metrics = b->metrics, .connects_in_flight = in_flight,
+	                                                     .connects_per_turn = per_turn, .rng_fixed = true }, &err);
 	if (!b->hub)
 		abort();
 	server_open(&b->server, b->loop);
 	ev_idle_init(&b->spin, on_spin);
+}
+
+static void bench_open(struct bench *b)
+{
+	bench_open_paced(b, 8, 8);
 }
 
 /* How the link reconnects; `wait`: ceiling of the wait after a failure. Seconds. */
@@ -202,7 +216,7 @@ struct pace {
 	uint32_t probes;
 };
 
-static void bench_start(struct bench *b, const struct pace *pace)
+static struct link *start_link(struct bench *b, const struct pace *pace)
 {
 	const struct link_owner owner = { b, on_event, on_completed, on_ready, on_lost, on_gap, on_runnable, on_stopped };
 	struct link_config config = {
@@ -215,10 +229,16 @@ static void bench_start(struct bench *b, const struct pace *pace)
 		            .write_buffer = 65536, .pending = 100, .list_events = 100, .list_bytes = 1 << 20 },
 	};
 	struct err err;
-	b->link = link_create(b->hub, &config, &owner, &err);
-	if (!b->link)
+	struct link *link = link_create(b->hub, &config, &owner, &err);
+	if (!link)
 		abort();
-	link_start(b->link);
+	link_start(link);
+	return link;
+}
+
+static void bench_start(struct bench *b, const struct pace *pace)
+{
+	b->link = start_link(b, pace);
 }
 
 static void bench_close(struct bench *b)
@@ -405,6 +425,74 @@ static void nothing_is_counted_of_a_link_that_is_gone(void)
 	bench_close(&b);
 }
 
+#define MANY 12
+
+/* Links that are past waiting, by state. */
+static unsigned connecting(struct link *const links[MANY])
+{
+	unsigned count = 0;
+	for (int i = 0; i < MANY; i++)
+		count += link_state(links[i]) != LINK_WAITING;
+	return count;
+}
+
+static void only_so_many_connects_begin_in_a_turn(void)
+{
+	struct bench b;
+	struct link *links[MANY];
+	bench_open_paced(&b, 100, 2);
+	b.server.mute = true;
+	ev_idle_start(b.loop, &b.spin);
+	for (int i = 0; i < MANY; i++)
+		links[i] = start_link(&b, &(struct pace){ .wait = 60 });
+	for (unsigned turn = 0, before = 0; before < MANY && turn < 1000; turn++) {
+		ev_run(b.loop, EVRUN_NOWAIT);
+		unsigned now = connecting(links);
+		CHECK(now <= before + 2);
+		before = now;
+	}
+	CHECK(connecting(links) == MANY);
+	for (int i = 0; i < MANY; i++)
+		link_destroy(&links[i]);
+	bench_close(&b);
+}
+
+/* Asterisk counts a session among its unauthenticated ones until then. */
+static void a_connect_is_in_flight_until_its_login(void)
+{
+	struct bench b;
+	struct link *links[MANY];
+	bench_open_paced(&b, 3, 100);
+	b.server.mute = true;
+	ev_idle_start(b.loop, &b.spin);
+	for (int i = 0; i < MANY; i++)
+		links[i] = start_link(&b, &(struct pace){ .wait = 60 });
+	uint64_t until = clock_mono_ns() + PATIENCE * CLOCK_NS_PER_S;
+	unsigned waiting_for_login = 0;
+	while (waiting_for_login < 3 && clock_mono_ns() < until) {
+		ev_run(b.loop, EVRUN_NOWAIT);
+		waiting_for_login = 0;
+		for (int i = 0; i < MANY; i++)
+			waiting_for_login += link_state(links[i]) == LINK_LOGIN;
+	}
+	for (int turn = 0; turn < 100; turn++)
+		ev_run(b.loop, EVRUN_NOWAIT);
+	CHECK(connecting(links) == 3);
+	/* One that fails makes way for the next. */
+	for (int i = 0; i < MANY; i++)
+		if (link_state(links[i]) == LINK_LOGIN) {
+			link_destroy(&links[i]);
+			links[i] = start_link(&b, &(struct pace){ .wait = 60 });
+			break;
+		}
+	for (int turn = 0; turn < 10; turn++)
+		ev_run(b.loop, EVRUN_NOWAIT);
+	CHECK(connecting(links) == 3);
+	for (int i = 0; i < MANY; i++)
+		link_destroy(&links[i]);
+	bench_close(&b);
+}
+
 int main(void)
 {
 	log_set_level(LOG_LEVELS);
@@ -415,6 +503,8 @@ int main(void)
 	waits_grow_while_sessions_do_not_last();
 	waits_begin_again_behind_a_session_that_lasted();
 	breaker_is_never_open_while_a_session_stands();
+	only_so_many_connects_begin_in_a_turn();
+	a_connect_is_in_flight_until_its_login();
 	ten_thousand_failures_cost_no_memory();
 	nothing_is_counted_of_a_link_that_is_gone();
 	return check_report();
