@@ -55,10 +55,14 @@ static void note(struct header_context *context, struct slice name, struct slice
 		context->named |= redact_name(value);
 }
 
+bool header_is_entry(const struct header_context *context, struct slice name)
+{
+	return context->database && slice_eq_nocase(name, SLICE("Key")) && !redact_name_configured(name);
+}
+
 bool header_is_secret(struct header_context *context, struct slice name, struct slice value)
 {
-	/* DBGet, DBPut and their like: the name of an entry, which people look for, unless the configuration hides it. */
-	bool entry = context->database && slice_eq_nocase(name, SLICE("Key")) && !redact_name_configured(name);
+	bool entry = header_is_entry(context, name);
 
 	note(context, name, value);
 	if (!entry && redact_name(name))

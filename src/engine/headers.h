@@ -28,6 +28,8 @@ struct header_context {
 	bool named;    /* a Variable, Family or Key was the name of a secret, so Value or Val is one */
 };
 
+/* True for the name of an entry in a frame of Asterisk's database, which people look for; unless the configuration hides it. */
+bool header_is_entry(const struct header_context *context, struct slice name);
 /* True when the value may not be shown: the name is a secret's; it is a list of variables of which one is; or it is the value
  * of the variable or the database entry that headers before have named. */
 bool header_is_secret(struct header_context *context, struct slice name, struct slice value);

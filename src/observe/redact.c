@@ -21,7 +21,7 @@ struct secret {
 
 /* Nodes are only ever added, at the head by compare-and-swap; so readers need no lock (P1). */
 static _Atomic(struct secret *) buckets[BUCKETS];
-static atomic_size_t secret_count;
+static atomic_size_t secret_count, longest_secret;
 /* Whether some value begins with that byte: most text is passed over by this alone. */
 static atomic_bool begins[UCHAR_MAX + 1];
 static _Atomic(struct redact_patterns *) patterns;
@@ -130,6 +130,9 @@ static void add_value(struct slice value)
 	do
 		secret->next = first;
 	while (!atomic_compare_exchange_weak_explicit(head, &first, secret, memory_order_release, memory_order_acquire));
+	for (size_t longest = atomic_load(&longest_secret); longest < value.len;)
+		if (atomic_compare_exchange_weak(&longest_secret, &longest, value.len))
+			break;
 	atomic_fetch_add(&secret_count, 1);
 }
 
@@ -178,18 +181,23 @@ void redact_use(struct redact_patterns **fresh)
 	*fresh = NULL;
 }
 
+/* Length of the known value that begins at `i`, or 0. */
+static size_t value_at(struct slice text, size_t i)
+{
+	if (!atomic_load_explicit(&begins[(unsigned char)text.ptr[i]], memory_order_relaxed))
+		return 0;
+	return match(slice_make(text.ptr + i, text.len - i));
+}
+
 /* What to hide of what begins in the first `window` bytes. -1: all of it. */
 static int find_spans(struct slice text, size_t window, struct spans *spans)
 {
 	const struct redact_patterns *now = patterns_now();
-	const char *bytes = text.ptr;
 
 	spans->count = 0;
 	if (atomic_load_explicit(&secret_count, memory_order_relaxed) > 0)
 		for (size_t i = 0; i < window; i++) {
-			if (!atomic_load_explicit(&begins[(unsigned char)bytes[i]], memory_order_relaxed))
-				continue;
-			size_t len = match(slice_make(text.ptr + i, text.len - i));
+			size_t len = value_at(text, i);
 			if (len > 0)
 				spans_add(spans, i, i + len);
 		}
@@ -256,6 +264,40 @@ size_t redact_copy(char *to, size_t cap, struct slice text, size_t *used)
 	return mask.len;
 }
 
+void redact_mask(char *to, struct slice text)
+{
+	struct spans spans;
+
+	if (find_spans(text, text.len, &spans) == -1) {
+		memset(to, '*', text.len);
+		return;
+	}
+	for (size_t i = 0; i < spans.count; i++) {
+		size_t end = spans.items[i].to < text.len ? spans.items[i].to : text.len;
+		memset(to + spans.items[i].from, '*', end - spans.items[i].from);
+	}
+}
+
+void redact_mask_values(char *to, struct slice text)
+{
+	size_t end = 0; /* of the values that begin before */
+
+	if (atomic_load_explicit(&secret_count, memory_order_relaxed) == 0)
+		return;
+	for (size_t i = 0; i < text.len; i++) {
+		size_t len = value_at(text, i);
+		if (len > 0 && i + len > end)
+			end = i + len;
+		if (i < end && text.ptr[i] != '\r' && text.ptr[i] != '\n')
+			to[i] = '*';
+	}
+}
+
+size_t redact_longest_value(void)
+{
+	return atomic_load(&longest_secret);
+}
+
 void redact_clear(void)
 {
 	for (size_t i = 0; i < BUCKETS; i++) {
@@ -268,6 +310,7 @@ void redact_clear(void)
 		}
 	}
 	atomic_store(&secret_count, 0);
+	atomic_store(&longest_secret, 0);
 	for (size_t i = 0; i <= UCHAR_MAX; i++)
 		atomic_store(&begins[i], false);
 	struct redact_patterns *all = atomic_exchange(&patterns, NULL);

@@ -5,12 +5,14 @@
 FUZZ_SECONDS ?= 600
 FUZZ_CC      ?= clang
 FUZZ_BUILD   := build-fuzz
-FUZZ_TARGETS := framer action pending frame_log config
+FUZZ_TARGETS := framer action pending frame_log config redact
 FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Isrc -D_GNU_SOURCE $(WARNINGS) -fno-sanitize-recover=all \
                 -fsanitize=fuzzer,address,undefined
 FUZZ_SOURCES := $(wildcard src/ami/*.c) $(addprefix src/base/,buf.c err.c heap.c mem.c pool.c slice.c utf8.c)
 # The configuration is read by Lua.
 FUZZ_CONFIG_SOURCES := $(wildcard src/config/*.c) src/sandbox/chunk.c $(addprefix src/base/,buf.c err.c faults.c map.c mem.c slice.c utf8.c value.c clock.c)
+# Masking, up to what a recording gets.
+FUZZ_REDACT_SOURCES := $(wildcard src/observe/redact*.c) src/control/capture.c src/engine/headers.c $(FUZZ_SOURCES)
 
 .PHONY: fuzz fuzz-short
 
@@ -28,6 +30,11 @@ $(FUZZ_BUILD)/fuzz_config: tests/fuzz/fuzz_config.c $(FUZZ_CONFIG_SOURCES) $(wil
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) $(shell pkg-config --cflags-only-I lua5.4 | sed 's/-I/-isystem /g') -o $@ $< $(FUZZ_CONFIG_SOURCES) \
 	   $(shell pkg-config --libs lua5.4) -lm
+
+$(FUZZ_BUILD)/fuzz_redact: tests/fuzz/fuzz_redact.c $(FUZZ_REDACT_SOURCES) $(wildcard src/observe/redact*.h src/base/*.h) src/control/capture.h src/engine/headers.h \
+                           tests/fuzz/require.h
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $< $(FUZZ_REDACT_SOURCES) $(shell pkg-config --libs libpcre2-8)
 
 $(FUZZ_BUILD)/seeds/stamp: tests/fuzz/seeds.lua conf/hookswitch.lua $(wildcard tests/fixtures/captures/*.ami)
 	@mkdir -p $(FUZZ_TARGETS:%=$(@D)/%)

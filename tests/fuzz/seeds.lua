@@ -57,3 +57,11 @@ write("config", "files", 'return { servers = include "*.lua", rules = { x = file
 write("config", "marker", 'return { servers = { a = { host = "::1", username = "u", secret = "\1missing\1" } } }')
 write("config", "loop", 'local t = {} t.t = t while t do t = t.t end return t')
 write("config", "error", 'error(env "SECRET") return nil')
+
+-- See fuzz_redact.c: what is planted, pieces, cap, where, how far apart.
+for kind = 0, 8 do
+  for number, bytes in ipairs { 'Event: A\r\nNote: "x" [y] {z} \\" a=b, c;d&e\r\n\r\nOutput: x\r\n\r\n', '{"password":"x\\\\","list":["a"],"pin":1} token=[x "secret: y',
+    "Response: Follows\r\nSecret : x\nserver.key: y\n\nHASH(pin)=1\n--END COMMAND--\r\n\r\n" } do
+    for where = 0, 3 do write("redact", ("%d-%d-%d"):format(kind, number, where), string.char(kind, 6, 40 + where * 20, where * 85, 128) .. bytes) end
+  end
+end
