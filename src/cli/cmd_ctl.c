@@ -90,7 +90,7 @@ static int no_daemon(const char *path, int error)
 	else if (error == ECONNREFUSED)
 		advice = "it has ended; start it with `hookswitch run`";
 	else if (error == EACCES)
-		advice = "run this as the daemon's user, or see control.group and control.mode";
+		advice = "run this as the daemon's user, or see control.group, control.mode and control.sockets";
 	else if (error == EAGAIN)
 		advice = "it is there but takes no connection; is it stopped or overloaded?";
 	fprintf(stderr, "hookswitch ctl: no daemon answers on %s: %s; %s\n", path, error == EAGAIN ? "timed out" : strerror(error), advice);

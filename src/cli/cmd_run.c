@@ -55,9 +55,7 @@ static int open_doors(struct engine *engine, struct console **console, struct ht
 	const struct config *config = engine_config(engine);
 	struct err err;
 
-	if (config->control.socket &&
-	    !(*console = console_create(engine, config->control.socket, (unsigned)strtoul(config->control.mode, NULL, 8),
-	                                 config->control.group, &err))) {
+	if (!(*console = console_open(engine, &err)) && err.code != ERR_NONE) {
 		log_write(LOG_ERROR, "the console cannot be opened", F_TEXT("reason", err.text));
 		return -1;
 	}

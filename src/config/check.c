@@ -11,6 +11,7 @@
 #include "config/tree.h"
 
 #define SINKS_MAX 64
+#define SOCKETS_MAX 8
 
 struct check {
 	const struct reading *reading;
@@ -318,6 +319,32 @@ static void fill_sinks(struct check *check)
 	}
 }
 
+static void fill_sockets(struct check *check)
+{
+	struct config *config = check->config;
+	const struct value *sockets = check_find(&check->reading->root, "control.sockets");
+	if (table_count(sockets) > SOCKETS_MAX)
+		faults_add(check->faults, "control.sockets: at most %d, there are %zu", SOCKETS_MAX, table_count(sockets));
+	config->control.sockets = mem_zalloc(table_count(sockets) * sizeof *config->control.sockets);
+	for (size_t i = 0; i < table_count(sockets); i++) {
+		const struct value_pair *pair = &sockets->table.pairs[i];
+		if (!is_named_table(pair))
+			continue;
+		struct config_socket *socket = &config->control.sockets[config->control.socket_count++];
+		socket->name = mem_slicedup(key_of(pair));
+		for (size_t k = 0; k < option_count; k++) {
+			const char *leaf = below(&options[k], "control.sockets.NAME.");
+			const struct value *value = leaf ? check_find(&pair->value, leaf) : NULL;
+			if (!leaf)
+				continue;
+			if (!value && (options[k].flags & OPTION_REQUIRED) && !check->reading->incomplete)
+				faults_add(check->faults, "control.sockets.%s.%s: missing; give %s", socket->name, leaf,
+				           strcmp(leaf, "path") == 0 ? "the path of the socket" : "what its clients may do: look, emit, act, admin");
+			fill(check, &options[k], value, socket);
+		}
+	}
+}
+
 static void fill_policy(struct check *check, const char *prefix, struct slice rule, const struct value *table)
 {
 	struct config *config = check->config;
@@ -342,25 +369,32 @@ static void fill_policies(struct check *check)
 }
 
 /* Only a warning: systemd makes some folders when the unit starts. */
-static void check_folder(struct check *check, const char *option, const char *name, const char *path)
+static void check_folder(struct check *check, const char *option, const char *path)
 {
 	const char *slash = path ? strrchr(path, '/') : NULL;
 	if (!slash || slash == path)
 		return;
 	char *folder = mem_slicedup(slice_make(path, (size_t)(slash - path)));
 	if (faccessat(AT_FDCWD, folder, F_OK, 0) == -1)
-		faults_warn(check->faults, "%s%s%s: its folder %s is not there; make it before the daemon starts", option, name,
-		            name[0] ? ".file" : "", folder);
+		faults_warn(check->faults, "%s: its folder %s is not there; make it before the daemon starts", option, folder);
 	free(folder);
 }
 
 static void check_folders(struct check *check)
 {
 	const struct config *config = check->config;
-	for (size_t i = 0; i < config->sink_count; i++)
-		check_folder(check, "sinks.", config->sinks[i].name, config->sinks[i].file);
-	check_folder(check, "log.file", "", config->log.file);
-	check_folder(check, "control.socket", "", config->control.socket);
+	for (size_t i = 0; i < config->sink_count; i++) {
+		char *option = mem_printf("sinks.%s.file", config->sinks[i].name);
+		check_folder(check, option, config->sinks[i].file);
+		free(option);
+	}
+	check_folder(check, "log.file", config->log.file);
+	check_folder(check, "control.socket", config->control.socket);
+	for (size_t i = 0; i < config->control.socket_count; i++) {
+		char *option = mem_printf("control.sockets.%s.path", config->control.sockets[i].name);
+		check_folder(check, option, config->control.sockets[i].path);
+		free(option);
+	}
 }
 
 static void check_limits(struct check *check)
@@ -375,13 +409,33 @@ static void check_limits(struct check *check)
 	if (config->limits.stuck <= config->limits.deadline || config->limits.stuck <= config->limits.load_deadline)
 		faults_add(check->faults, "limits.stuck: must be longer than deadline (%.15g s) and load_deadline (%.15g s), is %.15g",
 		           config->limits.deadline, config->limits.load_deadline, config->limits.stuck);
-	size_t socket_max = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
-	if (config->control.socket && strlen(config->control.socket) > socket_max)
-		faults_add(check->faults, "control.socket: %s is longer than the %zu bytes that a unix socket's path may have",
-		           config->control.socket, socket_max);
-	if (config->control.group && (strtoul(config->control.mode, NULL, 8) & 060) != 060)
-		faults_add(check->faults, "control.group: the group cannot use a socket of control.mode \"%s\"; give mode = \"0660\" too",
-		           config->control.mode);
+}
+
+/* `option` is where it stands, with the dot: "control." */
+static void check_socket(struct check *check, const char *option, const char *leaf, const char *path, const char *mode, const char *group)
+{
+	size_t max = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
+	if (path && strlen(path) > max)
+		faults_add(check->faults, "%s%s: %s is longer than the %zu bytes that a unix socket's path may have", option, leaf, path, max);
+	if (group && (strtoul(mode, NULL, 8) & 060) != 060)
+		faults_add(check->faults, "%sgroup: the group cannot use a socket of %smode \"%s\"; give mode = \"0660\" too", option, option, mode);
+}
+
+static void check_sockets(struct check *check)
+{
+	const struct config *config = check->config;
+	check_socket(check, "control.", "socket", config->control.socket, config->control.mode, config->control.group);
+	for (size_t i = 0; i < config->control.socket_count; i++) {
+		const struct config_socket *socket = &config->control.sockets[i];
+		char *option = mem_printf("control.sockets.%s.", socket->name);
+		check_socket(check, option, "path", socket->path, socket->mode, socket->group);
+		bool taken = socket->path && config->control.socket && strcmp(socket->path, config->control.socket) == 0;
+		for (size_t k = 0; k < i && socket->path && !taken; k++)
+			taken = config->control.sockets[k].path && strcmp(socket->path, config->control.sockets[k].path) == 0;
+		if (taken)
+			faults_add(check->faults, "%spath: %s is the path of another socket too; each has its own", option, socket->path);
+		free(option);
+	}
 }
 
 struct config *check_reading(const struct reading *reading, const char *path, const char *dir, const char *home,
@@ -400,8 +454,10 @@ struct config *check_reading(const struct reading *reading, const char *path, co
 	fill_servers(&check);
 	fill_rules(&check);
 	fill_sinks(&check);
+	fill_sockets(&check);
 	fill_policies(&check);
 	check_limits(&check);
+	check_sockets(&check);
 	check_folders(&check);
 
 	buf_close(&check.path);

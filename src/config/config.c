@@ -163,6 +163,11 @@ void config_destroy(struct config **config)
 		close_scope(SCOPE_POLICY, &c->policies[i]);
 		free(c->policies[i].rule);
 	}
+	for (size_t i = 0; i < c->control.socket_count; i++) {
+		close_scope(SCOPE_SOCKET, &c->control.sockets[i]);
+		free(c->control.sockets[i].name);
+	}
+	free(c->control.sockets);
 	close_scope(SCOPE_CONFIG, c);
 	free(c->servers);
 	free(c->rules);
@@ -173,12 +178,24 @@ void config_destroy(struct config **config)
 	*config = NULL;
 }
 
+static bool sockets_equal(const struct config *a, const struct config *b)
+{
+	bool equal = a->control.socket_count == b->control.socket_count;
+	for (size_t i = 0; equal && i < a->control.socket_count; i++) {
+		const struct config_socket *x = &a->control.sockets[i], *y = &b->control.sockets[i];
+		equal = strcmp(x->name, y->name) == 0;
+		for (size_t k = 0; equal && k < option_count; k++)
+			equal = options[k].scope != SCOPE_SOCKET || option_equal(&options[k], x, y);
+	}
+	return equal;
+}
+
 const char *config_needs_restart(const struct config *running, const struct config *wanted)
 {
 	for (size_t i = 0; i < option_count; i++)
 		if (options[i].scope == SCOPE_CONFIG && (options[i].flags & OPTION_RESTART) && !option_equal(&options[i], running, wanted))
 			return options[i].path;
-	return NULL;
+	return sockets_equal(running, wanted) ? NULL : "control.sockets";
 }
 
 bool config_server_equal(const struct config_server *a, const struct config_server *b)

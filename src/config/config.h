@@ -61,6 +61,12 @@ struct config_sink {
 	char *name, *file;
 };
 
+/* A socket of the console beside control.socket. */
+struct config_socket {
+	char *name, *path, *mode, *group; /* mode: "0660", octal; group: NULL: as it is made */
+	struct config_list roles;         /* "look", "emit", "act", "admin" */
+};
+
 struct config {
 	char *path; /* of the file that was read */
 	struct config_server *servers;
@@ -106,6 +112,8 @@ struct config {
 		char *socket; /* NULL: no console */
 		char *mode;   /* "0600", octal */
 		char *group;  /* name or number; NULL: the daemon's own */
+		struct config_socket *sockets;
+		size_t socket_count;
 	} control;
 };
 

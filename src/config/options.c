@@ -123,6 +123,10 @@ static int check_list(const struct option *option, const struct value *value, st
 		buf_printf(why, "must be at most %g texts, is %zu", option->max, value->table.count);
 		return -1;
 	}
+	if ((double)value->table.count < option->min) {
+		buf_printf(why, "must be at least %g text%s, is empty", option->min, option->min > 1 ? "s" : "");
+		return -1;
+	}
 	/* Pairs are sorted: integers first, in order. */
 	for (size_t i = 0; i < value->table.count; i++) {
 		const struct value_pair *pair = &value->table.pairs[i];

@@ -65,7 +65,10 @@ static void print_range(struct buf *out, const struct option *option)
 		buf_printf(out, "%.15g to %.15g bytes", option->min, option->max);
 		break;
 	case OPTION_LIST:
-		buf_printf(out, "up to %.15g", option->max);
+		if (option->min > 0)
+			buf_printf(out, "%.15g to %.15g", option->min, option->max);
+		else
+			buf_printf(out, "up to %.15g", option->max);
 		break;
 	case OPTION_WORD:
 	case OPTION_ENUM:

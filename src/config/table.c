@@ -8,6 +8,7 @@
 #define ALL(member) .scope = SCOPE_CONFIG, .offset = offsetof(struct config, member)
 #define SERVER(member) .scope = SCOPE_SERVER, .offset = offsetof(struct config_server, member)
 #define SINK(member) .scope = SCOPE_SINK, .offset = offsetof(struct config_sink, member)
+#define SOCKET(member) .scope = SCOPE_SOCKET, .offset = offsetof(struct config_socket, member)
 #define POLICY(member) .scope = SCOPE_POLICY, .offset = offsetof(struct config_policy, member)
 #define INTEGER(low, high, value) .type = OPTION_INTEGER, .min = (low), .max = (high), .number = (value)
 #define NUMBER(low, high, value) .type = OPTION_NUMBER, .min = (low), .max = (high), .number = (value)
@@ -61,6 +62,15 @@ static const char *check_mode(struct slice text)
 		if (text.ptr[i] < '0' || text.ptr[i] > '7')
 			return "must be octal digits, such as \"0600\" or \"0660\"";
 	return text.len == 4 && text.ptr[0] != '0' ? "must be octal digits with a 0 in front, such as \"0600\"" : NULL;
+}
+
+static const char *check_role(struct slice text)
+{
+	static const char *const roles[] = { "look", "emit", "act", "admin" };
+	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+		if (slice_eq(text, slice_cstr(roles[i])))
+			return NULL;
+	return "must be of look, emit, act, admin";
 }
 
 static const char *check_listen(struct slice text)
@@ -283,6 +293,15 @@ const struct option options[] = {
 	  .help = "Its permissions, octal, as a text." },
 	{ .path = "control.group", TEXT(1, 64), ALL(control.group), .flags = OPTION_RESTART,
 	  .help = "Group, by name or number, that the socket is given to; needs `mode = \"0660\"`. The daemon must be root or in that group, and the socket's folder must let its members in. Without it, the daemon's own group." },
+	{ .path = "control.sockets.NAME.path", TEXT(1, 4096), SOCKET(path), .flags = OPTION_REQUIRED | OPTION_HOME | OPTION_RESTART,
+	  .help = "One more unix socket, which grants its `roles` only; `control.socket` grants all. At most 8." },
+	{ .path = "control.sockets.NAME.roles", .type = OPTION_LIST, .min = 1, .max = 4, .check = check_role, SOCKET(roles),
+	  .flags = OPTION_REQUIRED | OPTION_RESTART,
+	  .help = "`look`: every command that shows something; `emit`: `emit`; `act`: `call` with the actions that rules may send from the start; `admin`: all commands and all actions. One role does not include another, but `admin` all." },
+	{ .path = "control.sockets.NAME.mode", TEXT(3, 4), .text = "0660", .check = check_mode, SOCKET(mode), .flags = OPTION_RESTART,
+	  .help = "Its permissions, octal, as a text." },
+	{ .path = "control.sockets.NAME.group", TEXT(1, 64), SOCKET(group), .flags = OPTION_RESTART,
+	  .help = "Group that it is given to, as `control.group`." },
 };
 
 const size_t option_count = sizeof options / sizeof *options;

@@ -216,6 +216,14 @@ static int build_action(struct request *request, struct action *action, int *cod
 	return -1;
 }
 
+/* What rules may not send without a policy needs a role of its own. */
+static bool is_guarded(const struct action *action)
+{
+	struct err err;
+
+	return policy_check(NULL, "*", action, &err) != 0;
+}
+
 static struct engine_request *send_action(const struct request *request, const struct action *action, char id[ACTION_ID_MAX + 1],
                                           struct err *err)
 {
@@ -243,10 +251,17 @@ int command_call(struct request *request)
 		action_close(&action);
 		return code;
 	}
+	action_get(&action, SLICE("Action"), &name);
+	if (!client_has_role(client, ROLE_ADMIN) && is_guarded(&action)) {
+		char what[128];
+		snprintf(what, sizeof what, "call: this %.*s", SLICE_ARG(name));
+		action_close(&action);
+		client->as_json = request->json;
+		return command_refuse_role(client, what, ROLE_ADMIN);
+	}
 	struct call *call = mem_zalloc(sizeof *call);
 	call->json = request->json;
 	snprintf(call->server, sizeof call->server, "%s", request->argv[0]);
-	action_get(&action, SLICE("Action"), &name);
 	char *shown = mem_slicedup(name);
 	command_log(client, "console: call", shown);
 	free(shown);

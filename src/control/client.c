@@ -52,6 +52,7 @@ void client_destroy(struct client **client)
 	close(c->fd);
 	list_remove(&c->node);
 	c->console->client_count--;
+	c->console->shared_count -= !(c->listener->roles & ROLE_ADMIN);
 	c->console->waiting -= c->charged;
 	buf_close(&c->out);
 	free(c);
@@ -276,8 +277,14 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	}
 }
 
-void client_create(struct console *console, int fd)
+bool client_has_role(const struct client *client, unsigned roles)
 {
+	return (client->listener->roles & (roles | ROLE_ADMIN)) != 0;
+}
+
+void client_create(const struct listener *listener, int fd)
+{
+	struct console *console = listener->console;
 	struct client *client = mem_zalloc(sizeof *client);
 	struct ucred peer = { .pid = -1, .uid = (uid_t)-1 };
 	socklen_t size = sizeof peer;
@@ -287,12 +294,14 @@ void client_create(struct console *console, int fd)
 	client->uid = peer.uid;
 	client->pid = peer.pid;
 	client->console = console;
+	client->listener = listener;
 	client->fd = fd;
 	client->state = CLIENT_READING;
 	client->patience = CONSOLE_PATIENCE;
 	buf_init(&client->out, 0);
 	list_append(&console->clients, &client->node);
 	console->client_count++;
+	console->shared_count += !(listener->roles & ROLE_ADMIN);
 	ev_io_init(&client->io, on_io, fd, EV_READ);
 	ev_timer_init(&client->timer, on_timer, CONSOLE_PATIENCE, 0);
 	client->io.data = client->timer.data = client;

@@ -1,12 +1,14 @@
 /* The commands of the console: one table, one function for each. */
 #include "control/commands.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "control/internal.h"
 #include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
+#include "observe/log.h"
 
 struct command {
 	const char *name, *arguments;
@@ -14,6 +16,7 @@ struct command {
 	const char *details; /* more lines for `COMMAND --help`, each with its end; NULL: none */
 	int min, max;        /* of `argc`; max -1: as many as there are */
 	bool order;          /* says one text, which becomes a JSON object */
+	unsigned role;       /* that it needs; 0: none */
 	int (*run)(struct request *request);
 };
 
@@ -89,23 +92,23 @@ static int run_help(struct request *request);
 static const struct command commands[] = {
 	{ "status", "[--json]", "the daemon, its servers, its rules, the last failed reload",
 	  "Says at a glance whether all is well: lost log records, each server's session, what each rule\n"
-	  "did, and why the last reload failed.\n", 0, 0, false, run_status },
+	  "did, and why the last reload failed.\n", 0, 0, false, ROLE_LOOK, run_status },
 	{ "servers", "[--json]", "the servers and their sessions",
 	  "Of each server: the state of its session and since when, its address, the events that came,\n"
-	  "were shed and wait, the round trip of the last Ping, the next try and the last failure.\n", 0, 0, false, run_servers },
+	  "were shed and wait, the round trip of the last Ping, the next try and the last failure.\n", 0, 0, false, ROLE_LOOK, run_servers },
 	{ "scripts", "[--json]", "the rules that run",
 	  "Of each rule: what it holds (listeners, timers, waiting calls, actions), what it did (calls,\n"
-	  "missed events, errors, overruns, CPU time), its memory, its file and the file's digest.\n", 0, 0, false, run_scripts },
+	  "missed events, errors, overruns, CPU time), its memory, its file and the file's digest.\n", 0, 0, false, ROLE_LOOK, run_scripts },
 	{ "pending", "[--json]", "the actions that wait for their answer",
-	  "Of each action: its server, who sent it, for how long it has waited and until when it may.\n", 0, 0, false, run_pending },
-	{ "metrics", "[--json]", "every counter, in Prometheus' text form", NULL, 0, 0, false, run_metrics },
+	  "Of each action: its server, who sent it, for how long it has waited and until when it may.\n", 0, 0, false, ROLE_LOOK, run_pending },
+	{ "metrics", "[--json]", "every counter, in Prometheus' text form", NULL, 0, 0, false, ROLE_LOOK, run_metrics },
 	{ "reload", "[--json]", "reload configuration and rules, and wait for the result",
 	  "All or nothing: with a fault in any file, what ran before goes on. Prints every fault and every\n"
-	  "warning that `hookswitch check` prints.\n", 0, 0, true, command_reload },
+	  "warning that `hookswitch check` prints.\n", 0, 0, true, ROLE_ADMIN, command_reload },
 	{ "call", "SERVER Action=NAME [K=V...] [--json]", "send an action with these headers and wait for its answer; exits 1 when it fails",
 	  "With --json the failure is on stdout too. The action has its own deadline\n"
 	  "(servers.NAME.timeouts.action).\n"
-	  "example: hookswitch ctl call pbx1 Action=QueueStatus Queue=support\n", 2, -1, false, command_call },
+	  "example: hookswitch ctl call pbx1 Action=QueueStatus Queue=support\n", 2, -1, false, ROLE_ACT, command_call },
 	{ "tail", "[--server NAME] [--event NAME|GLOB] [--where HEADER=VALUE|GLOB] [--actions] [--json]",
 	  "events as they come, until Ctrl-C; with --actions: actions and answers",
 	  "  --server NAME         of this server only\n"
@@ -114,23 +117,23 @@ static const struct command commands[] = {
 	  "  --actions             actions and their answers instead of events; with --event: both\n"
 	  "At most 2,000 lines a second are shown; how many more there were is said. Lines with * are the\n"
 	  "engine's own events and those that rules and the console emit.\n"
-	  "example: hookswitch ctl tail --event 'Queue*' --where Queue=support\n", 0, -1, false, command_tail },
+	  "example: hookswitch ctl tail --event 'Queue*' --where Queue=support\n", 0, -1, false, ROLE_LOOK, command_tail },
 	{ "top", "[--once] [--json]", "a screen of rates every second: servers, slowest rules; q ends it",
 	  "  --once  one screen, as where there is no terminal\n"
-	  "  --json  a line with all rates every second; with --once only one\n", 0, 1, false, command_top },
+	  "  --json  a line with all rates every second; with --once only one\n", 0, 1, false, ROLE_LOOK, command_top },
 	{ "record", "SERVER [OUT] [--json]", "record what a server sends in the daemon's session, until Ctrl-C",
 	  "As `hookswitch record` does, with secrets masked, for `hookswitch replay`. OUT is the file\n"
-	  "(default: SERVER.ami). One client at a time can record a server.\n", 1, 1, false, command_record },
+	  "(default: SERVER.ami). One client at a time can record a server.\n", 1, 1, false, ROLE_LOOK, command_record },
 	{ "emit", "NAME [K=V...] [--json]", "an event for the rules, like crm.answered",
 	  "The name has a dot and does not begin with server. or script. The answer says how many listeners\n"
 	  "it is queued for.\n"
-	  "example: hookswitch ctl emit crm.answered ticket=42\n", 1, -1, true, command_emit },
-	{ "enable", "RULE [--json]", "let a rule that was disabled hear events again", NULL, 1, 1, true, command_enable },
+	  "example: hookswitch ctl emit crm.answered ticket=42\n", 1, -1, true, ROLE_EMIT, command_emit },
+	{ "enable", "RULE [--json]", "let a rule that was disabled hear events again", NULL, 1, 1, true, ROLE_ADMIN, command_enable },
 	{ "disable", "RULE [--json]", "stop a rule's listeners and timers until it is enabled or the next reload",
-	  "What the rule has begun goes on. Once enabled it hears server.gap when it has missed events.\n", 1, 1, true, command_disable },
-	{ "log", "LEVEL [--json]", "log from this level on (debug, info, warn, error), until the next reload", NULL, 1, 1, true, command_log_level },
-	{ "stop", "[--json]", "end the sessions in order, then the daemon, and wait for it; again: at once", NULL, 0, 0, false, command_stop },
-	{ "help", "[COMMAND] [--json]", "this list, or one command in full", NULL, 0, 1, false, run_help },
+	  "What the rule has begun goes on. Once enabled it hears server.gap when it has missed events.\n", 1, 1, true, ROLE_ADMIN, command_disable },
+	{ "log", "LEVEL [--json]", "log from this level on (debug, info, warn, error), until the next reload", NULL, 1, 1, true, ROLE_ADMIN, command_log_level },
+	{ "stop", "[--json]", "end the sessions in order, then the daemon, and wait for it; again: at once", NULL, 0, 0, false, ROLE_ADMIN, command_stop },
+	{ "help", "[COMMAND] [--json]", "this list, or one command in full", NULL, 0, 1, false, 0, run_help },
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)
@@ -159,10 +162,23 @@ const char *commands_nearest(const char *name)
 	return nearest < COMMANDS ? commands[nearest].name : NULL;
 }
 
-void commands_list(struct buf *out)
+static const char *role_name(unsigned role)
+{
+	return role == ROLE_LOOK ? "look" : role == ROLE_EMIT ? "emit" : role == ROLE_ACT ? "act" : "admin";
+}
+
+static bool may_run(const struct client *client, const struct command *command)
+{
+	return command->role == 0 || client_has_role(client, command->role);
+}
+
+/* Those that the client may run; NULL: all. */
+static void list_commands(const struct client *client, struct buf *out)
 {
 	for (size_t i = 0; i < COMMANDS; i++) {
 		const struct command *c = &commands[i];
+		if (client && !may_run(client, c))
+			continue;
 		int used = (int)(strlen(c->name) + strlen(c->arguments)) + 3;
 		buf_printf(out, "  %s %s", c->name, c->arguments);
 		if (used > HELP_INDENT - 2)
@@ -170,6 +186,11 @@ void commands_list(struct buf *out)
 		else
 			buf_printf(out, "%*s%s\n", HELP_INDENT - used, "", c->help);
 	}
+}
+
+void commands_list(struct buf *out)
+{
+	list_commands(NULL, out);
 }
 
 bool commands_explain(const char *name, struct buf *out)
@@ -181,12 +202,14 @@ bool commands_explain(const char *name, struct buf *out)
 	buf_printf(out, "usage: hookswitch ctl %s%s%s\n\n%s\n", c->name, c->arguments[0] ? " " : "", c->arguments, c->help);
 	if (c->details)
 		buf_printf(out, "\n%s", c->details);
+	if (c->role)
+		buf_printf(out, "\nneeds the role %s on a socket of control.sockets\n", role_name(c->role));
 	return true;
 }
 
 /* ---- running them ---- */
 
-static void list_as_json(struct buf *out)
+static void list_as_json(const struct client *client, struct buf *out)
 {
 	struct writer writer;
 
@@ -194,6 +217,8 @@ static void list_as_json(struct buf *out)
 	writer_open(&writer, NULL, '{');
 	writer_open(&writer, "commands", '[');
 	for (size_t i = 0; i < COMMANDS; i++) {
+		if (!may_run(client, &commands[i]))
+			continue;
 		writer_open(&writer, NULL, '{');
 		writer_text(&writer, "name", commands[i].name);
 		writer_text(&writer, "arguments", commands[i].arguments);
@@ -217,7 +242,7 @@ static int refuse_unknown(struct client *client, const char *name)
 	if (nearest)
 		buf_printf(&client->out, " (did you mean %s?)", nearest);
 	buf_append_cstr(&client->out, "; commands:\n");
-	commands_list(&client->out);
+	list_commands(client, &client->out);
 	return 2;
 }
 
@@ -226,12 +251,28 @@ static int run_help(struct request *request)
 	if (request->argc > 0)
 		return commands_explain(request->argv[0], request->out) ? 0 : refuse_unknown(request->client, request->argv[0]);
 	if (request->json) {
-		list_as_json(request->out);
+		list_as_json(request->client, request->out);
 		return 0;
 	}
 	buf_append_cstr(request->out, "commands:\n");
-	commands_list(request->out);
+	list_commands(request->client, request->out);
 	return 0;
+}
+
+int command_refuse_role(struct client *client, const char *what, enum console_role role)
+{
+	char granted[32] = "";
+
+	for (unsigned bit = ROLE_LOOK; bit <= ROLE_ADMIN; bit <<= 1)
+		if (client->listener->roles & bit) {
+			size_t used = strlen(granted);
+			snprintf(granted + used, sizeof granted - used, "%s%s", used ? ", " : "", role_name(bit));
+		}
+	client->console->refused->value++;
+	log_write(LOG_WARN, "console request refused", F_TEXT("command", what), F_TEXT("role", role_name(role)),
+	          F_TEXT("socket", client->listener->section), F_INT("uid", client->uid), F_INT("pid", client->pid));
+	return client_refuse(client, 1, "%s needs the role %s; this socket (%s) grants %s", what, role_name(role), client->listener->section,
+	                     granted);
 }
 
 int command_run(struct client *client, int argc, char **argv)
@@ -250,6 +291,10 @@ int command_run(struct client *client, int argc, char **argv)
 			request.json = true;
 		else
 			request.argv[request.argc++] = argv[i];
+	}
+	if (!may_run(client, command)) {
+		client->as_json = request.json;
+		return command_refuse_role(client, command->name, command->role);
 	}
 	if (request.argc < command->min || (command->max != -1 && request.argc > command->max))
 		return client_refuse(client, 2, "usage: %s%s%s", command->name, command->arguments[0] ? " " : "", command->arguments);

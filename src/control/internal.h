@@ -20,24 +20,35 @@ enum drop_reason {
 	DROP_REASONS
 };
 
-struct console {
-	struct engine *engine;
-	struct ev_loop *loop;
+/* A socket that listens. */
+struct listener {
+	struct console *console;
+	char *section; /* of the configuration that names it: "control", "control.sockets.crm" */
+	char *option;  /* its path there: "control.socket", "control.sockets.crm.path" */
 	char *path;
-	int fd;
+	unsigned roles;
+	int fd;       /* -1: it does not listen */
 	dev_t device; /* of the socket's file, to know it again */
 	ino_t inode;
 	ev_io accept_io;
 	ev_timer accept_pause;
+};
+
+struct console {
+	struct engine *engine;
+	struct ev_loop *loop;
+	struct listener *listeners; /* owned */
+	size_t listener_count;
 	struct list clients;
 	unsigned client_count;
+	unsigned shared_count; /* of them on sockets without ROLE_ADMIN */
 	struct list tails; /* struct tail.node: who watches the engine */
 	struct engine_watch watch; /* added while there is one */
 	time_t shown_second; /* of the line that a tail printed last, and its text */
 	char shown_time[16];
 	size_t waiting;  /* bytes of all answers that wait */
 	unsigned ran_in; /* the loop's turn that ran a command; another waits for the next one, so that many clients delay nobody (P5) */
-	struct series *dropped[DROP_REASONS], *requests;
+	struct series *dropped[DROP_REASONS], *requests, *refused;
 };
 
 /* One client.
@@ -51,6 +62,7 @@ struct console {
 struct client {
 	struct list node;
 	struct console *console;
+	const struct listener *listener; /* that it came through */
 	enum { CLIENT_READING, CLIENT_RUNNING, CLIENT_WRITING } state;
 	int fd;
 	ev_io io;
@@ -73,7 +85,7 @@ struct client {
 /* client.c */
 
 /* Takes over `fd`, which does not block. */
-void client_create(struct console *console, int fd);
+void client_create(const struct listener *listener, int fd);
 void client_destroy(struct client **client);
 /* The answer is whole: sends it and closes. The client may be gone when this returns. */
 void client_finish(struct client *client, int code);
@@ -84,10 +96,15 @@ bool client_flush(struct client *client);
 void client_flush_later(struct client *client);
 /* Makes this line the whole output and returns `code`: `return client_refuse(client, 1, …)`. */
 int client_refuse(struct client *client, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* True when its socket grants one of these roles. */
+bool client_has_role(const struct client *client, unsigned roles);
 /* Counts it and writes a log line. */
 void console_dropped(struct console *console, enum drop_reason reason, const struct client *client);
 
 /* commands.c */
+
+/* Refuses `what` because its socket does not grant `role`: counted and logged. Returns the exit code. */
+int command_refuse_role(struct client *client, const char *what, enum console_role role);
 
 /* One request: the arguments after the command's name, without --json. They are gone once the command has returned. */
 struct request {
@@ -123,9 +140,9 @@ int command_record(struct request *request);
 
 /* socket.c */
 
-/* A listening socket at console->path, or -1 with `err`. */
-int console_listen(struct console *console, unsigned mode, const char *group, struct err *err);
+/* Listens at listener->path. -1 with `err`. */
+int listener_listen(struct listener *listener, unsigned mode, const char *group, struct err *err);
 /* Removes the socket's file unless another one has taken its place. */
-void console_unlink(const struct console *console);
+void listener_unlink(const struct listener *listener);
 
 #endif

@@ -9,7 +9,7 @@
 
 void command_log(const struct client *client, const char *order, const char *argument)
 {
-	log_write(LOG_INFO, order, F_TEXT("argument", argument), F_INT("uid", client->uid), F_INT("pid", client->pid));
+	log_write(LOG_INFO, order, F_TEXT("argument", argument), F_TEXT("socket", client->listener->section), F_INT("uid", client->uid), F_INT("pid", client->pid));
 }
 
 /* The lines that are warnings, or those that are not. */

@@ -33,36 +33,36 @@ static int lock_folder(const char *path)
 }
 
 /* 0 when the path is free, after a dead socket was removed. */
-static int make_room(const struct sockaddr_un *address, struct err *err)
+static int clear_path(const struct listener *listener, const struct sockaddr_un *address, struct err *err)
 {
 	const char *path = address->sun_path;
 	struct stat st;
 
 	if (lstat(path, &st) == -1)
-		return errno == ENOENT ? 0 : err_system(err, "control.socket %s", path);
+		return errno == ENOENT ? 0 : err_system(err, "%s %s", listener->option, path);
 	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, ERR_SYSTEM, "control.socket %s: there is something else that is no socket; remove it or choose another path",
-		               path);
+		return err_set(err, ERR_SYSTEM, "%s %s: there is something else that is no socket; remove it or choose another path",
+		               listener->option, path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
-		return err_system(err, "control.socket %s", path);
+		return err_system(err, "%s %s", listener->option, path);
 	int result = connect(fd, (const struct sockaddr *)address, sizeof *address), why = errno;
 	close(fd);
 	/* EAGAIN: it listens, but its queue is full. */
 	if (result == 0 || why == EAGAIN)
-		return err_set(err, ERR_SYSTEM, "control.socket %s: another daemon answers there; stop it or choose another path", path);
+		return err_set(err, ERR_SYSTEM, "%s %s: another daemon answers there; stop it or choose another path", listener->option, path);
 	if (why == ENOENT)
 		return 0;
 	if (why != ECONNREFUSED) {
 		errno = why;
-		return err_system(err, "control.socket %s: in use, or not ours to replace", path);
+		return err_system(err, "%s %s: in use, or not ours to replace", listener->option, path);
 	}
 	if (unlink(path) == -1 && errno != ENOENT)
-		return err_system(err, "control.socket %s: a dead socket that cannot be removed", path);
+		return err_system(err, "%s %s: a dead socket that cannot be removed", listener->option, path);
 	return 0;
 }
 
-static int find_group(const char *name, gid_t *gid, struct err *err)
+static int find_group(const struct listener *listener, const char *name, gid_t *gid, struct err *err)
 {
 	const struct group *found = getgrnam(name);
 	int64_t number;
@@ -72,68 +72,69 @@ static int find_group(const char *name, gid_t *gid, struct err *err)
 	else if (slice_to_int(slice_cstr(name), &number) && number >= 0 && number < UINT32_MAX)
 		*gid = (gid_t)number;
 	else
-		return err_set(err, ERR_INVALID, "control.group: this machine has no group '%s'", name);
+		return err_set(err, ERR_INVALID, "%s.group: this machine has no group '%s'", listener->section, name);
 	return 0;
 }
 
-static int give_to_group(const char *path, const char *name, struct err *err)
+static int give_to_group(const struct listener *listener, const char *name, struct err *err)
 {
 	gid_t gid = 0;
 
-	if (find_group(name, &gid, err) == -1)
+	if (find_group(listener, name, &gid, err) == -1)
 		return -1;
-	if (lchown(path, (uid_t)-1, gid) == -1)
-		return err_system(err, "control.socket %s cannot be given to control.group '%s'; put the daemon's user into that group", path, name);
+	if (lchown(listener->path, (uid_t)-1, gid) == -1)
+		return err_system(err, "%s %s cannot be given to the group '%s'; put the daemon's user into that group", listener->option,
+		                  listener->path, name);
 	return 0;
 }
 
 /* Nobody can connect before listen(), and the file never has more permissions than `mode`: those of the unbound socket, which
  * bind() takes over less the umask, come first. */
-static int bind_socket(struct console *console, int fd, const struct sockaddr_un *address, unsigned mode, const char *group,
+static int bind_socket(struct listener *listener, int fd, const struct sockaddr_un *address, unsigned mode, const char *group,
                        struct err *err)
 {
 	struct stat st;
 
 	if (fchmod(fd, mode) == -1)
-		return err_system(err, "control.mode of %s", console->path);
+		return err_system(err, "the mode of %s %s", listener->option, listener->path);
 	if (bind(fd, (const struct sockaddr *)address, sizeof *address) == -1)
-		return errno == ENOENT ? err_set(err, ERR_SYSTEM, "control.socket %s: its folder does not exist; make it first", console->path)
-		                       : err_system(err, "control.socket %s", console->path);
-	if (lstat(console->path, &st) == -1)
-		return err_system(err, "control.socket %s", console->path);
-	console->device = st.st_dev;
-	console->inode = st.st_ino;
-	if (group && give_to_group(console->path, group, err) == -1) {
-		console_unlink(console);
+		return errno == ENOENT ? err_set(err, ERR_SYSTEM, "%s %s: its folder does not exist; make it first", listener->option, listener->path)
+		                       : err_system(err, "%s %s", listener->option, listener->path);
+	if (lstat(listener->path, &st) == -1)
+		return err_system(err, "%s %s", listener->option, listener->path);
+	listener->device = st.st_dev;
+	listener->inode = st.st_ino;
+	if (group && give_to_group(listener, group, err) == -1) {
+		listener_unlink(listener);
 		return -1;
 	}
-	if ((st.st_mode & 07777) != mode && chmod(console->path, mode) == -1) {
-		err_system(err, "control.mode of %s", console->path);
-		console_unlink(console);
+	if ((st.st_mode & 07777) != mode && chmod(listener->path, mode) == -1) {
+		err_system(err, "the mode of %s %s", listener->option, listener->path);
+		listener_unlink(listener);
 		return -1;
 	}
 	if (listen(fd, SOMAXCONN) == -1) {
-		err_system(err, "control.socket %s", console->path);
-		console_unlink(console);
+		err_system(err, "%s %s", listener->option, listener->path);
+		listener_unlink(listener);
 		return -1;
 	}
 	return 0;
 }
 
-int console_listen(struct console *console, unsigned mode, const char *group, struct err *err)
+int listener_listen(struct listener *listener, unsigned mode, const char *group, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	size_t length = strlen(console->path);
+	size_t length = strlen(listener->path);
 
 	if (length == 0 || length >= sizeof address.sun_path)
-		return err_set(err, ERR_INVALID, "control.socket %s: a unix socket's path has 1 to %zu bytes", console->path,
+		return err_set(err, ERR_INVALID, "%s %s: a unix socket's path has 1 to %zu bytes", listener->option, listener->path,
 		               sizeof address.sun_path - 1);
-	memcpy(address.sun_path, console->path, length);
+	memcpy(address.sun_path, listener->path, length);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
-		return err_system(err, "control.socket %s", console->path);
-	int lock = lock_folder(console->path);
-	if (make_room(&address, err) == -1 || bind_socket(console, fd, &address, mode, group, err) == -1) {
+		return err_system(err, "%s %s", listener->option, listener->path);
+	int lock = lock_folder(listener->path);
+	if (clear_path(listener, &address, err) == -1 || bind_socket(listener, fd, &address, mode, group, err) == -1) {
 		close(fd);
 		fd = -1;
 	}
@@ -142,11 +143,11 @@ int console_listen(struct console *console, unsigned mode, const char *group, st
 	return fd;
 }
 
-void console_unlink(const struct console *console)
+void listener_unlink(const struct listener *listener)
 {
 	struct stat st;
 
 	/* Our bound socket keeps its inode, so no other file can have the number while we live. */
-	if (lstat(console->path, &st) == 0 && st.st_dev == console->device && st.st_ino == console->inode)
-		unlink(console->path);
+	if (lstat(listener->path, &st) == 0 && st.st_dev == listener->device && st.st_ino == listener->inode)
+		unlink(listener->path);
 }

@@ -22,6 +22,7 @@
 #define MANY_FAMILIES 3000 /* of metrics, with a long help: more than a socket holds */
 
 static char *folder, *config_path, *socket_path;
+static char *look_path; /* of a socket with the role look; NULL: none */
 
 /* ---- the daemon ---- */
 
@@ -48,7 +49,9 @@ static int serve(int tell, unsigned mode)
 	struct engine *engine = engine_create(loop, &options, &faults);
 
 	if (engine)
-		console = console_create(engine, socket_path, mode, NULL, &err);
+		console = console_create(engine, (const struct console_socket[]){
+			{ .path = socket_path, .mode = mode, .roles = ROLE_ADMIN }, { .name = "look", .path = look_path, .mode = mode, .roles = ROLE_LOOK },
+		}, look_path ? 2 : 1, &err);
 	else
 		snprintf(err.text, sizeof err.text, "%s", faults.count > 0 ? faults.lines[0] : "no engine");
 	faults_close(&faults);
@@ -109,21 +112,27 @@ static bool end(pid_t pid, int sig)
 {
 	int status = -1;
 
-	return kill(pid, sig) == 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	/* A daemon that did not start has the pid -1, which is everybody to kill(). */
+	return pid > 0 && kill(pid, sig) == 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 /* ---- a client ---- */
 
-static int join(void)
+static int join_at(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(address.sun_path, sizeof address.sun_path, "%s", socket_path);
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
 	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
 		return fd;
 	close(fd);
 	return -1;
+}
+
+static int join(void)
+{
+	return join_at(socket_path);
 }
 
 static void say(int fd, const char *bytes, size_t len)
@@ -263,6 +272,25 @@ static void turns_away_who_is_one_too_many(void)
 }
 
 /* The silent one, the slow one and the stuck one at the same time: each costs its patience, and nobody else anything. */
+static void keeps_places_for_administrators(void)
+{
+	int fds[CONSOLE_CLIENTS_SHARED];
+	bool good = true;
+
+	for (int i = 0; i < CONSOLE_CLIENTS_SHARED; i++)
+		good &= (fds[i] = join_at(look_path)) != -1;
+	CHECK(good);
+	CHECK(begins(hear(join_at(look_path)), "1\ntoo many clients on this console"));
+	ANSWERS("log\0info\0\0", "0\nlog level info");
+	for (int i = 0; i < CONSOLE_CLIENTS_SHARED; i++)
+		SAY(fds[i], "log\0info\0\0");
+	for (int i = 0; i < CONSOLE_CLIENTS_SHARED; i++)
+		good &= begins(hear(fds[i]), "1\nlog needs the role admin; this socket (control.sockets.look) grants look\n");
+	CHECK(good);
+	CHECK(metric("\nhookswitch_console_refused_total ") == CONSOLE_CLIENTS_SHARED);
+	CHECK(begins(hear((SAY(fds[0] = join_at(look_path), "scripts\0--json\0\0"), fds[0])), "0\n{\"generation\":1,"));
+}
+
 static void drops_who_wastes_its_time(void)
 {
 	int silent = join(), slow = join(), stuck = join();
@@ -335,8 +363,8 @@ static void keeps_the_door(void)
 	CHECK(pid != -1 && lstat(socket_path, &st) == 0 && (st.st_mode & 07777) == 0666);
 	CHECK(start(0600, why) == -1 && strstr(why, "another daemon answers there"));
 	ANSWERS("status\0\0", "0\nhookswitch ");
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	if (pid > 0 && kill(pid, SIGKILL) == 0)
+		waitpid(pid, NULL, 0);
 	CHECK(access(socket_path, F_OK) == 0);
 	CHECK((pid = start_good()) != -1);
 	ANSWERS("status\0\0", "0\nhookswitch ");
@@ -383,10 +411,12 @@ int main(void)
 	mkdir(scripts, 0700);
 	write_config();
 	keeps_the_door();
+	look_path = mem_printf("%s/look", folder);
 	if ((pid = start_good()) != -1) {
 		answers_requests_however_they_come();
 		refuses_what_is_no_request();
 		turns_away_who_is_one_too_many();
+		keeps_places_for_administrators();
 		drops_who_wastes_its_time();
 		tells_each_what_its_reload_came_to();
 		stays_open_until_it_has_stopped(pid);
@@ -399,6 +429,7 @@ int main(void)
 	free(log);
 	free(config_path);
 	free(socket_path);
+	free(look_path);
 	free(folder);
 	return check_report();
 }
