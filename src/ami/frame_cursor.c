@@ -367,7 +367,7 @@ static void describe_event(const struct frame_log *log, const struct frame_recor
 	item->stamp = r->stamp;
 	item->message = (struct message){
 		.bytes = bytes, .len = r->len, .header_count = r->header_count,
-		.headers = log->headers + (r->headers - log->header_base), .kind = MESSAGE_EVENT,
+		.headers = log->headers + r->headers, .kind = MESSAGE_EVENT,
 		.name = { bytes + r->name, r->name_len }, .action_id = { bytes + r->id, r->id_len },
 	};
 }

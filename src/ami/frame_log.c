@@ -72,10 +72,9 @@ void frame_log_trim(struct frame_log *log)
 		log->first++;
 	if (is_empty(log)) {
 		log->head = log->framed;
-		log->header_head = log->header_tail;
+		log->header_count = 0;
 	} else {
 		log->head = frame_record(log, log->first)->bytes;
-		log->header_head = frame_record(log, log->first)->headers;
 	}
 }
 
@@ -91,7 +90,8 @@ uint64_t frame_log_renumbered(const struct frame_log *log, uint64_t position)
 /* Closes every hole among the records and their headers. */
 static void squeeze_index(struct frame_log *log)
 {
-	uint64_t header = 0, to = log->first;
+	uint64_t to = log->first;
+	size_t headers = 0;
 	uint32_t before = 0;
 
 	for (uint64_t p = log->first; p < log->end; p++) {
@@ -106,14 +106,13 @@ static void squeeze_index(struct frame_log *log)
 		if (r.needs == 0)
 			continue;
 		if (r.header_count > 0)
-			memmove(log->headers + header, log->headers + (r.headers - log->header_base), r.header_count * sizeof *log->headers);
-		r.headers = header;
-		header += r.header_count;
+			memmove(log->headers + headers, log->headers + r.headers, r.header_count * sizeof *log->headers);
+		r.headers = headers;
+		headers += r.header_count;
 		*frame_record(log, to++) = r;
 	}
 	log->end = to;
-	log->header_base = log->header_head = 0;
-	log->header_tail = header;
+	log->header_count = headers;
 }
 
 /* Space for one more record. */
@@ -137,34 +136,24 @@ static int reserve_record(struct frame_log *log)
 	return 0;
 }
 
-/* Space for `n` more headers at the tail. */
+/* Space for `n` more headers. */
 static int reserve_headers(struct frame_log *log, uint32_t n)
 {
-	if (log->header_tail - log->header_base + n <= log->header_cap)
+	if (log->header_count + n <= log->header_cap)
 		return 0;
-	if (log->header_tail - log->header_head - log->headers_live > log->header_cap / 2) {
+	if (log->header_count - log->headers_live > log->header_cap / 2) {
 		squeeze_index(log);
-		if (log->header_tail + n <= log->header_cap)
+		if (log->header_count + n <= log->header_cap)
 			return 0;
 	}
-	size_t held = (size_t)(log->header_tail - log->header_head);
-	struct header *to = log->headers;
-	size_t cap = log->header_cap;
-	if (held + n > cap / 2) {
-		cap = cap ? cap * 2 : 512;
-		while (cap < held + n)
-			cap *= 2;
-		to = malloc(cap * sizeof *to);
-		if (!to)
-			return -1;
-	}
-	if (held > 0)
-		memmove(to, log->headers + (log->header_head - log->header_base), held * sizeof *to);
-	if (to != log->headers)
-		free(log->headers);
-	log->headers = to;
+	size_t cap = log->header_cap ? log->header_cap * 2 : 512;
+	while (cap < log->header_count + n)
+		cap *= 2;
+	struct header *headers = realloc(log->headers, cap * sizeof *headers);
+	if (!headers)
+		return -1;
+	log->headers = headers;
 	log->header_cap = cap;
-	log->header_base = log->header_head;
 	return 0;
 }
 
@@ -194,17 +183,15 @@ int frame_log_store(struct frame_log *log, const struct message *m, size_t consu
 	if (reserve_headers(log, m->header_count) || reserve_record(log))
 		return -1;
 	struct frame_record r = {
-		.bytes = log->base + (uint64_t)(m->bytes - log->data), .headers = log->header_tail, .at = at, .stamp = stamp, .needs = log->cursor_count, .len = m->len, .header_count = m->header_count,
+		.bytes = log->base + (uint64_t)(m->bytes - log->data), .headers = log->header_count, .at = at, .stamp = stamp, .needs = log->cursor_count, .len = m->len, .header_count = m->header_count,
 		.name = frame_offset(m, m->name), .name_len = (uint32_t)m->name.len,
 		.id = frame_offset(m, m->action_id), .id_len = (uint32_t)m->action_id.len,
 		.class = FRAME_CLASS_UNKNOWN, .kept = is_kept(m->name),
 	};
-	if (is_empty(log))
-		log->head = r.bytes;
 	*frame_record(log, log->end++) = r;
 	if (r.header_count > 0)
-		memcpy(log->headers + (log->header_tail - log->header_base), m->headers, r.header_count * sizeof *m->headers);
-	log->header_tail += r.header_count;
+		memcpy(log->headers + log->header_count, m->headers, r.header_count * sizeof *m->headers);
+	log->header_count += r.header_count;
 	log->headers_live += r.header_count;
 	log->framed += consumed;
 	add(&log->waiting, r.len);
@@ -387,6 +374,5 @@ void frame_log_settle(struct frame_log *log)
 		free(log->headers);
 		log->headers = NULL;
 		log->header_cap = 0;
-		log->header_base = log->header_head = log->header_tail = 0;
 	}
 }

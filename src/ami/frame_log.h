@@ -59,8 +59,7 @@ struct frame_log {
 	size_t cap;
 	uint64_t base, head, framed, tail; /* logical; base: of data[0] */
 	struct header *headers; /* owned */
-	size_t header_cap;
-	uint64_t header_base, header_head, header_tail, headers_live;
+	size_t header_cap, header_count, headers_live; /* header_count: holes too */
 	struct frame_record *records; /* owned ring, a power of two; a record at position p stands in p % record_cap */
 	uint32_t record_cap;
 	uint64_t first, end; /* positions */

@@ -7,7 +7,8 @@
 #define FRAME_CLASS_UNKNOWN UINT16_MAX
 
 struct frame_record {
-	uint64_t bytes, headers; /* logical */
+	uint64_t bytes; /* logical */
+	size_t headers; /* in the log's array */
 	double at;
 	uint64_t stamp;
 	uint32_t needs;  /* cursors that have neither popped nor skipped it; 0: a hole */

@@ -1,4 +1,5 @@
 /* A frame log and its cursors under arbitrary operations, beside a model. */
+#define DRIVE_EVENTS 600 /* more than the input can ask for */
 #include "../unit/frame_log_drive.h"
 #include "require.h"
 

@@ -10,7 +10,9 @@
 #include "ami/frame_log.h"
 #include "ami/framer.h"
 
+#ifndef DRIVE_EVENTS
 #define DRIVE_EVENTS 6000 /* stored at most */
+#endif
 #define DRIVE_CURSORS 6
 #define DRIVE_FRAME 4096
 
@@ -418,6 +420,7 @@ static void drive_compare(struct drive *d)
 	struct frame_sums have = frame_log_waiting(&d->log);
 	DRIVE_REQUIRE(d, have.events == waiting.events && have.bytes == waiting.bytes && d->firsts == d->model_firsts);
 	DRIVE_REQUIRE(d, frame_log_overflowed(&d->log) == (kept + d->held > d->options.kept_bytes) && frame_log_held(&d->log) == d->held);
+	DRIVE_REQUIRE(d, d->log.base <= d->log.head && d->log.head + have.bytes <= d->log.framed && d->log.framed <= d->log.tail);
 	/* Holes are closed before they take more than the frames do. */
 	DRIVE_REQUIRE(d, d->log.cap <= POOL_BUFFER || d->log.cap <= 8 * d->most);
 	if (have.bytes + DRIVE_FRAME > d->most)

@@ -130,7 +130,7 @@ static int store_next(struct bench *b)
 
 static int put(struct bench *b, const char *name)
 {
-	char frame[1024];
+	char frame[4096];
 	int len = snprintf(frame, sizeof frame, "Event: %s\r\nChannel: SIP/7-%08u\r\n", name, (unsigned)b->stamp);
 	for (unsigned i = 0; i < b->headers; i++)
 		len += snprintf(frame + len, sizeof frame - (size_t)len, "H: %u\r\n", i);
@@ -203,10 +203,11 @@ static void a_rule_that_hangs_costs_no_more_than_its_bound(unsigned headers)
 	struct bench b;
 	struct frame_cursor hangs, reads;
 	bench_open(&b, 1000000);
-	b.headers = headers;
+	b.headers = 120;
 	cursor_open(&b, &hangs, 100);
 	cursor_open(&b, &reads, 100);
 	CHECK(put(&b, "Newchannel") == 0 && front_is(&hangs, "Newchannel", 1));
+	b.headers = headers;
 	for (unsigned i = 0; i < 50000; i++) {
 		struct frame_item item;
 		if (put(&b, i % 50 ? "Newexten" : "VarSet") || frame_cursor_front(&reads, &item) != FRAME_EVENT)
@@ -267,6 +268,43 @@ static void a_cursor_reads_all_that_it_has_not_skipped(void)
 		CHECK(events == 0 && stamp == 400);
 		bench_close(&b);
 	}
+}
+
+static void frames_stay_whole_when_holes_are_closed(void)
+{
+	struct bench b;
+	struct frame_cursor c, other;
+	struct frame_item item;
+	bench_open(&b, 100000);
+	b.headers = 40;
+	cursor_open(&b, &other, 100000);
+	for (unsigned i = 0; i < 20; i++)
+		CHECK(put(&b, "Newchannel") == 0);
+	cursor_open(&b, &c, 1);
+	CHECK(put(&b, "Newchannel") == 0 && front_is(&c, "Newchannel", 21));
+	/* That one stays for good; what follows becomes holes; then nothing is popped any more. */
+	for (unsigned i = 21; i < 200; i++)
+		CHECK(put(&b, "Newchannel") == 0);
+	for (unsigned i = 0; i < 200; i++) {
+		frame_cursor_front(&other, &item);
+		frame_cursor_pop(&other);
+	}
+	CHECK(put(&b, "Newchannel") == 0);
+	b.stamp = 1000;
+	while (b.log.cap == POOL_BUFFER)
+		CHECK(put(&b, "Hangup") == 0);
+	uint64_t last = b.stamp;
+	CHECK(front_is(&c, "Newchannel", 21) && front_is(&other, "Newchannel", 201));
+	frame_cursor_pop(&other);
+	for (uint64_t stamp = 1001; stamp <= last; stamp++) {
+		char channel[32];
+		struct slice value;
+		snprintf(channel, sizeof channel, "SIP/7-%08u", (unsigned)stamp - 1);
+		CHECK(front_is(&other, "Hangup", stamp) && frame_cursor_front(&other, &item) == FRAME_EVENT);
+		CHECK(message_get(&item.message, SLICE("Channel"), &value) && slice_eq(value, slice_cstr(channel)));
+		frame_cursor_pop(&other);
+	}
+	bench_close(&b);
 }
 
 static void a_cursor_may_go_while_another_shows_its_event(void)
@@ -401,6 +439,34 @@ static void a_cursor_without_memory_skips_what_it_may(void)
 	bench_close(&b);
 }
 
+static void what_such_a_cursor_skips_ends_where_memory_was_out(void)
+{
+	struct bench b;
+	struct frame_cursor c, other;
+	bench_open(&b, 1000);
+	cursor_open(&b, &c, 40);
+	cursor_open(&b, &other, 1000);
+	CHECK(put(&b, "FullyBooted") == 0 && front_is(&c, "FullyBooted", 1));
+	for (int i = 0; i < 40; i++)
+		CHECK(put(&b, "Hangup") == 0);
+	fail_after = 1;
+	CHECK(put(&b, "Hangup") == 0);
+	fail_after = 0;
+	CHECK(b.skips == 41);
+	frame_cursor_close(&other);
+	for (int i = 0; i < 30; i++)
+		CHECK(put(&b, "Newstate") == 0);
+	CHECK(b.log.record_cap == 64); /* the records moved together */
+	frame_cursor_pop(&c);
+	CHECK(front_is_gap(&c, 41, "", 2));
+	frame_cursor_pop(&c);
+	for (uint64_t stamp = 43; stamp <= 72; stamp++) {
+		CHECK(front_is(&c, "Newstate", stamp));
+		frame_cursor_pop(&c);
+	}
+	bench_close(&b);
+}
+
 /* A long name is cut in the gap, the seventeenth is left out, one of the same name is not repeated. */
 static void a_gap_names_at_most_sixteen(void)
 {
@@ -436,7 +502,9 @@ int main(void)
 	a_store_that_fails_changes_nothing();
 	a_buffer_that_cannot_grow_keeps_its_frames();
 	a_cursor_without_memory_skips_what_it_may();
+	what_such_a_cursor_skips_ends_where_memory_was_out();
 	a_gap_names_at_most_sixteen();
+	frames_stay_whole_when_holes_are_closed();
 	agrees_with_the_model();
 	return check_report();
 }
