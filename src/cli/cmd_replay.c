@@ -13,7 +13,8 @@ static void print_help(void)
 	     "\n"
 	     "Runs rules on what a server has sent, in the capture's own time. Nothing is sent: each action that a rule would\n"
 	     "send is printed as a JSON line {\"server\":…,\"rule\":…,\"action\":{…}}, each line to a sink as {\"sink\":…,\"line\":…}.\n"
-	     "What rules log goes to stderr.\n"
+	     "What rules log goes to stderr, and for each capture how many of its frames were skipped: malformed ones, too large ones (64 MiB,\n"
+	     "1,048,576 headers), one that its end cuts.\n"
 	     "\n"
 	     "  -c, --config FILE    take folders, settings, limits and policy from this configuration\n"
 	     "      --rules DIR      the rules folder (default: the configuration's; without -c: scripts)\n"
@@ -38,6 +39,17 @@ static void print_line(void *ctx, struct slice line)
 	putchar('\n');
 }
 
+static void report_skipped(const struct replay *r, const char *capture)
+{
+	struct buf text;
+
+	buf_init(&text, 0);
+	replay_skipped(r, &text);
+	if (buf_len(&text) > 0)
+		fprintf(stderr, "%s: frames skipped: %s\n", capture, buf_cstr(&text));
+	buf_close(&text);
+}
+
 static int replay(const struct replay_options *options, char *const *captures, int count, bool summary)
 {
 	struct faults faults;
@@ -52,6 +64,7 @@ static int replay(const struct replay_options *options, char *const *captures, i
 			rc = CMD_FAULT;
 			continue;
 		}
+		report_skipped(r, captures[i]);
 		if (!summary)
 			continue;
 		struct buf out;

@@ -73,11 +73,20 @@ static void append_names(struct buf *out, const char *title, const struct map *m
 void frame_counts_append(const struct frame_counts *c, struct buf *out)
 {
 	buf_printf(out, "{\"bytes\":%llu,\"frames\":%llu,\"events\":%llu,\"responses\":%llu,\"other_frames\":%llu,\"headers\":%llu,"
-	           "\"value_bytes\":%llu,\"partial_tail\":%s,", (unsigned long long)c->bytes, (unsigned long long)c->frames,
+	           "\"value_bytes\":%llu,\"partial_tail\":%s,\"malformed\":%llu,\"oversized\":%llu,\"skipped_bytes\":%llu,", (unsigned long long)c->bytes, (unsigned long long)c->frames,
 	           (unsigned long long)c->events, (unsigned long long)c->responses, (unsigned long long)c->other_frames,
-	           (unsigned long long)c->headers, (unsigned long long)c->value_bytes, c->partial_tail ? "true" : "false");
+	           (unsigned long long)c->headers, (unsigned long long)c->value_bytes, c->partial_tail ? "true" : "false",
+	           (unsigned long long)c->malformed, (unsigned long long)c->oversized, (unsigned long long)c->skipped_bytes);
 	append_names(out, "by_event", &c->by_event);
 	buf_append_char(out, ',');
 	append_names(out, "by_response", &c->by_response);
 	buf_append_char(out, '}');
+}
+
+void frame_counts_append_skipped(const struct frame_counts *c, struct buf *out)
+{
+	if (c->malformed == 0 && c->oversized == 0 && !c->partial_tail)
+		return;
+	buf_printf(out, "%llu malformed, %llu too large%s; %llu bytes", (unsigned long long)c->malformed, (unsigned long long)c->oversized,
+	           c->partial_tail ? ", 1 cut by the end" : "", (unsigned long long)c->skipped_bytes);
 }

@@ -181,6 +181,19 @@ static void take_frame(struct replay *r, const struct message *m, size_t used)
 	run_until(r, r->now);
 }
 
+static void count_skipped(struct replay *r, const struct framer *framer, enum framer_status status, size_t used)
+{
+	r->counts.malformed += status == FRAMER_MALFORMED;
+	r->counts.oversized += status == FRAMER_OVERSIZE;
+	if (status == FRAMER_MALFORMED || status == FRAMER_OVERSIZE || (status == FRAMER_MORE && framer->skipping))
+		r->counts.skipped_bytes += used;
+}
+
+static int refuse(struct err *err)
+{
+	return err_set(err, ERR_PROTOCOL, "is no AMI capture: it does not begin with a banner (\"Asterisk Call Manager/…\")");
+}
+
 /* Frames out of what is held. -1 when the bytes are no AMI. */
 static int take_bytes(struct replay *r, struct framer *framer, struct buf *held, struct err *err)
 {
@@ -189,7 +202,8 @@ static int take_bytes(struct replay *r, struct framer *framer, struct buf *held,
 		size_t used = 0;
 		enum framer_status status = framer_next(framer, buf_slice(held), &m, &used);
 		if (status == FRAMER_NOT_AMI)
-			return err_set(err, ERR_PROTOCOL, "is no AMI capture: it does not begin with a banner (\"Asterisk Call Manager/…\")");
+			return refuse(err);
+		count_skipped(r, framer, status, used);
 		if (status == FRAMER_BANNER)
 			begin_session(r, framer_banner_version(slice_make(m.bytes, m.len)));
 		else if (status == FRAMER_FRAME)
@@ -207,24 +221,42 @@ static bool begins_with_frame(struct slice s)
 	return slice_starts_with_nocase(s, SLICE("Event: ")) || slice_starts_with_nocase(s, SLICE("Response: "));
 }
 
-/* Rules begin at the capture's own time: that of the first frame that has one, if it stands in the first block. */
-static void begin_time(struct replay *r, struct slice block, bool banner)
+/* Reads the first block ahead, before any rule runs: rules begin at the time of the first frame that has one. False when it is
+ * no capture: its first line is no Asterisk's, and neither event nor response follows. */
+static bool read_ahead(struct replay *r, struct slice block, bool banner)
 {
 	struct framer framer;
 	const struct framer_limits limits = { .max_frame = FRAME_MAX, .max_headers = HEADERS_MAX };
 	enum framer_status status = FRAMER_BANNER;
+	bool known = !banner || slice_starts_with(block, SLICE("Asterisk Call Manager/"));
 
 	framer_init(&framer, &limits, banner);
-	while (!r->wall_known && status != FRAMER_MORE && status != FRAMER_NOT_AMI) {
+	while (!(known && r->wall_known) && status != FRAMER_MORE && status != FRAMER_NOT_AMI) {
 		struct message m;
 		size_t used = 0;
 		status = framer_next(&framer, block, &m, &used);
-		if (status == FRAMER_FRAME && frame_time(&m, &r->wall))
+		known |= status == FRAMER_FRAME && m.kind != MESSAGE_OTHER;
+		if (status == FRAMER_FRAME && !r->wall_known && frame_time(&m, &r->wall))
 			r->wall_known = true;
 		block.ptr += used;
 		block.len -= used;
 	}
 	framer_close(&framer);
+	/* A first line that is no banner is refused where it is read. */
+	return known || status == FRAMER_NOT_AMI || framer.expect_banner;
+}
+
+static int begin(struct replay *r, struct framer *framer, struct slice block, struct err *err)
+{
+	bool banner = !begins_with_frame(block);
+
+	if (!read_ahead(r, block, banner))
+		return err_set(err, ERR_PROTOCOL, "is no AMI capture: no event and no response follows its first line");
+	if (!banner) {
+		framer_reset(framer, false);
+		begin_session(r, SLICE(""));
+	}
+	return 0;
 }
 
 static int feed(struct replay *r, int fd, struct err *err)
@@ -245,13 +277,8 @@ static int feed(struct replay *r, int fd, struct err *err)
 			break;
 		}
 		r->counts.bytes += (uint64_t)n;
-		bool banner = !begins_with_frame(slice_make(block, (size_t)n));
 		if (first)
-			begin_time(r, slice_make(block, (size_t)n), banner);
-		if (first && !banner) {
-			framer_reset(&framer, false);
-			begin_session(r, SLICE(""));
-		}
+			rc = begin(r, &framer, slice_make(block, (size_t)n), err);
 		first = false;
 		for (ssize_t at = 0; at < n && rc == 0;) {
 			size_t len = r->options.chunk < (size_t)(n - at) ? r->options.chunk : (size_t)(n - at);
@@ -264,8 +291,10 @@ static int feed(struct replay *r, int fd, struct err *err)
 	if (rc == 0 && first)
 		rc = err_set(err, ERR_PROTOCOL, "is empty: a capture begins with the server's banner");
 	else if (rc == 0 && framer.expect_banner)
-		rc = err_set(err, ERR_PROTOCOL, "is no AMI capture: it does not begin with a banner (\"Asterisk Call Manager/…\")");
+		rc = refuse(err);
 	r->counts.partial_tail = framer_partial(&framer, buf_slice(&held));
+	if (r->counts.partial_tail)
+		r->counts.skipped_bytes += buf_len(&held);
 	framer_close(&framer);
 	buf_close(&held);
 	free(block);
@@ -386,6 +415,11 @@ void replay_destroy(struct replay **replay)
 	frame_counts_close(&r->counts);
 	buf_close(&r->line);
 	free(r);
+}
+
+void replay_skipped(const struct replay *replay, struct buf *out)
+{
+	frame_counts_append_skipped(&replay->counts, out);
 }
 
 void replay_summary(const struct replay *replay, struct buf *out)

@@ -24,8 +24,10 @@ struct replay;
 
 /* Loads the rules. NULL with faults; warnings may be in `faults` all the same. */
 struct replay *replay_create(const struct replay_options *options, struct faults *faults);
-/* Feeds one file. 0, or -1 when it is no capture. */
+/* Feeds one file. 0, or -1 when it is no capture; then no rule has heard of it, unless it could not be read to its end. */
 int replay_file(struct replay *replay, const char *path, struct err *err);
+/* Appends which frames of the last file were skipped, as a text; nothing when all were read. */
+void replay_skipped(const struct replay *replay, struct buf *out);
 /* Appends the counts of the last file as one JSON object. */
 void replay_summary(const struct replay *replay, struct buf *out);
 void replay_destroy(struct replay **replay);
