@@ -1,6 +1,6 @@
 -- Deep stacks that wait: coroutines' stacks are the rule's too.
 -- ends: memory
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.deep_stacks", function()
   for _ = 1, 200 do
     timer.after(0, function()
       local function deep(n)

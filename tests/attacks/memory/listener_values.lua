@@ -1,6 +1,6 @@
 -- Listeners with large filters: what stands outside of Lua counts too.
 -- ends: memory
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.listener_values", function()
   local values = {}
   for i = 1, 4000 do values[i] = ("x"):rep(1000) .. i end
   for i = 1, 1e6 do ami.on("name" .. i, { where = { A = values } }, function() end) end

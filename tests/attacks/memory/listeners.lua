@@ -1,5 +1,5 @@
 -- Listeners without end.
 -- ends: error or memory or deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.listeners", function()
   for i = 1, 1e6 do ami.on("name" .. i, function() end) end
 end)

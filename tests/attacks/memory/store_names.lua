@@ -1,5 +1,5 @@
 -- Stores without end.
 -- ends: error
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.store_names", function()
   for i = 1, 1e6 do store.open("attack" .. i) end
 end)

@@ -1,6 +1,6 @@
 -- A string that doubles.
 -- ends: memory
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.strings_double", function()
   local s = "x"
   while true do s = s .. s end
 end)

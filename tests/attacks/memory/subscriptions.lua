@@ -1,6 +1,6 @@
 -- Subscriptions without end.
 -- ends: error or memory or deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.subscriptions", function()
   local hoard = {}
   for i = 1, 1e6 do hoard[i] = ami.subscribe "*" end
 end)

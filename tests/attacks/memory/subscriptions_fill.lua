@@ -2,6 +2,6 @@
 -- ends: served
 local hoard = {}
 
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.subscriptions_fill", function()
   for i = 1, 900 do hoard[i] = ami.subscribe "*" end
 end)

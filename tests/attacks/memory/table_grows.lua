@@ -2,7 +2,7 @@
 -- ends: memory
 local hoard = {}
 
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.table_grows", function()
   while true do
     pcall(function() for i = #hoard + 1, math.huge do hoard[i] = { i } end end)
   end

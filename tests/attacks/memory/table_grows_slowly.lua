@@ -2,7 +2,7 @@
 -- ends: memory
 local hoard = {}
 
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.table_grows_slowly", function()
   while true do
     pcall(function() for i = 1, 1e5 do hoard[#hoard + 1] = { i } end end)
     timer.sleep(0)

@@ -1,5 +1,5 @@
 -- Timers without end.
 -- ends: error or memory or deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.timers", function()
   for _ = 1, 1e6 do timer.after(1e6, function() end) end
 end)

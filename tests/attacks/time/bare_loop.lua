@@ -1,5 +1,5 @@
 -- A loop that never ends.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.bare_loop", function()
   while true do end
 end)

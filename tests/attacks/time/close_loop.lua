@@ -1,6 +1,6 @@
 -- A __close that loops, run while the deadline's error unwinds.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.close_loop", function()
   while true do
     pcall(function()
       local guard <close> = setmetatable({}, { __close = function() while true do end end })

@@ -2,6 +2,6 @@
 -- ends: deadline
 local co = coroutine.create(function() while true do end end)
 
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.coroutine_before", function()
   while true do coroutine.resume(co) end
 end)

@@ -1,5 +1,5 @@
 -- Emits without end within one call.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.emit_loop", function()
   while true do ami.emit("attack.loop", { a = 1 }) end
 end)

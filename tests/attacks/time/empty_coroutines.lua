@@ -1,5 +1,5 @@
 -- Coroutines made without end within one call.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.empty_coroutines", function()
   while true do pcall(coroutine.create, function() end) end
 end)

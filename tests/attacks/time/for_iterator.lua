@@ -1,5 +1,5 @@
 -- An iterator of `for` that loops.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.for_iterator", function()
   for _ in function() while true do end end do end
 end)

@@ -1,6 +1,6 @@
 -- gsub's replacement function loops.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.gsub_function", function()
   while true do
     pcall(string.gsub, ("x"):rep(100), "x", function() while true do end end)
   end

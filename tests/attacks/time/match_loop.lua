@@ -1,5 +1,5 @@
 -- Expensive patterns, each refused, without end.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.match_loop", function()
   while true do pcall(string.find, ("a"):rep(60), ("a-"):rep(12) .. "b") end
 end)

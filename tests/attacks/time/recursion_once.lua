@@ -1,6 +1,6 @@
 -- Recursion without end: an error like any other.
 -- ends: error or memory or deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.recursion_once", function()
   local function deep() return 1 + deep() end
   deep()
 end)

@@ -1,6 +1,6 @@
 -- Sends without end within one call.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.send_loop", function()
   while true do
     server = ami.servers()[1]
     server:send { Action = "Ping" }

@@ -1,6 +1,6 @@
 -- Listeners and subscriptions made and cancelled without end within one call.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.subscribe_loop", function()
   for i = 1, math.huge do
     pcall(function()
       ami.on("name." .. i, function() end):cancel()

@@ -1,6 +1,6 @@
 -- A message handler that loops, for an error of the rule's own.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.xpcall_error_loop", function()
   while true do
     xpcall(error, function() while true do end end, "x")
   end

@@ -1,6 +1,6 @@
 -- Message handlers that fail into message handlers.
 -- ends: deadline
-timer.after(settings({ at = 0.1 }).at, function()
+ami.on("attack.xpcall_tower", function()
   local function handler()
     xpcall(error, handler, "x")
     while true do end
