@@ -66,3 +66,29 @@ size_t value_size(const struct value *value)
 			size += value_size(&value->table.pairs[i].key) + value_size(&value->table.pairs[i].value);
 	return size;
 }
+
+bool value_equal(const struct value *a, const struct value *b)
+{
+	if (a->type != b->type)
+		return false;
+	switch (a->type) {
+	case VALUE_NIL:
+		return true;
+	case VALUE_BOOL:
+		return a->boolean == b->boolean;
+	case VALUE_INT:
+		return a->integer == b->integer;
+	case VALUE_NUMBER:
+		return memcmp(&a->number, &b->number, sizeof a->number) == 0;
+	case VALUE_TEXT:
+		return a->text.len == b->text.len && memcmp(a->text.bytes, b->text.bytes, a->text.len) == 0;
+	case VALUE_TABLE:
+		break;
+	}
+	if (a->table.count != b->table.count)
+		return false;
+	for (size_t i = 0; i < a->table.count; i++)
+		if (!value_equal(&a->table.pairs[i].key, &b->table.pairs[i].key) || !value_equal(&a->table.pairs[i].value, &b->table.pairs[i].value))
+			return false;
+	return true;
+}

@@ -82,7 +82,7 @@ struct config {
 	size_t sink_count;
 	struct {
 		double deadline, load_deadline, stuck; /* seconds of CPU time */
-		int64_t memory, rule_memory, load_memory; /* of a generation, of one rule in it, of a generation while it loads */
+		int64_t memory, rule_memory; /* of all rules, of one */
 		int64_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* for each rule */
 		int64_t actions_per_second, log_lines_per_second;     /* for each rule; 0: no limit */
 		int64_t store_entries, store_bytes, store_value;      /* for each rule that writes; of one value */

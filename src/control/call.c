@@ -144,7 +144,7 @@ static int check_action(const struct action *action, struct err *err)
 	policy_allow(all, "*", "*");
 	policy_originate(all, "*", "*");
 	int rc = policy_check(all, "*", action, err);
-	policy_destroy(&all);
+	policy_unref(&all);
 	return rc;
 }
 

@@ -57,7 +57,7 @@ static int run_scripts(struct request *request)
 	}
 	writer_init(&writer, request->out);
 	writer_open(&writer, NULL, '{');
-	render_generation_json(request->engine, 0, &writer);
+	render_rules_json(request->engine, &writer);
 	writer_close(&writer, '}');
 	buf_append_char(request->out, '\n');
 	return 0;
@@ -102,9 +102,10 @@ static const struct command commands[] = {
 	{ "pending", "[--json]", "the actions that wait for their answer",
 	  "Of each action: its server, who sent it, for how long it has waited and until when it may.\n", 0, 0, false, ROLE_LOOK, run_pending },
 	{ "metrics", "[--json]", "every counter, in Prometheus' text form", NULL, 0, 0, false, ROLE_LOOK, run_metrics },
-	{ "reload", "[--json]", "reload configuration and rules, and wait for the result",
+	{ "reload", "[--all] [--json]", "reload configuration and rules, and wait for the result",
 	  "All or nothing: with a fault in any file, what ran before goes on. Prints every fault and every\n"
-	  "warning that `hookswitch check` prints.\n", 0, 0, true, ROLE_ADMIN, command_reload },
+	  "warning that `hookswitch check` prints. Rules that have not changed keep running untouched.\n"
+	  "  --all  restart every rule\n", 0, 1, true, ROLE_ADMIN, command_reload },
 	{ "call", "SERVER Action=NAME [K=V...] [--json]", "send an action with these headers and wait for its answer; exits 1 when it fails",
 	  "With --json the failure is on stdout too. The action has its own deadline\n"
 	  "(servers.NAME.timeouts.action).\n"

@@ -64,9 +64,13 @@ static void cancel_reload(struct client *client)
 
 int command_reload(struct request *request)
 {
-	command_log(request->client, "console: reload", NULL);
+	bool all = request->argc > 0 && strcmp(request->argv[0], "--all") == 0;
+
+	if (request->argc > 0 && !all)
+		return client_refuse(request->client, 2, "reload: unknown option '%s'; there is --all", request->argv[0]);
+	command_log(request->client, "console: reload", all ? "--all" : NULL);
 	request->client->cancel = cancel_reload;
-	engine_reload(request->engine, on_reloaded, request->client);
+	engine_reload(request->engine, all, on_reloaded, request->client);
 	return COMMAND_LATER;
 }
 

@@ -19,7 +19,7 @@ void render_pending_json(struct engine *engine, struct buf *out);
 void render_scripts(struct engine *engine, struct buf *out);
 /* "runs", "runs in part" (some listeners are in quarantine), "quarantined", "disabled", "failed" */
 const char *render_rule_state(const struct host_rule_view *view);
-/* The generation's fields and its rules, inside an object; false when there is none of that index. */
-bool render_generation_json(struct engine *engine, size_t index, struct writer *writer);
+/* The rules' fields, inside an object. */
+void render_rules_json(struct engine *engine, struct writer *writer);
 
 #endif

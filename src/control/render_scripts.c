@@ -1,4 +1,4 @@
-/* The generations of rules, as tables and as JSON. */
+/* The rules, as tables and as JSON. */
 #include "base/clock.h"
 #include "control/json_writer.h"
 #include "control/render.h"
@@ -9,18 +9,18 @@
 static const struct table_column columns[] = {
 	{ "RULE", false },  { "STATE", false },   { "LISTENERS", true }, { "TIMERS", true }, { "WAITING", true }, { "PENDING", true },
 	{ "CALLS", true },  { "MISSED", true },   { "ERRORS", true },   { "OVERRUNS", true },  { "CPU", true },    { "MEMORY", true },  { "FILE", false },
-	{ "DIGEST", false },
+	{ "DIGEST", false },   { "UP", true },      { "RELOAD", false },
 };
 
 const char *render_rule_state(const struct host_rule_view *view)
 {
-	return view->failed ? "failed" : view->disabled ? "disabled" : view->quarantined ? "quarantined" :
+	return view->failed ? "failed" : view->down ? "down" : view->disabled ? "disabled" : view->quarantined ? "quarantined" :
 	       view->quarantined_listeners > 0 ? "runs in part" : "runs";
 }
 
 static void rule_row(struct table *table, const struct host_rule_view *view)
 {
-	char memory[TEXT_SHORT];
+	char memory[TEXT_SHORT], since[TEXT_SHORT];
 
 	table_cell(table, "%s", view->name);
 	table_cell(table, "%s", render_rule_state(view));
@@ -36,13 +36,15 @@ static void rule_row(struct table *table, const struct host_rule_view *view)
 	table_cell(table, "%s", text_bytes(view->memory, memory));
 	table_cell(table, "%s", view->file);
 	table_cell(table, "%.*s", DIGEST_SHOWN, view->digest ? view->digest : "");
+	table_cell(table, "%s", text_age(clock_wall() - view->since, since));
+	table_cell(table, "%s", view->change);
 }
 
-static void print_quarantines(struct engine *engine, const struct host_generation_view *generation, struct buf *out)
+static void print_quarantines(struct engine *engine, struct buf *out)
 {
 	struct host_rule_view rule;
 
-	for (size_t i = 0; i < generation->rule_count && host_rule_view(engine_host(engine), 0, i, &rule); i++) {
+	for (size_t i = 0; host_rule_view(engine_host(engine), i, &rule) && !rule.draining; i++) {
 		if (rule.quarantined || rule.quarantined_listeners == 0)
 			continue;
 		text_clean(out, slice_cstr(rule.name));
@@ -51,11 +53,11 @@ static void print_quarantines(struct engine *engine, const struct host_generatio
 	}
 }
 
-static void print_errors(struct engine *engine, const struct host_generation_view *generation, struct buf *out)
+static void print_errors(struct engine *engine, struct buf *out)
 {
 	struct host_rule_view rule;
 
-	for (size_t i = 0; i < generation->rule_count && host_rule_view(engine_host(engine), 0, i, &rule); i++) {
+	for (size_t i = 0; host_rule_view(engine_host(engine), i, &rule) && !rule.draining; i++) {
 		if (!rule.last_error || rule.last_error[0] == '\0')
 			continue;
 		buf_append_cstr(out, "last error of ");
@@ -67,38 +69,43 @@ static void print_errors(struct engine *engine, const struct host_generation_vie
 
 static void print_draining(struct engine *engine, struct buf *out)
 {
-	struct host_generation_view view;
-	char since[TEXT_SHORT], age[TEXT_SHORT], memory[TEXT_SHORT];
+	struct host_rule_view view;
+	char age[TEXT_SHORT], memory[TEXT_SHORT];
 
-	for (size_t i = 1; host_generation_view(engine_host(engine), i, &view); i++)
-		buf_printf(out, "generation %u of %s (%s ago) drains, %s in %zu rule%s\n", view.number, text_time(view.since, since),
-		           text_age(clock_wall() - view.since, age), text_bytes(view.memory, memory), view.rule_count, view.rule_count == 1 ? "" : "s");
+	for (size_t i = 0; host_rule_view(engine_host(engine), i, &view); i++) {
+		if (!view.draining)
+			continue;
+		text_clean(out, slice_cstr(view.name));
+		buf_printf(out, " of generation %u (started %s ago) was replaced and finishes what it began, %s\n", view.number,
+		           text_age(clock_wall() - view.since, age), text_bytes(view.memory, memory));
+	}
 }
 
 void render_scripts(struct engine *engine, struct buf *out)
 {
-	struct host_generation_view generation;
+	struct host_view host;
 	struct host_rule_view rule;
 	char since[TEXT_SHORT], age[TEXT_SHORT], memory[TEXT_SHORT];
 	struct table table;
 
-	if (!host_generation_view(engine_host(engine), 0, &generation)) {
+	host_view(engine_host(engine), &host);
+	if (host.generation == 0) {
 		buf_append_cstr(out, "no rules are loaded\n");
 		return;
 	}
-	buf_printf(out, "generation %u since %s (%s ago), %s in %zu rule%s\n", generation.number, text_time(generation.since, since),
-	           text_age(clock_wall() - generation.since, age), text_bytes(generation.memory, memory), generation.rule_count,
-	           generation.rule_count == 1 ? "" : "s");
+	buf_printf(out, "generation %u since %s (%s ago), %s in %zu rule%s\n", host.generation, text_time(host.since, since),
+	           text_age(clock_wall() - host.since, age), text_bytes(host.memory, memory), host.rule_count,
+	           host.rule_count == 1 ? "" : "s");
 	print_draining(engine, out);
-	if (generation.rule_count == 0)
+	if (host.rule_count == 0)
 		return;
 	table_init(&table, columns, sizeof columns / sizeof *columns);
-	for (size_t i = 0; i < generation.rule_count && host_rule_view(engine_host(engine), 0, i, &rule); i++)
+	for (size_t i = 0; host_rule_view(engine_host(engine), i, &rule) && !rule.draining; i++)
 		rule_row(&table, &rule);
 	buf_append_char(out, '\n');
 	table_print(&table, "", out);
-	print_quarantines(engine, &generation, out);
-	print_errors(engine, &generation, out);
+	print_quarantines(engine, out);
+	print_errors(engine, out);
 }
 
 static void rule_json(struct writer *writer, const struct host_rule_view *view)
@@ -108,8 +115,12 @@ static void rule_json(struct writer *writer, const struct host_rule_view *view)
 	writer_text(writer, "file", view->file);
 	writer_text(writer, "digest", view->digest);
 	writer_text(writer, "state", render_rule_state(view));
+	writer_text(writer, "change", view->change);
+	writer_number(writer, "since", view->since);
+	writer_integer(writer, "generation", view->number);
 	writer_bool(writer, "quarantined", view->quarantined);
 	writer_integer(writer, "quarantined_listeners", view->quarantined_listeners);
+	writer_bool(writer, "down", view->down);
 	writer_bool(writer, "failed", view->failed);
 	writer_bool(writer, "disabled", view->disabled);
 	writer_integer(writer, "missed", view->missed);
@@ -129,20 +140,21 @@ static void rule_json(struct writer *writer, const struct host_rule_view *view)
 	writer_close(writer, '}');
 }
 
-bool render_generation_json(struct engine *engine, size_t index, struct writer *writer)
+void render_rules_json(struct engine *engine, struct writer *writer)
 {
-	struct host_generation_view generation;
+	struct host_view host;
 	struct host_rule_view rule;
 
-	if (!host_generation_view(engine_host(engine), index, &generation))
-		return false;
-	writer_integer(writer, "generation", generation.number);
-	writer_number(writer, "since", generation.since);
-	writer_bool(writer, "draining", generation.draining);
-	writer_integer(writer, "memory", generation.memory);
+	host_view(engine_host(engine), &host);
+	writer_integer(writer, "generation", host.generation);
+	writer_number(writer, "since", host.since);
+	writer_integer(writer, "memory", host.memory);
 	writer_open(writer, "rules", '[');
-	for (size_t i = 0; i < generation.rule_count && host_rule_view(engine_host(engine), index, i, &rule); i++)
+	for (size_t i = 0; host_rule_view(engine_host(engine), i, &rule) && !rule.draining; i++)
 		rule_json(writer, &rule);
 	writer_close(writer, ']');
-	return true;
+	writer_open(writer, "draining_rules", '[');
+	for (size_t i = host.rule_count; host_rule_view(engine_host(engine), i, &rule); i++)
+		rule_json(writer, &rule);
+	writer_close(writer, ']');
 }

@@ -74,17 +74,7 @@ void render_status_json(struct engine *engine, struct buf *out)
 	writer_text(&writer, "configuration", engine_config(engine)->path);
 	writer_text(&writer, "log_level", log_level_name(log_get_level()));
 	write_lost(&writer);
-	render_generation_json(engine, 0, &writer);
-	writer_open(&writer, "draining_generations", '[');
-	for (size_t i = 1;; i++) {
-		struct host_generation_view view;
-		if (!host_generation_view(engine_host(engine), i, &view))
-			break;
-		writer_open(&writer, NULL, '{');
-		render_generation_json(engine, i, &writer);
-		writer_close(&writer, '}');
-	}
-	writer_close(&writer, ']');
+	render_rules_json(engine, &writer);
 	render_servers_json(engine, &writer);
 	if (error && error[0]) {
 		writer_open(&writer, "reload_failed", '{');

@@ -65,7 +65,7 @@ static void look_around(struct engine *engine, struct look *look)
 		struct sample *s = grow(&look->servers, &look->server_count, link.name);
 		memcpy(s->counts, (uint64_t[]){ link.events, link.bytes_in, link.bytes_out, link.shed }, sizeof s->counts);
 	}
-	for (size_t i = 0; host_rule_view(engine_host(engine), 0, i, &rule); i++) {
+	for (size_t i = 0; host_rule_view(engine_host(engine), i, &rule) && !rule.draining; i++) {
 		struct sample *s = grow(&look->rules, &look->rule_count, rule.name);
 		memcpy(s->counts, (uint64_t[]){ rule.calls, rule.errors, 0, 0 }, sizeof s->counts);
 		s->seconds = rule.seconds;
@@ -172,7 +172,7 @@ static void print_rules(struct engine *engine, const struct look *look, struct b
 	char text[TEXT_SHORT];
 
 	table_init(&table, columns, sizeof columns / sizeof *columns);
-	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), 0, look->rules[i].index, &view); i++) {
+	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), look->rules[i].index, &view); i++) {
 		const struct sample *s = &look->rules[i];
 		table_cell(&table, "%s", s->name);
 		table_cell(&table, "%s", render_rule_state(&view));
@@ -236,7 +236,7 @@ static void write_json(struct engine *engine, const struct look *look, struct bu
 		write_server(&writer, &look->servers[i], &server);
 	writer_close(&writer, ']');
 	writer_open(&writer, "rules", '[');
-	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), 0, i, &rule); i++)
+	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), i, &rule); i++)
 		write_rule(&writer, &look->rules[i], &rule);
 	writer_close(&writer, ']');
 	writer_close(&writer, '}');

@@ -37,7 +37,7 @@ void engine_check(const char *config_path, struct faults *faults, size_t *rules,
 	if (plan.sound && plan.servers)
 		check_links(&plan);
 	if (rules)
-		*rules = plan.generation ? generation_rule_count(plan.generation) : 0;
+		*rules = plan.rules ? rule_set_count(plan.rules) : 0;
 	if (servers)
 		*servers = plan.config ? plan.config->server_count : 0;
 	*faults = plan.faults;

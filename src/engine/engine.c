@@ -14,7 +14,7 @@ static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
 	(void)loop;
 	(void)events;
 	log_text(LOG_INFO, "reload asked for by signal");
-	engine_reload(w->data, NULL, NULL);
+	engine_reload(w->data, false, NULL, NULL);
 }
 
 static void on_end(struct ev_loop *loop, ev_signal *w, int events)

@@ -30,10 +30,10 @@ void engine_start(struct engine *engine);
 void engine_stop(struct engine *engine, const char *reason);
 void engine_destroy(struct engine **engine);
 
-/* Reloads configuration and rules. `done` (may be NULL) is called once: `applied`, and with it `faults` has warnings only. Reloads
+/* Reloads configuration and rules; rules that have not changed go on untouched, unless `all` is set. `done` (may be NULL) is called once: `applied`, and with it `faults` has warnings only. Reloads
  * asked for while one is under way are folded into one more. */
 typedef void engine_reload_fn(void *ctx, bool applied, const struct faults *faults);
-void engine_reload(struct engine *engine, engine_reload_fn *done, void *ctx);
+void engine_reload(struct engine *engine, bool all, engine_reload_fn *done, void *ctx);
 /* Forgets a `done` that was not told yet (its console is gone). */
 void engine_reload_forget(struct engine *engine, void *ctx);
 

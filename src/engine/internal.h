@@ -49,6 +49,7 @@ struct engine {
 	void *phase_ctx;
 	/* Reloads. */
 	struct plan *plan;           /* under way; NULL: none */
+	bool reload_all;             /* the next one loads unchanged rules too */
 	bool again;                  /* another one was asked for meanwhile */
 	struct list waiters;         /* of the one under way */
 	struct list next_waiters;    /* of the one after it */

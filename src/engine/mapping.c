@@ -46,7 +46,6 @@ void mapping_limits(const struct config *c, struct host_limits *out)
 		.metric_series = (uint32_t)c->limits.metric_series, .json_bytes = (size_t)c->limits.json_bytes,
 		.json_depth = (uint32_t)c->limits.json_depth, .store_value = (size_t)c->limits.store_value, .drain = c->scripts.drain,
 		.store = { .entries = (size_t)c->limits.store_entries, .bytes = (size_t)c->limits.store_bytes },
-		.load_memory = (size_t)c->limits.load_memory,
 	};
 }
 
@@ -115,7 +114,7 @@ void mapping_log(const struct config *c, const char *format, struct log_options 
 	};
 }
 
-void mapping_generation(const struct config *c, struct generation_options *out, const char ***names, struct value *settings)
+void mapping_rules(const struct config *c, struct rules_options *out, const char ***names, struct value *settings)
 {
 	*names = mem_alloc((c->server_count + 1) * sizeof(char *));
 	for (size_t i = 0; i < c->server_count; i++)
@@ -123,7 +122,7 @@ void mapping_generation(const struct config *c, struct generation_options *out, 
 	*settings = (struct value){ .type = VALUE_TABLE };
 	for (size_t i = 0; i < c->rule_count; i++)
 		value_add(settings, value_text(slice_cstr(c->rules[i].name)), value_copy(&c->rules[i].settings));
-	*out = (struct generation_options){
+	*out = (struct rules_options){
 		.rules = c->scripts.rules, .lib = c->scripts.lib, .servers = *names, .server_count = c->server_count, .settings = settings,
 	};
 	mapping_limits(c, &out->limits);

@@ -86,10 +86,10 @@ static bool ops_sink_exists(void *ctx, struct slice name)
 	return find_sink(ctx, name) >= 0;
 }
 
-static void destroy_generation(void *arg)
+static void destroy_rule(void *arg)
 {
-	struct generation *generation = arg;
-	generation_destroy(&generation);
+	struct rule *rule = arg;
+	host_destroy_rule(&rule);
 }
 
 static void ops_heard(void *ctx, const struct host_own_event *event)
@@ -101,13 +101,13 @@ static void ops_heard(void *ctx, const struct host_own_event *event)
 		                                                   .sender = event->sender, .rule = event->rule });
 }
 
-static void ops_retire(void *ctx, struct generation *generation)
+static void ops_retire(void *ctx, struct rule *rule)
 {
 	struct engine *engine = ctx;
 	struct err err;
 	/* Closing a large Lua state takes long: the loader does it, and only when it cannot, the loop. */
-	if (loader_post(engine->loader, destroy_generation, NULL, generation, &err))
-		generation_destroy(&generation);
+	if (loader_post(engine->loader, destroy_rule, NULL, rule, &err))
+		host_destroy_rule(&rule);
 }
 
 const struct host_ops engine_ops = {

@@ -127,23 +127,23 @@ static int make_sinks(struct plan *plan)
 
 static int load_rules(struct plan *plan)
 {
-	struct generation_options options;
+	struct rules_options options;
 	const char **names;
 	struct value settings;
 
-	mapping_generation(plan->config, &options, &names, &settings);
+	mapping_rules(plan->config, &options, &names, &settings);
 	options.ops = &load_ops;
 	options.ctx = plan;
 	options.store = plan->store;
 	options.on_loop = plan->loader ? on_loop : NULL;
 	options.policy = mapping_policy(plan->config);
 	options.skip_bad_files = plan->skip_bad_files;
-	plan->generation = generation_load(&options, &plan->faults);
-	if (!plan->generation)
-		policy_destroy(&options.policy);
+	options.running = plan->snapshot;
+	plan->rules = rule_set_load(&options, &plan->faults);
+	policy_unref(&options.policy);
 	value_close(&settings);
 	free(names);
-	return plan->generation ? 0 : -1;
+	return plan->rules ? 0 : -1;
 }
 
 static void plan_redact(struct plan *plan)
@@ -202,7 +202,8 @@ void plan_close(struct plan *plan)
 	plan->servers = NULL;
 	plan->sinks = NULL;
 	redact_patterns_destroy(&plan->redact);
-	generation_destroy(&plan->generation);
+	rule_set_destroy(&plan->rules);
+	host_snapshot_destroy(&plan->snapshot);
 	config_destroy(&plan->config);
 	faults_close(&plan->faults);
 }

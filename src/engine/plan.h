@@ -15,6 +15,7 @@ struct plan {
 	const struct config *running; /* NULL at start-up */
 	struct link_hub *hub;         /* NULL: made later, links too (start-up) */
 	struct store *store;
+	struct host_snapshot *snapshot; /* of the running rules, owned; NULL: all are loaded */
 	struct engine *engine;
 	struct loader *loader;        /* NULL: this is the loop's thread */
 	const char *log_format;       /* instead of the configuration's; NULL: as it says */
@@ -24,7 +25,7 @@ struct plan {
 	/* Out. */
 	struct faults faults;
 	struct config *config;
-	struct generation *generation;
+	struct rule_set *rules;
 	struct server **servers;      /* as many as the configuration has; NULL: the running one stays as it is */
 	struct log_file **sinks;      /* one for each sink of the configuration */
 	struct redact_patterns *redact; /* of the configuration */

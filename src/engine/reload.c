@@ -186,8 +186,8 @@ static void take_over(struct engine *e, struct plan *plan)
 	e->config = plan->config;
 	plan->config = NULL;
 	engine_set_budget(e);
-	host_adopt(e->host, plan->generation);
-	plan->generation = NULL;
+	host_adopt(e->host, plan->rules);
+	plan->rules = NULL;
 	free(plan->servers);
 	free(plan->sinks);
 	plan->servers = NULL;
@@ -326,7 +326,8 @@ static void begin(struct engine *e)
 	struct err err;
 	struct plan *plan = mem_zalloc(sizeof *plan);
 	*plan = (struct plan){ .path = e->config_path, .log_format = e->log_format, .running = e->config, .hub = e->hub, .store = host_store(e->host), .engine = e,
-	                       .loader = e->loader, .owner = &engine_link_owner };
+	                       .loader = e->loader, .owner = &engine_link_owner, .snapshot = e->reload_all ? NULL : host_snapshot_take(e->host) };
+	e->reload_all = false;
 	e->plan = plan;
 	if (!e->stopping)
 		engine_enter(e, ENGINE_RELOADING);
@@ -337,8 +338,9 @@ static void begin(struct engine *e)
 	}
 }
 
-void engine_reload(struct engine *e, engine_reload_fn *done, void *ctx)
+void engine_reload(struct engine *e, bool all, engine_reload_fn *done, void *ctx)
 {
+	e->reload_all |= all;
 	if (done) {
 		struct reload_waiter *w = mem_zalloc(sizeof *w);
 		w->done = done;

@@ -326,29 +326,28 @@ int replay_file(struct replay *r, const char *path, struct err *err)
 
 static int load_rules(struct replay *r, const struct replay_options *options, struct faults *faults)
 {
-	struct generation_options generation;
+	struct rules_options rules;
 	const char **names;
 	struct value settings;
 	const char *server = options->server;
 
-	mapping_generation(r->config, &generation, &names, &settings);
+	mapping_rules(r->config, &rules, &names, &settings);
 	if (options->rules)
-		generation.rules = options->rules;
+		rules.rules = options->rules;
 	if (options->lib)
-		generation.lib = options->lib;
-	generation.ops = &replay_ops;
-	generation.ctx = r;
-	generation.policy = mapping_policy(r->config);
-	generation.servers = &server;
-	generation.server_count = 1;
+		rules.lib = options->lib;
+	rules.ops = &replay_ops;
+	rules.ctx = r;
+	rules.policy = mapping_policy(r->config);
+	rules.servers = &server;
+	rules.server_count = 1;
 
-	r->host = host_create(&generation.limits, &replay_ops, r, r->metrics);
-	generation.store = host_store(r->host);
-	struct generation *loaded = generation_load(&generation, faults);
+	r->host = host_create(&rules.limits, &replay_ops, r, r->metrics);
+	rules.store = host_store(r->host);
+	struct rule_set *loaded = rule_set_load(&rules, faults);
+	policy_unref(&rules.policy);
 	if (loaded)
 		host_adopt(r->host, loaded);
-	else
-		policy_destroy(&generation.policy);
 	value_close(&settings);
 	free(names);
 	return loaded ? 0 : -1;

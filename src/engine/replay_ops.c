@@ -157,10 +157,10 @@ static bool ops_sink_exists(void *ctx, struct slice name)
 	return !r->options.config;
 }
 
-static void ops_retire(void *ctx, struct generation *generation)
+static void ops_retire(void *ctx, struct rule *rule)
 {
 	(void)ctx;
-	generation_destroy(&generation);
+	host_destroy_rule(&rule);
 }
 
 const struct host_ops replay_ops = {

@@ -67,9 +67,10 @@ int module_open_ami(lua_State *L);
  * h:sink_lines()         -> list of { sink, line }
  * h:store(name)          -> a copy of what is in it
  * h:metrics()            -> text as Prometheus reads it
- * h:rules([generation = 0]) -> name -> { name, file, digest, listeners, timers, subscriptions, waiting, pending, calls, errors,
- *                        deadlines, refused, memory, seconds, quarantined, failed, last_error }
- * h:generations()        -> list of { number, since, draining, memory, rules }, the current one first
+ * h:rules()              -> name -> { name, file, digest, change, since, generation, listeners, timers, subscriptions, waiting, pending,
+ *                        calls, errors, deadlines, refused, skipped, memory, seconds, quarantined, down, failed, last_error }
+ * h:draining()           -> list of the same, of replaced rules that finish what they began
+ * h:status()             -> { generation, since, memory, rules, draining }
  * h:stop()               ends all waits, as a shutdown does; h:close() also closes the rules; to-be-closed and collected likewise
  *
  * log{ file = path [, level = "info"] } writes the process's log there, as JSON lines; log() ends that and waits until all is

@@ -14,7 +14,7 @@
 
 /* The defaults of the configuration's limits. */
 static const struct host_limits default_limits = {
-	.deadline = 0.05, .load_deadline = 0.5, .stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB, .load_memory = 64 * MIB,
+	.deadline = 0.05, .load_deadline = 0.5, .stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB,
 	.waiting = 1000, .listeners = 10000, .timers = 10000, .pending = 1000, .subscriptions = 1000, .subscription_events = 1000,
 	.actions_per_second = 1000, .log_lines_per_second = 1000, .emitted = 10000, .metric_series = 1000, .json_bytes = MIB,
 	.json_depth = 64, .store_value = 64 * KIB, .drain = 60, .store = { .entries = 100000, .bytes = 16 * MIB },
@@ -104,10 +104,10 @@ static bool ops_sink_exists(void *ctx, struct slice name)
 	return h->sink_count == 0;
 }
 
-static void ops_retire(void *ctx, struct generation *generation)
+static void ops_retire(void *ctx, struct rule *rule)
 {
 	(void)ctx;
-	generation_destroy(&generation);
+	host_destroy_rule(&rule);
 }
 
 static const struct host_ops harness_ops = {
@@ -164,7 +164,7 @@ void harness_close(struct harness *h)
 	free(h->rules);
 	free(h->lib);
 	value_close(&h->settings);
-	policy_destroy(&h->policy);
+	policy_unref(&h->policy);
 	faults_close(&h->faults);
 	buf_close(&h->text);
 	*h = (struct harness){ .host = NULL };
@@ -210,16 +210,18 @@ int harness_load(struct harness *h)
 	for (size_t i = 0; i < h->server_count; i++)
 		if (!h->servers[i]->removed)
 			names[count++] = h->servers[i]->name;
-	const struct generation_options options = {
+	struct host_snapshot *running = h->reload_all ? NULL : host_snapshot_take(h->host);
+	const struct rules_options options = {
 		.rules = h->rules, .lib = h->lib, .limits = h->limits, .ops = &harness_ops, .ctx = h, .store = host_store(h->host),
-		.servers = names, .server_count = count, .settings = &h->settings, .policy = h->policy,
+		.servers = names, .server_count = count, .settings = &h->settings, .policy = h->policy, .running = running,
 	};
-	struct generation *generation = generation_load(&options, &h->faults);
+	struct rule_set *set = rule_set_load(&options, &h->faults);
+	host_snapshot_destroy(&running);
+	h->reload_all = false;
 	free(names);
-	if (!generation)
+	if (!set)
 		return -1;
-	h->policy = NULL;
-	host_adopt(h->host, generation);
+	host_adopt(h->host, set);
 	return 0;
 }
 

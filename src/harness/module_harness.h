@@ -1,4 +1,4 @@
-/* Rules without a daemon: a real host and its generations, servers that are only names, and a clock that is moved by hand.
+/* Rules without a daemon: a real host, servers that are only names, and a clock that is moved by hand.
  * What rules send is kept until the test answers it. One thread; no call raises.
  */
 #ifndef HARNESS_MODULE_HARNESS_H
@@ -38,7 +38,8 @@ struct harness {
 	struct host_limits limits;
 	char *rules, *lib;        /* folders */
 	struct value settings;
-	struct policy *policy;    /* of the next load */
+	struct policy *policy;    /* owned; of the next loads */
+	bool reload_all;          /* the next load loads unchanged rules too */
 	struct harness_server **servers; /* owned, by id from 1 */
 	size_t server_count;
 	char **sinks;             /* names; none: every name will do */
@@ -59,7 +60,7 @@ void harness_close(struct harness *harness);
 void harness_add_server(struct harness *harness, struct slice name);
 /* NULL when there is none of that name. */
 struct harness_server *harness_find_server(const struct harness *harness, struct slice name);
-/* Loads rules, lib, settings and policy as they stand and makes them the current generation. 0, or -1: nothing has changed
+/* Loads rules, lib, settings and policy as they stand and takes them over. 0, or -1: nothing has changed
  * then. The faults, warnings too, are in `faults`. */
 int harness_load(struct harness *harness);
 /* The session begins: `server.ready` is queued. */

@@ -28,7 +28,6 @@ static void read_limits(lua_State *L, int index, struct host_limits *limits)
 		{ "drain", offsetof(struct host_limits, drain), SECONDS },
 		{ "memory", offsetof(struct host_limits, memory), SIZE },
 		{ "rule_memory", offsetof(struct host_limits, rule_memory), SIZE },
-		{ "load_memory", offsetof(struct host_limits, load_memory), SIZE },
 		{ "json_bytes", offsetof(struct host_limits, json_bytes), SIZE },
 		{ "store_value", offsetof(struct host_limits, store_value), SIZE },
 		{ "store_entries", offsetof(struct host_limits, store.entries), SIZE },
@@ -146,9 +145,11 @@ void options_read(lua_State *L, int index, struct harness *h)
 				luaL_error(L, "settings: %s", err.text);
 		} else if (strcmp(key, "policy") == 0) {
 			luaL_checktype(L, at, LUA_TTABLE);
-			policy_destroy(&h->policy);
+			policy_unref(&h->policy);
 			h->policy = policy_create();
 			read_policy(L, at, h->policy);
+		} else if (strcmp(key, "all") == 0) {
+			h->reload_all = lua_toboolean(L, at);
 		} else {
 			luaL_error(L, "unknown option '%s' of a harness", key);
 		}

@@ -91,15 +91,15 @@ static int rules_reload(lua_State *L)
 	return 2;
 }
 
-/* starve(n): the n-th allocation of the current rules from now on fails, and all after it; 0: none. Gives how many are left. */
+/* starve(n): the n-th allocation of each rule from now on fails, and all after it; 0: none. Gives how many are left to the first. */
 static int rules_starve(lua_State *L)
 {
 	struct host *host = check_harness(L)->host;
 	lua_Integer n = luaL_checkinteger(L, 2);
-	uint64_t left = host->current ? host->current->alloc.fail_at : 0;
 	luaL_argcheck(L, n >= 0, 2, "a number from 0 is expected");
-	if (host->current)
-		host->current->alloc.fail_at = (uint64_t)n;
+	uint64_t left = host->rule_count > 0 ? host->rules[0]->alloc.fail_at : 0;
+	for (size_t i = 0; i < host->rule_count; i++)
+		host->rules[i]->alloc.fail_at = (uint64_t)n;
 	lua_pushinteger(L, (lua_Integer)left);
 	return 1;
 }
@@ -342,50 +342,73 @@ static int rules_store(lua_State *L)
 	return 1;
 }
 
+static void push_view(lua_State *L, const struct host_rule_view *v)
+{
+	lua_createtable(L, 0, 22);
+	set_text(L, "name", v->name);
+	set_text(L, "file", v->file);
+	set_text(L, "digest", v->digest);
+	set_text(L, "change", v->change);
+	set_number(L, "since", v->since);
+	set_integer(L, "generation", v->number);
+	set_text(L, "last_error", v->last_error);
+	set_integer(L, "listeners", v->listeners);
+	set_integer(L, "timers", v->timers);
+	set_integer(L, "subscriptions", v->subscriptions);
+	set_integer(L, "waiting", v->waiting);
+	set_integer(L, "pending", v->pending);
+	set_integer(L, "calls", v->calls);
+	set_integer(L, "errors", v->errors);
+	set_integer(L, "deadlines", v->deadlines);
+	set_integer(L, "refused", v->refused);
+	set_integer(L, "skipped", v->skipped);
+	set_integer(L, "memory", v->memory);
+	set_number(L, "seconds", v->seconds);
+	set_boolean(L, "quarantined", v->quarantined);
+	set_boolean(L, "down", v->down);
+	set_boolean(L, "failed", v->failed);
+}
+
 static int rules_views(lua_State *L)
 {
 	const struct harness *h = check_harness(L);
-	size_t generation = (size_t)luaL_optinteger(L, 2, 0);
 	struct host_rule_view v;
 	lua_newtable(L);
-	for (size_t i = 0; host_rule_view(h->host, generation, i, &v); i++) {
-		lua_createtable(L, 0, 18);
-		set_text(L, "name", v.name);
-		set_text(L, "file", v.file);
-		set_text(L, "digest", v.digest);
-		set_text(L, "last_error", v.last_error);
-		set_integer(L, "listeners", v.listeners);
-		set_integer(L, "timers", v.timers);
-		set_integer(L, "subscriptions", v.subscriptions);
-		set_integer(L, "waiting", v.waiting);
-		set_integer(L, "pending", v.pending);
-		set_integer(L, "calls", v.calls);
-		set_integer(L, "errors", v.errors);
-		set_integer(L, "deadlines", v.deadlines);
-		set_integer(L, "refused", v.refused);
-		set_integer(L, "memory", v.memory);
-		set_number(L, "seconds", v.seconds);
-		set_boolean(L, "quarantined", v.quarantined);
-		set_boolean(L, "failed", v.failed);
+	for (size_t i = 0; host_rule_view(h->host, i, &v); i++) {
+		if (v.draining)
+			continue;
+		push_view(L, &v);
 		lua_setfield(L, -2, v.name);
 	}
 	return 1;
 }
 
-static int rules_generations(lua_State *L)
+static int rules_draining(lua_State *L)
 {
 	const struct harness *h = check_harness(L);
-	struct host_generation_view v;
+	struct host_rule_view v;
+	lua_Integer n = 0;
 	lua_newtable(L);
-	for (size_t i = 0; host_generation_view(h->host, i, &v); i++) {
-		lua_createtable(L, 0, 5);
-		set_integer(L, "number", v.number);
-		set_number(L, "since", v.since);
-		set_boolean(L, "draining", v.draining);
-		set_integer(L, "memory", v.memory);
-		set_integer(L, "rules", v.rule_count);
-		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	for (size_t i = 0; host_rule_view(h->host, i, &v); i++) {
+		if (!v.draining)
+			continue;
+		push_view(L, &v);
+		lua_rawseti(L, -2, ++n);
 	}
+	return 1;
+}
+
+static int rules_status(lua_State *L)
+{
+	const struct harness *h = check_harness(L);
+	struct host_view v;
+	host_view(h->host, &v);
+	lua_createtable(L, 0, 5);
+	set_integer(L, "generation", v.generation);
+	set_number(L, "since", v.since);
+	set_integer(L, "memory", v.memory);
+	set_integer(L, "rules", v.rule_count);
+	set_integer(L, "draining", v.draining_count);
 	return 1;
 }
 
@@ -431,7 +454,7 @@ int module_open_rules(lua_State *L)
 		{ "lost", rules_lost }, { "remove", rules_remove }, { "event", rules_event }, { "feed", rules_feed },
 		{ "emit", rules_emit }, { "turn", rules_turn }, { "advance", rules_advance }, { "now", rules_now },
 		{ "sent", rules_sent }, { "answer", rules_answer }, { "sink_lines", rules_sink_lines }, { "metrics", rules_metrics },
-		{ "starve", rules_starve }, { "store", rules_store }, { "rules", rules_views }, { "generations", rules_generations }, { NULL, NULL },
+		{ "starve", rules_starve }, { "store", rules_store }, { "rules", rules_views }, { "draining", rules_draining }, { "status", rules_status }, { NULL, NULL },
 	};
 	static const luaL_Reg functions[] = { { "new", rules_new }, { "log", rules_log }, { NULL, NULL } };
 

@@ -296,6 +296,18 @@ struct metric *metrics_add(struct metrics *metrics, enum metric_type type, const
 	return metric;
 }
 
+int metrics_merge(struct metrics *to, const struct metrics *from, struct err *err)
+{
+	const struct map_entry *e;
+	for (size_t i = 0; (e = map_next(&from->families, &i));) {
+		const struct metric *m = e->value;
+		if (!metrics_add(to, m->type, m->name, m->help, (const char *const *)m->labels, m->label_count, m->bounds, m->bound_count,
+		                 m->max_series, err))
+			return -1;
+	}
+	return 0;
+}
+
 struct metric *metrics_find(const struct metrics *metrics, const char *name)
 {
 	return map_get(&metrics->families, slice_cstr(name));

@@ -39,6 +39,8 @@ void metrics_destroy(struct metrics **metrics);
 struct metric *metrics_add(struct metrics *metrics, enum metric_type type, const char *name, const char *help,
                            const char *const *labels, size_t label_count, const double *buckets, size_t bucket_count,
                            size_t max_series, struct err *err);
+/* Adds every family of `from`, without its series. -1 with `err` (may be NULL) when the two do not agree in one. */
+int metrics_merge(struct metrics *to, const struct metrics *from, struct err *err);
 /* Looks a family up by name; NULL when there is none. */
 struct metric *metrics_find(const struct metrics *metrics, const char *name);
 /* The series of these label values (as many as the family has names), made when it is new. Bytes that are not UTF-8 and

@@ -6,15 +6,43 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
+#include "rules/own_event.h"
+#include "rules/request.h"
+#include "rules/rule_set.h"
+#include "rules/state.h"
+#include "rules/subscription.h"
+#include "rules/task.h"
+#include "rules/timer.h"
 #include "sandbox/deadline.h"
-#include "rules/listener.h"
 
-#define DRAINING_MAX 4u   /* generations; one more ends the oldest's waits early */
+#define DRAINING_MAX 4u   /* replaced states of one rule; one more ends the oldest's waits early */
 #define SWEEP_MAX 1000u   /* expired store entries removed in one turn */
+#define RULES_MAX 4096u
+#define RULE_SERIES (4 * RULES_MAX) /* each rule and what it fails by */
 
 static void collect(void *ctx);
 
-#define RULE_SERIES (4 * ALLOC_OWNERS) /* each rule and what it fails by */
+struct rule *host_walk_next(const struct host *host, struct host_walk *walk)
+{
+	if (walk->index < host->rule_count)
+		return host->rules[walk->index++];
+	struct list *at = walk->index++ == host->rule_count ? host->draining.next : walk->next;
+	if (at == &host->draining)
+		return NULL;
+	walk->next = at->next;
+	return list_entry(at, struct rule, in_host);
+}
+
+bool host_may_log(struct host *host, uint64_t *logged)
+{
+	uint64_t now = host->ops.now(host->ctx);
+	if (*logged != 0 && now - *logged < CLOCK_NS_PER_S)
+		return false;
+	*logged = now;
+	return true;
+}
+
+/* ---- metrics ---- */
 
 static struct metric *add_metric(struct metrics *metrics, enum metric_type type, const char *name, const char *help,
                                  const char *label, const char *second)
@@ -30,21 +58,21 @@ static struct metric *add_metric(struct metrics *metrics, enum metric_type type,
 static void add_metrics(struct host *h)
 {
 	struct metrics *m = h->metrics;
-	h->m_calls = add_metric(m, METRIC_COUNTER, "hookswitch_rules_calls_total", "Calls of a rule's functions that have ended.", "rule", NULL);
-	h->m_errors = add_metric(m, METRIC_COUNTER, "hookswitch_rules_errors_total", "Calls that failed, by kind: error, deadline, memory.", "rule", "kind");
-	h->m_seconds = add_metric(m, METRIC_COUNTER, "hookswitch_rules_cpu_seconds_total", "CPU time of a rule, sampled every 10 ms.", "rule", NULL);
-	h->m_quarantined = add_metric(m, METRIC_COUNTER, "hookswitch_rules_quarantined_total", "Times that a rule or one of its listeners was quarantined for failing.", "rule", NULL);
-	h->m_timers = add_metric(m, METRIC_GAUGE, "hookswitch_rules_timers", "Timers of a rule.", "rule", NULL);
-	h->m_listeners = add_metric(m, METRIC_GAUGE, "hookswitch_rules_listeners", "Listeners of a rule.", "rule", NULL);
-	h->m_waiting = add_metric(m, METRIC_GAUGE, "hookswitch_rules_waiting", "Calls of a rule that wait.", "rule", NULL);
-	h->m_away = add_metric(m, METRIC_GAUGE, "hookswitch_rules_quarantined_listeners", "Listeners of a rule in quarantine; all of them while the rule itself is.", "rule", NULL);
-	h->m_memory = add_metric(m, METRIC_GAUGE, "hookswitch_rules_memory_bytes", "Lua memory charged to a rule.", "rule", NULL);
-	h->m_gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, also of its filters, quarantine, a full subscription.", "rule", NULL);
-	h->m_denied = add_metric(m, METRIC_COUNTER, "hookswitch_rules_actions_refused_total", "Actions refused before anything was sent, by reason.", "rule", "reason");
-	h->m_log_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_log_dropped_total", "Log lines of a rule beyond its rate.", "rule", NULL);
-	h->s_dropped = metric_series(add_metric(m, METRIC_COUNTER, "hookswitch_engine_events_dropped_total", "Engine events and emitted ones dropped because too many waited.", NULL, NULL), NULL, 0);
-	h->s_generation = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_generation", "Number of the generation of rules that runs.", NULL, NULL), NULL, 0);
-	h->s_draining = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_generations_draining", "Older generations that finish what they began.", NULL, NULL), NULL, 0);
+	h->m.calls = add_metric(m, METRIC_COUNTER, "hookswitch_rules_calls_total", "Calls of a rule's functions that have ended.", "rule", NULL);
+	h->m.errors = add_metric(m, METRIC_COUNTER, "hookswitch_rules_errors_total", "Calls that failed, by kind: error, deadline, memory.", "rule", "kind");
+	h->m.seconds = add_metric(m, METRIC_COUNTER, "hookswitch_rules_cpu_seconds_total", "CPU time of a rule, sampled every 10 ms.", "rule", NULL);
+	h->m.quarantined = add_metric(m, METRIC_COUNTER, "hookswitch_rules_quarantined_total", "Times that a rule or one of its listeners was quarantined for failing.", "rule", NULL);
+	h->m.timers = add_metric(m, METRIC_GAUGE, "hookswitch_rules_timers", "Timers of a rule.", "rule", NULL);
+	h->m.listeners = add_metric(m, METRIC_GAUGE, "hookswitch_rules_listeners", "Listeners of a rule.", "rule", NULL);
+	h->m.waiting = add_metric(m, METRIC_GAUGE, "hookswitch_rules_waiting", "Calls of a rule that wait.", "rule", NULL);
+	h->m.quarantined_listeners = add_metric(m, METRIC_GAUGE, "hookswitch_rules_quarantined_listeners", "Listeners of a rule in quarantine; all of them while the rule itself is.", "rule", NULL);
+	h->m.memory = add_metric(m, METRIC_GAUGE, "hookswitch_rules_memory_bytes", "Lua memory charged to a rule.", "rule", NULL);
+	h->m.gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, also of its filters, quarantine, a full subscription.", "rule", NULL);
+	h->m.denied = add_metric(m, METRIC_COUNTER, "hookswitch_rules_actions_refused_total", "Actions refused before anything was sent, by reason.", "rule", "reason");
+	h->m.log_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_log_dropped_total", "Log lines of a rule beyond its rate.", "rule", NULL);
+	h->m.dropped = metric_series(add_metric(m, METRIC_COUNTER, "hookswitch_engine_events_dropped_total", "Engine events and emitted ones dropped because too many waited.", NULL, NULL), NULL, 0);
+	h->m.generation = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_generation", "Number of times that rules were loaded and taken over.", NULL, NULL), NULL, 0);
+	h->m.draining = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_rules_draining", "Replaced rules that finish what they began.", NULL, NULL), NULL, 0);
 	metrics_on_collect(m, collect, h);
 }
 
@@ -64,39 +92,48 @@ static void begin_failures(struct host *h, const struct rule *rule)
 
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		labels[1] = slice_cstr(outcome_name(kinds[i]));
-		metric_series(h->m_errors, labels, 2);
+		metric_series(h->m.errors, labels, 2);
 	}
-	metric_series(h->m_quarantined, labels, 1);
-	metric_series(h->m_gap, labels, 1);
-	metric_series(h->m_log_dropped, labels, 1);
+	metric_series(h->m.quarantined, labels, 1);
+	metric_series(h->m.gap, labels, 1);
+	metric_series(h->m.log_dropped, labels, 1);
+}
+
+static void show_rule(struct host *h, struct rule *r)
+{
+	/* Counters go on over a reload: each state of a rule adds what is new since the last look. */
+	struct slice name = slice_cstr(r->name);
+	struct series *calls = metric_series(h->m.calls, &name, 1), *seconds = metric_series(h->m.seconds, &name, 1);
+	if (calls)
+		calls->value += (double)(r->counts.calls - r->counts.calls_shown);
+	if (seconds)
+		seconds->value += (r->counts.sampled - r->counts.sampled_shown) * DEADLINE_TICK;
+	r->counts.calls_shown = r->counts.calls;
+	r->counts.sampled_shown = r->counts.sampled;
 }
 
 static void collect(void *ctx)
 {
 	struct host *h = ctx;
-	struct generation *gen = h->current;
-	for (size_t i = 0; gen && i < gen->rule_count; i++) {
-		struct rule *r = gen->rules[i];
-		set_by_rule(h->m_timers, r, r->timer_count);
-		set_by_rule(h->m_listeners, r, r->listener_count);
-		set_by_rule(h->m_waiting, r, r->waiting);
-		set_by_rule(h->m_memory, r, (double)gen->alloc.owners[r->owner].used);
-		set_by_rule(h->m_away, r, r->quarantine.active || r->released ? r->listener_count : listeners_quarantined(r));
-		/* Counters go on over a reload: each generation adds what is new since the last look. */
-		struct slice name = slice_cstr(r->name);
-		struct series *calls = metric_series(h->m_calls, &name, 1), *seconds = metric_series(h->m_seconds, &name, 1);
-		if (calls)
-			calls->value += (double)(r->calls - r->calls_told);
-		if (seconds)
-			seconds->value += (r->sampled - r->sampled_told) * DEADLINE_TICK;
-		r->calls_told = r->calls;
-		r->sampled_told = r->sampled;
+	struct rule *r;
+
+	host_each_rule(r, h)
+		show_rule(h, r);
+	for (size_t i = 0; i < h->rule_count; i++) {
+		r = h->rules[i];
+		set_by_rule(h->m.timers, r, r->timer_count);
+		set_by_rule(h->m.listeners, r, r->listener_count);
+		set_by_rule(h->m.waiting, r, r->waiting);
+		set_by_rule(h->m.memory, r, (double)r->alloc.used);
+		set_by_rule(h->m.quarantined_listeners, r, r->quarantine.active ? r->listener_count : listeners_quarantined(r));
 	}
-	h->s_generation->value = gen ? gen->number : 0;
-	h->s_draining->value = 0;
+	h->m.generation->value = h->last_number;
+	h->m.draining->value = 0;
 	list_each(it, &h->draining)
-		h->s_draining->value++;
+		h->m.draining->value++;
 }
+
+/* ---- life ---- */
 
 struct host *host_create(const struct host_limits *limits, const struct host_ops *ops, void *ctx, struct metrics *metrics)
 {
@@ -107,6 +144,7 @@ struct host *host_create(const struct host_limits *limits, const struct host_ops
 	h->metrics = metrics;
 	h->store = store_create(&limits->store);
 	h->turn = 1;
+	listener_table_init(&h->listeners);
 	list_init(&h->draining);
 	list_init(&h->wakes);
 	list_init(&h->events);
@@ -115,33 +153,32 @@ struct host *host_create(const struct host_limits *limits, const struct host_ops
 	return h;
 }
 
-/* Parts a generation from the host: nothing of it stands in the host's lists any more. Answers that are still to come go to
- * nobody; with `free_requests` none will come. */
-static void detach(struct generation *gen, bool free_requests)
+/* Parts a rule from the host: nothing of it stands in the host's lists any more. Answers that are still to come go to nobody;
+ * with `free_requests` none will come. */
+static void detach(struct rule *r, bool free_requests)
 {
-	struct host *host = gen->host;
-	for (size_t i = 0; i < gen->rule_count; i++) {
-		struct rule *r = gen->rules[i];
-		list_each_safe(it, &r->timers)
-			rule_timer_cancel(list_entry(it, struct rule_timer, of_rule));
-		list_each_safe(it, &r->requests) {
-			struct request *t = list_entry(it, struct request, of_rule);
-			if (free_requests) {
-				request_free(t);
-				continue;
-			}
-			luaL_unref(gen->L, LUA_REGISTRYINDEX, t->callback);
-			t->callback = LUA_NOREF;
-			if (t->task)
-				t->task->request = NULL;
-			t->task = NULL;
-			list_remove(&t->of_rule);
-			r->pending--;
-			t->rule = NULL;
-		}
+	struct host *host = r->host;
+	list_each_safe(it, &r->timers)
+		rule_timer_cancel(list_entry(it, struct rule_timer, of_rule));
+	list_each_safe(it, &r->requests) {
+		struct request *request = list_entry(it, struct request, of_rule);
+		if (free_requests)
+			request_free(request);
+		else
+			request_orphan(request);
 	}
-	own_events_forget(host, gen);
-	list_remove(&gen->in_host);
+	list_each_safe(it, &r->tasks)
+		list_remove(&list_entry(it, struct task, of_rule)->in_queue);
+	own_event_forget(host, r);
+	listeners_sweep(host);
+	listeners_free_all(r);
+	list_remove(&r->in_host);
+	r->host = NULL; /* from here on any thread may free it */
+}
+
+void host_destroy_rule(struct rule **rule)
+{
+	rule_destroy(rule);
 }
 
 void host_destroy(struct host **host)
@@ -149,7 +186,7 @@ void host_destroy(struct host **host)
 	struct host *h = *host;
 	if (!h)
 		return;
-	own_events_forget(h, NULL);
+	own_event_forget(h, NULL);
 	/* Before the requests go that these answers are for. */
 	while (h->late_first) {
 		struct reply *r = h->late_first;
@@ -158,17 +195,21 @@ void host_destroy(struct host **host)
 		reply_free(&r);
 	}
 	list_each_safe(it, &h->draining) {
-		struct generation *gen = list_entry(it, struct generation, in_host);
-		detach(gen, true);
-		generation_destroy(&gen);
+		struct rule *rule = list_entry(it, struct rule, in_host);
+		detach(rule, true);
+		rule_destroy(&rule);
 	}
-	if (h->current) {
-		detach(h->current, true);
-		generation_destroy(&h->current);
+	for (size_t i = 0; i < h->rule_count; i++) {
+		detach(h->rules[i], true);
+		rule_destroy(&h->rules[i]);
 	}
+	free(h->rules);
 	metrics_remove_collect(h->metrics, collect, h);
+	listener_table_close(&h->listeners);
 	store_destroy(&h->store);
 	heap_close(&h->timers);
+	if (h->scratch_ready)
+		scratch_close(&h->scratch);
 	free(h);
 	*host = NULL;
 }
@@ -181,7 +222,7 @@ void host_configure(struct host *host, const struct host_limits *limits)
 
 unsigned host_generation(const struct host *host)
 {
-	return host->current ? host->current->number : 0;
+	return host->last_number;
 }
 
 struct store *host_store(struct host *host)
@@ -191,53 +232,17 @@ struct store *host_store(struct host *host)
 
 /* ---- answers ---- */
 
-static int push_callback(lua_State *co, struct task *task, void *arg)
-{
-	const struct request *request = arg;
-	lua_rawgeti(co, LUA_REGISTRYINDEX, request->callback);
-	return answer_push(co, task);
-}
-
-static void complete_now(struct request *request, struct reply *reply)
-{
-	struct task *task = request->task;
-	if (!request->rule) {
-		reply_free(&reply);
-		free(request);
-		return;
-	}
-	if (task) {
-		task->request = NULL;
-		task->reply = reply;
-		request_free(request);
-		task_resume(task);
-		return;
-	}
-	task = request->callback != LUA_NOREF ? task_take(request->rule, "callback") : NULL;
-	if (!task) {
-		reply_free(&reply);
-		request_free(request);
-		return;
-	}
-	slice_to_text(slice_cstr(request->server_name), task->server, sizeof task->server);
-	slice_to_text(slice_cstr(reply->action), task->event, sizeof task->event);
-	reply_id(reply, task->action_id);
-	task->reply = reply;
-	task_start(task, push_callback, request);
-	request_free(request);
-}
-
 void host_complete(struct host *host, struct reply *reply)
 {
 	struct request *request = reply->tag;
-	if (request->rule && request->rule->overrun_turn == host->turn) {
+	if (request->rule && rule_is_spent(request->rule)) {
 		/* The rule has had its share of this turn. */
 		reply->next = NULL;
 		*host->late_last = reply;
 		host->late_last = &reply->next;
 		return;
 	}
-	complete_now(request, reply);
+	request_complete(request, reply);
 }
 
 static void complete_late(struct host *host)
@@ -258,149 +263,234 @@ bool host_event(struct host *host, uint32_t server, const char *server_name, con
 {
 	const struct host_server from = { .id = server, .name = server_name };
 	const struct heard heard = { .message = message, .server = &from, .at = at };
-	bool any = host->current && listeners_dispatch(host->current, &heard);
-	list_each(it, &host->draining)
-		any |= listeners_dispatch(list_entry(it, struct generation, in_host), &heard);
-	return any;
+	return listeners_dispatch(host, &heard);
 }
 
 void host_engine_event(struct host *host, const char *name, const struct host_server *server, const struct host_field *fields,
                        size_t count)
 {
-	own_event_queue(host, name, server, NULL, NULL, fields, count);
+	own_event_queue(host, name, server, NULL, fields, count);
+}
+
+void host_tell_events(struct host *host)
+{
+	own_event_deliver_all(host);
 }
 
 void host_server_lost(struct host *host, const char *server)
 {
-	if (host->current)
-		subscriptions_server_lost(host->current, server);
-	list_each(it, &host->draining)
-		subscriptions_server_lost(list_entry(it, struct generation, in_host), server);
+	struct rule *rule;
+	host_each_rule(rule, host)
+		subscription_server_lost(rule, server);
 }
 
-/* ---- generations ---- */
+/* ---- the end of a rule ---- */
 
 /* A rule whose ending took its share of the turn: the rest of it ends without running its code. */
-static bool has_had_its_share(struct rule *rule, bool *told)
+static bool has_had_its_share(struct rule *rule, bool *logged)
 {
-	if (rule->overrun_turn != rule->gen->host->turn)
+	if (!rule_is_spent(rule))
 		return false;
-	if (!*told)
+	if (!*logged)
 		log_write(LOG_WARN, "waits of a rule end without running its code: their ending takes too long", F_TEXT("rule", rule->name));
-	return *told = true;
+	return *logged = true;
 }
 
-static void close_tasks(struct rule *rule, bool *told)
+static void close_tasks(struct rule *rule, bool *logged)
 {
 	list_each_safe(it, &rule->tasks) {
 		struct task *task = list_entry(it, struct task, of_rule);
-		if (has_had_its_share(rule, told))
+		if (has_had_its_share(rule, logged))
 			task_drop(task);
 		else
 			task_close(task);
 	}
 }
 
-/* Ends what a generation still waits for: callbacks get `cancelled`, parked coroutines are closed. */
-static void cancel_waits(struct generation *gen)
+/* Ends what a rule still waits for: callbacks get `cancelled`, parked coroutines are closed. */
+static void cancel_waits(struct rule *rule)
 {
-	gen->ending = true;
-	for (size_t i = 0; i < gen->rule_count; i++) {
-		struct rule *rule = gen->rules[i];
-		bool told = false;
-		close_tasks(rule, &told);
-		list_each_safe(it, &rule->requests) {
-			struct request *t = list_entry(it, struct request, of_rule);
-			if (t->callback == LUA_NOREF)
-				continue;
-			if (has_had_its_share(rule, &told)) {
-				request_forget(t);
-				continue;
-			}
-			struct request *ended = mem_zalloc(sizeof *ended);
-			*ended = *t;
-			list_init(&ended->of_rule);
-			list_append(&rule->requests, &ended->of_rule);
-			rule->pending++;
-			t->callback = LUA_NOREF;
-			complete_now(ended, reply_failed(ERR_CANCELLED, "newer rules were loaded, or the engine stops", ended, ""));
-		}
-		/* A callback may have begun to wait again. */
-		close_tasks(rule, &told);
+	bool logged = false;
+	rule->ending = true;
+	close_tasks(rule, &logged);
+	list_each_safe(it, &rule->requests) {
+		struct request *request = list_entry(it, struct request, of_rule);
+		if (request->callback == LUA_NOREF)
+			continue;
+		if (has_had_its_share(rule, &logged))
+			request_forget(request);
+		else
+			request_cancel(request);
 	}
+	/* A callback may have begun to wait again. */
+	close_tasks(rule, &logged);
 }
 
-static bool has_waits(const struct generation *gen)
+static void retire(struct rule *rule)
 {
-	for (size_t i = 0; i < gen->rule_count; i++) {
-		const struct rule *rule = gen->rules[i];
-		if (rule->waiting > 0)
-			return true;
-		list_each(it, &rule->requests)
-			if (list_entry(it, struct request, of_rule)->callback != LUA_NOREF)
-				return true;
+	struct host *host = rule->host;
+	if (rule_has_waits(rule))
+		cancel_waits(rule);
+	show_rule(host, rule);
+	detach(rule, false);
+	log_write(LOG_DEBUG, "rule drained", F_TEXT("rule", rule->name), F_INT("generation", rule->number));
+	host->ops.retire(host->ctx, rule);
+}
+
+/* At most so many states of one rule drain at once. */
+static void bound_draining(struct host *host, const struct rule *newest)
+{
+	unsigned count = 0;
+	struct rule *oldest = NULL;
+	list_each(it, &host->draining) {
+		struct rule *r = list_entry(it, struct rule, in_host);
+		if (strcmp(r->name, newest->name) != 0)
+			continue;
+		oldest = oldest ? oldest : r;
+		count++;
 	}
-	return false;
+	if (count > DRAINING_MAX)
+		retire(oldest);
 }
 
-static void retire(struct generation *gen)
+static void begin_drain(struct rule *rule)
 {
-	struct host *host = gen->host;
-	if (has_waits(gen))
-		cancel_waits(gen);
-	detach(gen, false);
-	log_write(LOG_DEBUG, "generation drained", F_INT("generation", gen->number));
-	host->ops.retire(host->ctx, gen);
+	struct host *host = rule->host;
+	rule->draining = true;
+	rule->drain_until = rule_now(rule) + clock_from_seconds(rule->limits.drain);
+	list_append(&host->draining, &rule->in_host);
+	/* Its intervals stop; what it has begun goes on, one-shot timers too. */
+	list_each_safe(it, &rule->timers) {
+		struct rule_timer *t = list_entry(it, struct rule_timer, of_rule);
+		if (t->interval > 0)
+			rule_timer_cancel(t);
+	}
+	bound_draining(host, rule);
 }
 
-static void begin_drain(struct generation *gen, uint64_t now)
+/* ---- adoption ---- */
+
+const char *host_rule_change_name(enum host_rule_change change)
 {
-	gen->draining = true;
-	gen->drain_until = now + clock_from_seconds(gen->limits.drain);
-	list_append(&gen->host->draining, &gen->in_host);
-	for (size_t i = 0; i < gen->rule_count; i++)
-		list_each_safe(it, &gen->rules[i]->timers) {
-			struct rule_timer *t = list_entry(it, struct rule_timer, of_rule);
-			if (!t->task)
-				rule_timer_cancel(t);
-		}
+	static const char *const names[] = { "new", "replaced", "kept", "restarted" };
+	return names[change];
 }
 
-static void tell_new_generation(struct host *host, struct generation *gen)
+/* What a rule that was loaded hears first. */
+static void greet(struct host *host, struct rule *rule, struct slice reason)
 {
 	char number[16];
 	struct host_server server;
-	int n = snprintf(number, sizeof number, "%u", gen->number);
-	own_event_queue(host, "script.loaded", NULL, NULL, gen,
-	                (const struct host_field[]){ { "generation", slice_make(number, (size_t)n) } }, 1);
+	int n = snprintf(number, sizeof number, "%u", rule->number);
+	own_event_queue(host, "script.loaded", NULL, rule,
+	                (const struct host_field[]){ { "generation", slice_make(number, (size_t)n) }, { "reason", reason } }, reason.len > 0 ? 2 : 1);
 	for (size_t i = 0; host->ops.server_at(host->ctx, i, &server); i++)
 		if (server.ready)
-			own_event_queue(host, "server.ready", &server, NULL, gen,
-			                (const struct host_field[]){ { "reason", SLICE("reloaded") } }, 1);
+			own_event_queue(host, "server.ready", &server, rule, (const struct host_field[]){ { "reason", SLICE("reloaded") } }, 1);
 }
 
-void host_adopt(struct host *host, struct generation *gen)
+static void make_live(struct host *host, struct rule *rule)
 {
-	uint64_t now = host->ops.now(host->ctx);
-	struct generation *before = host->current;
-	unsigned draining = 0;
+	rule->host = host;
+	rule->scratch = &host->scratch;
+	rule->json = host->scratch.json;
+	rule->number = host->last_number;
+	rule->since = host->ops.wall(host->ctx);
+	begin_failures(host, rule);
+	if (rule->failed)
+		return;
+	listeners_arm(rule);
+	rule_timer_arm_all(rule);
+}
+
+static struct rule *take_running(struct host *host, const char *name)
+{
+	for (size_t i = 0; i < host->rule_count; i++)
+		if (host->rules[i] && strcmp(host->rules[i]->name, name) == 0) {
+			struct rule *rule = host->rules[i];
+			host->rules[i] = NULL;
+			return rule;
+		}
+	return NULL;
+}
+
+/* The host's own scratch has the limits of the first rules: a change of them replaces all rules, and it. */
+static void renew_scratch(struct host *host)
+{
+	struct err err;
+	if (host->scratch_ready)
+		return;
+	if (scratch_init(&host->scratch, &host->limits, &err)) {
+		log_write(LOG_ERROR, "json is not there for rules", F_TEXT("reason", err.text));
+		return;
+	}
+	host->scratch_ready = true;
+}
+
+void host_adopt(struct host *host, struct rule_set *set)
+{
+	struct rule **rules = mem_zalloc((set->count + 1) * sizeof(struct rule *));
 
 	collect(host); /* what the old rules did since the last look is counted before they go */
-	if (before)
-		begin_drain(before, now);
-	gen->host = host;
-	gen->number = ++host->last_number;
-	gen->since = host->ops.wall(host->ctx);
-	host->current = gen;
-	for (size_t i = 0; i < gen->rule_count; i++) {
-		begin_failures(host, gen->rules[i]);
-		rule_timers_arm(gen->rules[i]);
+	renew_scratch(host);
+	host->last_number++;
+	host->since = host->ops.wall(host->ctx);
+	for (size_t i = 0; i < set->count; i++) {
+		struct rule *rule = set->entries[i].rule, *before = take_running(host, rule_source_name(set->entries[i].source));
+		set->entries[i].rule = NULL;
+		if (!rule) {
+			before->change = HOST_RULE_KEPT;
+			rules[i] = before;
+			continue;
+		}
+		rule->change = before ? HOST_RULE_REPLACED : HOST_RULE_NEW;
+		rules[i] = rule;
+		if (before)
+			begin_drain(before);
+		make_live(host, rule);
 	}
-	list_each(it, &host->draining)
-		draining++;
-	if (draining > DRAINING_MAX)
-		retire(list_entry(host->draining.next, struct generation, in_host));
-	tell_new_generation(host, gen);
+	for (size_t i = 0; i < host->rule_count; i++)
+		if (host->rules[i])
+			begin_drain(host->rules[i]);
+	free(host->rules);
+	host->rules = rules;
+	host->rule_count = set->count;
+	for (size_t i = 0; i < host->rule_count; i++)
+		if (host->rules[i]->number == host->last_number && !host->rules[i]->failed)
+			greet(host, host->rules[i], SLICE(""));
+	rule_set_destroy(&set);
+}
+
+struct host_snapshot *host_snapshot_take(const struct host *host)
+{
+	struct host_snapshot *s = mem_zalloc(sizeof *s);
+	s->rules = mem_zalloc((host->rule_count + 1) * sizeof *s->rules);
+	for (size_t i = 0; i < host->rule_count; i++) {
+		const struct rule *r = host->rules[i];
+		struct snapshot_rule *to = &s->rules[s->count++];
+		*to = (struct snapshot_rule){ .source = rule_source_ref(r->source), .limits = r->limits, .runs = r->L && !r->failed,
+		                              .policy = r->policy ? policy_ref(r->policy) : NULL };
+		if (r->metrics) {
+			to->metrics = metrics_create();
+			metrics_merge(to->metrics, r->metrics, NULL);
+		}
+	}
+	return s;
+}
+
+void host_snapshot_destroy(struct host_snapshot **snapshot)
+{
+	struct host_snapshot *s = *snapshot;
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->count; i++) {
+		rule_source_unref(&s->rules[i].source);
+		metrics_destroy(&s->rules[i].metrics);
+		policy_unref(&s->rules[i].policy);
+	}
+	free(s->rules);
+	free(s);
+	*snapshot = NULL;
 }
 
 /* ---- turns ---- */
@@ -415,7 +505,7 @@ static void resume_wakes(struct host *host)
 	}
 	while (!list_empty(&now)) {
 		struct task *task = list_entry(now.next, struct task, in_queue);
-		if (task->rule->overrun_turn == host->turn)
+		if (rule_is_spent(task->rule))
 			task_wake_later(task);
 		else
 			task_resume(task);
@@ -424,47 +514,51 @@ static void resume_wakes(struct host *host)
 
 static void report_gaps(struct host *host)
 {
-	struct generation *gen = host->current;
 	host->gaps = false;
-	for (size_t i = 0; gen && i < gen->rule_count; i++) {
-		struct rule *rule = gen->rules[i];
+	for (size_t i = 0; i < host->rule_count; i++) {
+		struct rule *rule = host->rules[i];
 		if (rule->gap == 0)
 			continue;
-		if (rule->waiting < gen->limits.waiting && !rule->quarantine.active && rule->overrun_turn != host->turn)
+		if (rule->waiting < rule->limits.waiting && !rule->quarantine.active && !rule_is_spent(rule))
 			rule_report_gap(rule, "not started");
 		else
 			host->gaps = true;
 	}
 }
 
-static bool relieve(struct generation *gen)
+/* Those that are over their time, or have nothing left to do. Returns when the next one is over. */
+static uint64_t end_drains(struct host *host, uint64_t now)
 {
-	/* Subscriptions that ended without an event of their names coming by are freed here. */
-	listeners_sweep(gen);
-	return generation_relieve(gen);
+	uint64_t next = UINT64_MAX;
+	list_each_safe(it, &host->draining) {
+		struct rule *rule = list_entry(it, struct rule, in_host);
+		if (now >= rule->drain_until || !rule_has_waits(rule))
+			retire(rule);
+		else if (rule->drain_until < next)
+			next = rule->drain_until;
+	}
+	return next;
 }
 
 uint64_t host_turn(struct host *host)
 {
 	uint64_t now = host->ops.now(host->ctx);
+	struct rule *rule;
+	bool more = false;
+
 	host->turn++;
 	if (host->late_first)
 		complete_late(host);
 	resume_wakes(host);
-	timers_run(host, now);
-	own_events_deliver(host);
+	rule_timer_run_due(host, now);
+	own_event_deliver_all(host);
 	if (host->gaps)
 		report_gaps(host);
-	uint64_t next = UINT64_MAX;
-	bool more = host->current && relieve(host->current);
-	list_each_safe(it, &host->draining) {
-		struct generation *gen = list_entry(it, struct generation, in_host);
-		more |= relieve(gen);
-		if (now >= gen->drain_until || !has_waits(gen))
-			retire(gen);
-		else if (gen->drain_until < next)
-			next = gen->drain_until;
-	}
+	/* Subscriptions that ended without an event of their names coming by are freed here. */
+	listeners_sweep(host);
+	host_each_rule(rule, host)
+		more |= rule->alloc.pressed && rule_relieve(rule);
+	uint64_t next = end_drains(host, now);
 	uint64_t expiry = store_next_expiry(host->store);
 	if (expiry <= now)
 		store_sweep(host->store, now, SWEEP_MAX);
@@ -480,49 +574,9 @@ uint64_t host_turn(struct host *host)
 void host_cancel_all(struct host *host)
 {
 	list_each_safe(it, &host->draining)
-		cancel_waits(list_entry(it, struct generation, in_host));
-	if (host->current) {
-		host->current->draining = true; /* what it does last cannot start anything new */
-		cancel_waits(host->current);
+		cancel_waits(list_entry(it, struct rule, in_host));
+	for (size_t i = 0; i < host->rule_count; i++) {
+		host->rules[i]->draining = true; /* what it does last cannot start anything new */
+		cancel_waits(host->rules[i]);
 	}
-}
-
-/* ---- looking inside ---- */
-
-static const struct generation *generation_at(const struct host *host, size_t index)
-{
-	if (index == 0)
-		return host->current;
-	list_each(it, &host->draining)
-		if (--index == 0)
-			return list_entry(it, struct generation, in_host);
-	return NULL;
-}
-
-bool host_generation_view(const struct host *host, size_t index, struct host_generation_view *out)
-{
-	const struct generation *gen = generation_at(host, index);
-	if (!gen)
-		return false;
-	*out = (struct host_generation_view){ .number = gen->number, .since = gen->since, .draining = gen->draining,
-	                                      .memory = gen->alloc.used, .rule_count = gen->rule_count };
-	return true;
-}
-
-bool host_rule_view(const struct host *host, size_t generation, size_t rule, struct host_rule_view *out)
-{
-	const struct generation *gen = generation_at(host, generation);
-	if (!gen || rule >= gen->rule_count)
-		return false;
-	const struct rule *r = gen->rules[rule];
-	*out = (struct host_rule_view){
-		.name = r->name, .file = r->file, .digest = r->digest, .listeners = r->listener_count, .timers = r->timer_count,
-		.subscriptions = r->subscription_count, .waiting = r->waiting, .pending = r->pending, .calls = r->calls,
-		.errors = r->errors, .deadlines = r->deadlines, .refused = r->refused, .seconds = r->sampled * DEADLINE_TICK,
-		.memory = gen->alloc.owners[r->owner].used, .quarantined = r->quarantine.active || r->released, .failed = r->failed,
-		.quarantined_listeners = listeners_quarantined(r),
-		.disabled = r->disabled, .missed = r->missed, .skipped = r->skipped,
-		.last_error = r->last_error ? r->last_error : "",
-	};
-	return true;
 }

@@ -1,6 +1,6 @@
-/* The Lua host: generations of rules, and the traffic between them and the engine. The only room with lua.h (and config/).
+/* The host of the rules: which ones run, and the traffic between them and the engine. Nothing of Lua shows here.
  *
- * generation_load() may run on any one thread (the loader's); everything else belongs to the loop's thread. No function
+ * rule_set_load() may run on any one thread (the loader's); everything else belongs to the loop's thread. No function
  * here raises or blocks. What rules ask of the engine goes through struct host_ops.
  */
 #ifndef RULES_HOST_H
@@ -14,7 +14,9 @@
 #include "rules/store.h"
 
 struct host;
-struct generation;
+struct rule;
+struct rule_set;
+struct rule_source;
 
 /* A server as rules see it. `id` is never used again for another server. */
 struct host_server {
@@ -53,15 +55,17 @@ struct host_ops {
 	bool (*sink_exists)(void *ctx, struct slice name);
 	/* An engine event or an emitted one, for every rule that listens, is about to be delivered. May be NULL. */
 	void (*heard)(void *ctx, const struct host_own_event *event);
-	/* A drained generation: destroy it with generation_destroy() on the loader's thread. */
-	void (*retire)(void *ctx, struct generation *generation);
+	/* A rule that has ended: destroy it with host_destroy_rule(), where it may take a while (the loader's thread). */
+	void (*retire)(void *ctx, struct rule *rule);
+	/* A rule whose state was given back is due to begin anew: load it with rule_set_restart() where it may take a while, then give
+	 * it to host_adopt_again(). NULL: rules are not begun anew. */
+	void (*restart)(void *ctx, struct rule_source *source);
 };
 
 /* Bounds, all documented options (limits.*). */
 struct host_limits {
 	double deadline, load_deadline, stuck; /* seconds of CPU time */
-	size_t memory, rule_memory;            /* bytes of a generation, of one rule in it */
-	size_t load_memory;                    /* bytes of a generation while it loads */
+	size_t memory, rule_memory;            /* bytes of all rules, of one rule */
 	uint32_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* of one rule */
 	uint32_t actions_per_second, log_lines_per_second; /* of one rule; 0: no limit */
 	uint32_t emitted;                      /* engine events and emitted ones that may wait */
@@ -69,19 +73,24 @@ struct host_limits {
 	size_t json_bytes;
 	uint32_t json_depth;
 	size_t store_value;                    /* bytes of one value of a store */
-	double drain;                          /* seconds that an old generation may go on */
+	double drain;                          /* seconds that a replaced rule may go on */
 	struct store_limits store;
 };
 
 struct host *host_create(const struct host_limits *limits, const struct host_ops *ops, void *ctx, struct metrics *metrics);
-/* Every generation must have been retired or is destroyed here. */
+/* Every rule set must have been adopted or destroyed. */
 void host_destroy(struct host **host);
 /* New limits, from the next call on. */
 void host_configure(struct host *host, const struct host_limits *limits);
 
-/* ---- generations ---- */
+/* ---- loading ---- */
 
-struct generation_options {
+/* What runs, taken on the loop's thread, so that another thread can see which rules have not changed. */
+struct host_snapshot;
+struct host_snapshot *host_snapshot_take(const struct host *host);
+void host_snapshot_destroy(struct host_snapshot **snapshot);
+
+struct rules_options {
 	const char *rules, *lib;       /* folders */
 	struct host_limits limits;
 	const struct host_ops *ops;    /* only sink_exists(), wall() and now() (NULL: the real clock) are called while loading */
@@ -93,19 +102,27 @@ struct generation_options {
 	const char *const *servers;    /* names of the configuration, so that a rule can ask for a handle while it loads */
 	size_t server_count;
 	const struct value *settings;  /* table: rule name -> its section of the configuration */
-	struct policy *policy;         /* taken over by the generation when it is good */
+	struct policy *policy;         /* shared: each rule takes a reference */
+	const struct host_snapshot *running; /* rules that have not changed since are kept and not loaded; NULL: all are loaded */
 	bool skip_bad_files;           /* at start-up: leave out a file that fails, and load the rest (its fault is still told) */
 };
 
-/* Loads every rule file of the folder into a new Lua state. NULL when anything failed (see `faults`, one line a fault:
- * `scripts/x.lua:7: …`); with skip_bad_files only when the folder cannot be read. Warnings (unknown names) do not fail it. */
-struct generation *generation_load(const struct generation_options *options, struct faults *faults);
-void generation_destroy(struct generation **generation);
-/* Files and modules in it. */
-size_t generation_rule_count(const struct generation *generation);
-/* Takes it over as the current one; the one before drains. From the next event on its listeners hear. */
-void host_adopt(struct host *host, struct generation *generation);
-/* Number of the current generation, from 1; 0: none. */
+/* Loads every rule file of the folder, each into a Lua state of its own; those that have not changed are only named. NULL when
+ * anything failed (see `faults`, one line a fault: `scripts/x.lua:7: …`); with skip_bad_files only when the folder cannot be
+ * read. Warnings (unknown names) do not fail it. */
+struct rule_set *rule_set_load(const struct rules_options *options, struct faults *faults);
+void rule_set_destroy(struct rule_set **set);
+/* Rules in it, kept ones included. */
+size_t rule_set_count(const struct rule_set *set);
+/* Takes it over. New and changed rules hear from the next event on; replaced and removed ones drain; kept ones go on
+ * untouched. */
+void host_adopt(struct host *host, struct rule_set *set);
+/* Loads one rule from what was kept of the last good load: no file is read. NULL when it fails (see `faults`). */
+struct rule *rule_set_restart(const struct rules_options *options, struct rule_source *source, struct faults *faults);
+/* Takes over what rule_set_restart() made of `source`; NULL: it failed, and is tried again later. */
+void host_adopt_again(struct host *host, struct rule_source *source, struct rule *rule);
+void host_destroy_rule(struct rule **rule);
+/* How many sets were adopted: 1 is the first; 0: none. */
 unsigned host_generation(const struct host *host);
 struct store *host_store(struct host *host);
 
@@ -136,7 +153,7 @@ void host_server_lost(struct host *host, const char *server);
 /* Once per turn of the loop: due timers, queued events, wake-ups, drains. Work that this work makes waits for the next turn.
  * Returns the monotonic ns when it wants to be called again: 0 for at once, UINT64_MAX for never. */
 uint64_t host_turn(struct host *host);
-/* Ends waits and callbacks of every generation as `cancelled` (shutdown). */
+/* Ends waits and callbacks of every rule as `cancelled` (shutdown). */
 void host_cancel_all(struct host *host);
 
 /* ---- looking inside ---- */
@@ -144,13 +161,22 @@ void host_cancel_all(struct host *host);
 /* The rule that sent the action of that tag (one that the host gave to send(), not completed yet); "" when it is gone. */
 const char *host_tag_rule(const void *tag);
 
+/* What the last reload did with a rule. */
+enum host_rule_change { HOST_RULE_NEW, HOST_RULE_REPLACED, HOST_RULE_KEPT, HOST_RULE_RESTARTED };
+const char *host_rule_change_name(enum host_rule_change change);
+
 struct host_rule_view {
 	const char *name, *file, *digest; /* digest: SHA-256 of the file, hex */
+	const char *change;      /* host_rule_change_name() of the last reload */
+	double since;            /* epoch seconds of its start */
+	unsigned number;         /* of the reload that brought it */
+	bool draining;
 	uint32_t listeners, timers, subscriptions, waiting, pending;
 	uint64_t calls, errors, deadlines, refused;
 	double seconds;          /* CPU, sampled */
 	size_t memory;
 	bool quarantined;
+	bool down;               /* its state was given back; it begins anew later */
 	uint32_t quarantined_listeners; /* of a rule that runs otherwise */
 	bool failed;             /* it did not load, and was left out */
 	bool disabled;           /* by host_rule_enable() */
@@ -159,18 +185,17 @@ struct host_rule_view {
 	                            subscription */
 	const char *last_error;  /* "" when none */
 };
-struct host_generation_view {
-	unsigned number;
-	double since;            /* epoch seconds of its adoption */
-	bool draining;
-	size_t memory;
-	size_t rule_count;
+struct host_view {
+	unsigned generation;     /* host_generation() */
+	double since;            /* epoch seconds of the last adoption */
+	size_t memory;           /* of all rules, draining ones too */
+	size_t rule_count, draining_count;
 };
-/* Index 0 is the current one, then those that drain. False when there is none. */
-bool host_generation_view(const struct host *host, size_t index, struct host_generation_view *out);
-bool host_rule_view(const struct host *host, size_t generation, size_t rule, struct host_rule_view *out);
+void host_view(const struct host *host, struct host_view *out);
+/* The rules that run, by name; beyond them those that drain. False when there is none of that index. */
+bool host_rule_view(const struct host *host, size_t index, struct host_rule_view *out);
 
-/* Stops or starts the listeners and timers of a rule of the current generation, until the next reload; what it has begun goes on.
+/* Stops or starts the listeners and timers of a rule, until it is loaded anew; what it has begun goes on.
  * One that is enabled hears `server.gap` (reason `disabled`) when it has missed events. -1 when there is no such rule. */
 int host_rule_enable(struct host *host, struct slice name, bool enable);
 

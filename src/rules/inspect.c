@@ -1,5 +1,7 @@
 /* What the engine asks about rules, and steers of them, from outside. */
+#include "rules/request.h"
 #include "rules/state.h"
+#include "sandbox/deadline.h"
 
 const char *host_tag_rule(const void *tag)
 {
@@ -9,9 +11,9 @@ const char *host_tag_rule(const void *tag)
 
 static struct rule *find_rule(const struct host *host, struct slice name)
 {
-	for (size_t i = 0; host->current && i < host->current->rule_count; i++)
-		if (slice_eq(slice_cstr(host->current->rules[i]->name), name))
-			return host->current->rules[i];
+	for (size_t i = 0; i < host->rule_count; i++)
+		if (slice_eq(slice_cstr(host->rules[i]->name), name))
+			return host->rules[i];
 	return NULL;
 }
 
@@ -28,4 +30,41 @@ int host_rule_enable(struct host *host, struct slice name, bool enable)
 		rule_report_gap(rule, "disabled");
 	}
 	return 0;
+}
+
+void host_view(const struct host *host, struct host_view *out)
+{
+	struct rule *rule;
+
+	*out = (struct host_view){ .generation = host->last_number, .since = host->since, .rule_count = host->rule_count };
+	list_each(it, &host->draining)
+		out->draining_count++;
+	host_each_rule(rule, host)
+		out->memory += rule->alloc.used;
+}
+
+static const struct rule *rule_at(const struct host *host, size_t index)
+{
+	struct rule *rule;
+	host_each_rule(rule, host)
+		if (index-- == 0)
+			return rule;
+	return NULL;
+}
+
+bool host_rule_view(const struct host *host, size_t index, struct host_rule_view *out)
+{
+	const struct rule *r = rule_at(host, index);
+	if (!r)
+		return false;
+	*out = (struct host_rule_view){
+		.name = r->name, .file = r->file, .digest = rule_source_digest(r->source), .listeners = r->listener_count, .timers = r->timer_count,
+		.subscriptions = r->subscription_count, .waiting = r->waiting, .pending = r->pending, .calls = r->counts.calls,
+		.errors = r->counts.errors, .deadlines = r->counts.deadlines, .refused = r->counts.refused,
+		.seconds = r->counts.sampled * DEADLINE_TICK, .memory = r->alloc.used, .quarantined = r->quarantine.active,
+		.failed = r->failed, .quarantined_listeners = listeners_quarantined(r), .disabled = r->disabled, .missed = r->missed,
+		.skipped = r->counts.skipped, .last_error = r->last_error ? r->last_error : "", .draining = index >= host->rule_count, .since = r->since,
+		.number = r->number, .change = host_rule_change_name(r->change),
+	};
+	return true;
 }

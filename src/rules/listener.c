@@ -3,9 +3,14 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "observe/log.h"
-#include "sandbox/deadline.h"
+#include "rules/api/api.h"
+#include "rules/state.h"
 #include "rules/subscription.h"
+#include "rules/task.h"
+#include "sandbox/deadline.h"
+
+#define CALL_HISTORY 10u /* calls of a listener that count */
+#define CALL_ERRORS_MAX 5u /* failures among them that quarantine it */
 
 /* A name and who hears it. `merged` is what a dispatch walks: the named ones and those for "*", by priority and age; it is
  * rebuilt when one of them has changed, never while it is walked. */
@@ -17,7 +22,7 @@ struct bucket {
 	uint32_t own_count, own_cap;
 	struct listener **merged;
 	uint32_t merged_count;
-	uint64_t any_version; /* of gen->any_version when merged was made */
+	uint64_t any_version; /* of the table when merged was made */
 	uint64_t swept;       /* the last sweep that came by */
 	struct bucket *next_empty;
 	bool dirty;
@@ -29,9 +34,10 @@ struct listener {
 	struct rule *rule;
 	int fn;                      /* registry, LUA_NOREF for a subscription */
 	struct subscription *subscription;
-	struct tie *handle;          /* with the userdata of its rule; NULL: none */
-	struct bucket **buckets;     /* where it stands */
-	uint32_t bucket_count;
+	uint64_t handle;             /* what its rule holds of it; 0: nothing */
+	char **names;                /* owned; of a rule that loads, until it is live */
+	struct bucket **buckets;     /* where it stands; NULL: not live yet */
+	uint32_t name_count, bucket_count;
 	struct filter filter;
 	lua_Integer priority;
 	uint64_t sequence;           /* age */
@@ -77,47 +83,12 @@ bool listener_note(struct listener *l, bool failed)
 
 /* ---- the table ---- */
 
-static struct bucket *bucket_for(struct generation *gen, struct slice name)
+void listener_table_init(struct listener_table *t)
 {
-	if (slice_eq(name, SLICE("*"))) {
-		if (!gen->ami_any)
-			gen->ami_any = mem_zalloc(sizeof *gen->ami_any);
-		return gen->ami_any;
-	}
-	/* A dot marks the engine's and the rules' own events: no server can forge one. */
-	struct map *map = memchr(name.ptr, '.', name.len) ? &gen->own_names : &gen->ami_names;
-	struct bucket *b = map_get(map, name);
-	if (!b) {
-		b = mem_zalloc(sizeof *b);
-		b->map = map;
-		b->name = mem_slicedup(name);
-		b->name_len = name.len;
-		map_set(map, name, b);
-	}
-	return b;
-}
-
-static void bucket_changed(struct generation *gen, struct bucket *b)
-{
-	b->dirty = true;
-	if (b == gen->ami_any)
-		gen->any_version++;
-}
-
-static void bucket_add(struct generation *gen, struct bucket *b, struct listener *l)
-{
-	if (b->own_count == b->own_cap) {
-		b->own_cap = b->own_cap ? b->own_cap * 2 : 4;
-		b->own = mem_realloc(b->own, b->own_cap, sizeof *b->own);
-	}
-	uint32_t i = b->own_count++;
-	/* Higher priority first, then age. */
-	while (i > 0 && b->own[i - 1]->priority < l->priority) {
-		b->own[i] = b->own[i - 1];
-		i--;
-	}
-	b->own[i] = l;
-	bucket_changed(gen, b);
+	*t = (struct listener_table){ .any = NULL };
+	map_init(&t->ami_names, true);
+	map_init(&t->own_names, true);
+	list_init(&t->dead);
 }
 
 static void bucket_free(struct bucket *b)
@@ -130,30 +101,86 @@ static void bucket_free(struct bucket *b)
 	free(b);
 }
 
+void listener_table_close(struct listener_table *t)
+{
+	struct map_entry *e;
+	for (size_t i = 0; (e = map_next(&t->ami_names, &i));)
+		bucket_free(e->value);
+	for (size_t i = 0; (e = map_next(&t->own_names, &i));)
+		bucket_free(e->value);
+	bucket_free(t->any);
+	map_close(&t->ami_names);
+	map_close(&t->own_names);
+}
+
+static struct bucket *bucket_for(struct listener_table *t, struct slice name)
+{
+	if (slice_eq(name, SLICE("*"))) {
+		if (!t->any)
+			t->any = mem_zalloc(sizeof *t->any);
+		return t->any;
+	}
+	/* A dot marks the engine's and the rules' own events: no server can forge one. */
+	struct map *map = memchr(name.ptr, '.', name.len) ? &t->own_names : &t->ami_names;
+	struct bucket *b = map_get(map, name);
+	if (!b) {
+		b = mem_zalloc(sizeof *b);
+		b->map = map;
+		b->name = mem_slicedup(name);
+		b->name_len = name.len;
+		map_set(map, name, b);
+	}
+	return b;
+}
+
+static void bucket_changed(struct listener_table *t, struct bucket *b)
+{
+	b->dirty = true;
+	if (b == t->any)
+		t->any_version++;
+}
+
+/* Higher priority first, then the rules by name, then age. */
+static bool comes_first(const struct listener *a, const struct listener *b)
+{
+	if (a->priority != b->priority)
+		return a->priority > b->priority;
+	int order = a->rule == b->rule ? 0 : strcmp(a->rule->name, b->rule->name);
+	return order != 0 ? order < 0 : a->sequence < b->sequence;
+}
+
+static void bucket_add(struct listener_table *t, struct bucket *b, struct listener *l)
+{
+	if (b->own_count == b->own_cap) {
+		b->own_cap = b->own_cap ? b->own_cap * 2 : 4;
+		b->own = mem_realloc(b->own, b->own_cap, sizeof *b->own);
+	}
+	uint32_t i = b->own_count++;
+	for (; i > 0 && comes_first(l, b->own[i - 1]); i--)
+		b->own[i] = b->own[i - 1];
+	b->own[i] = l;
+	bucket_changed(t, b);
+}
+
 /* Takes out all that were cancelled. True when nobody is left: names come and go (`ami.wait("crm.answered." .. id)`), and
  * one that nobody hears any more leaves nothing behind. */
-static bool bucket_sweep(struct generation *gen, struct bucket *b)
+static bool bucket_sweep(struct listener_table *t, struct bucket *b)
 {
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < b->own_count; i++)
 		if (!b->own[i]->cancelled)
 			b->own[kept++] = b->own[i];
 	b->own_count = kept;
-	b->swept = gen->sweep;
-	bucket_changed(gen, b);
+	b->swept = t->sweep;
+	bucket_changed(t, b);
 	return kept == 0 && b->map;
 }
 
-static bool comes_first(const struct listener *a, const struct listener *b)
+static void bucket_merge(struct listener_table *t, struct bucket *b)
 {
-	return a->priority != b->priority ? a->priority > b->priority : a->sequence < b->sequence;
-}
-
-static void bucket_merge(struct generation *gen, struct bucket *b)
-{
-	const struct bucket *any = gen->ami_any;
+	const struct bucket *any = t->any;
 	/* "*" is for what servers send, not for the engine's and the rules' own. */
-	bool has_any = any && b != any && b->map == &gen->ami_names;
+	bool has_any = any && b != any && b->map == &t->ami_names;
 	uint32_t any_count = has_any ? any->own_count : 0, i = 0, j = 0, n = 0;
 
 	b->merged = mem_realloc(b->merged, b->own_count + any_count + 1, sizeof *b->merged);
@@ -164,18 +191,28 @@ static void bucket_merge(struct generation *gen, struct bucket *b)
 			b->merged[n++] = l;
 	}
 	b->merged_count = n;
-	b->any_version = gen->any_version;
+	b->any_version = t->any_version;
 	b->dirty = false;
 }
 
 /* ---- life ---- */
 
+static void free_names(struct listener *l)
+{
+	for (uint32_t i = 0; i < l->name_count; i++)
+		free(l->names[i]);
+	free(l->names);
+	l->names = NULL;
+	l->name_count = 0;
+}
+
 static void listener_free(struct listener *l)
 {
 	list_remove(&l->of_rule);
 	list_remove(&l->in_dead);
-	alloc_credit(&l->rule->gen->alloc, l->rule->owner, l->filter.bytes);
+	rule_credit(l->rule, l->filter.bytes);
 	filter_close(&l->filter);
+	free_names(l);
 	free(l->buckets);
 	free(l->label);
 	free(l);
@@ -184,19 +221,18 @@ static void listener_free(struct listener *l)
 /* Nobody can reach it any more but the tasks that it started. */
 static void listener_detach(struct listener *l)
 {
-	struct generation *gen = l->rule->gen;
-	if (l->handle)
-		l->handle->object = NULL;
-	tie_drop(&l->handle);
+	struct rule *rule = l->rule;
+	handle_remove(&rule->handles, l->handle);
+	l->handle = 0;
 	/* Counted up to here, so that making and cancelling in one call has its bound as well. */
 	if (l->subscription)
-		l->rule->subscription_count--;
+		rule->subscription_count--;
 	else
-		l->rule->listener_count--;
+		rule->listener_count--;
 	if (l->subscription)
 		subscription_listener_gone(l->subscription);
-	if (!gen->closing)
-		luaL_unref(gen->L, LUA_REGISTRYINDEX, l->fn);
+	if (!rule->closing)
+		luaL_unref(rule->L, LUA_REGISTRYINDEX, l->fn);
 	list_remove(&l->in_dead);
 	l->detached = true;
 }
@@ -217,7 +253,8 @@ void listener_cancel(struct listener *l)
 	if (l->cancelled)
 		return;
 	l->cancelled = true;
-	list_append(&l->rule->gen->dead, &l->in_dead);
+	if (l->rule->host)
+		list_append(&l->rule->host->listeners.dead, &l->in_dead);
 }
 
 void listeners_cancel_all(struct rule *rule)
@@ -226,28 +263,19 @@ void listeners_cancel_all(struct rule *rule)
 		listener_cancel(list_entry(it, struct listener, of_rule));
 }
 
-void listeners_sweep(struct generation *gen)
+static void leave_buckets(struct listener_table *t, const struct listener *l, struct bucket **empty)
 {
-	struct bucket *empty = NULL;
-	if (gen->dispatching > 0 || list_empty(&gen->dead))
-		return;
-	gen->sweep++;
-	list_each(it, &gen->dead) {
-		struct listener *l = list_entry(it, struct listener, in_dead);
-		for (uint32_t i = 0; i < l->bucket_count; i++) {
-			struct bucket *b = l->buckets[i];
-			if (b->swept == gen->sweep || !bucket_sweep(gen, b))
-				continue;
-			b->next_empty = empty;
-			empty = b;
-		}
+	for (uint32_t i = 0; i < l->bucket_count; i++) {
+		struct bucket *b = l->buckets[i];
+		if (b->swept == t->sweep || !bucket_sweep(t, b))
+			continue;
+		b->next_empty = *empty;
+		*empty = b;
 	}
-	list_each_safe(it, &gen->dead) {
-		struct listener *l = list_entry(it, struct listener, in_dead);
-		listener_detach(l);
-		if (l->tasks == 0)
-			listener_free(l);
-	}
+}
+
+static void free_buckets(struct bucket *empty)
+{
 	while (empty) {
 		struct bucket *b = empty;
 		empty = b->next_empty;
@@ -256,29 +284,94 @@ void listeners_sweep(struct generation *gen)
 	}
 }
 
-void listeners_free_all(struct generation *gen)
+void listeners_sweep(struct host *host)
 {
-	struct map_entry *e;
-	for (size_t i = 0; i < gen->rule_count; i++)
-		list_each_safe(it, &gen->rules[i]->listeners) {
-			struct listener *l = list_entry(it, struct listener, of_rule);
-			if (!l->detached)
-				listener_detach(l);
+	struct listener_table *t = &host->listeners;
+	struct bucket *empty = NULL;
+
+	if (t->dispatching > 0 || list_empty(&t->dead))
+		return;
+	t->sweep++;
+	list_each(it, &t->dead)
+		leave_buckets(t, list_entry(it, struct listener, in_dead), &empty);
+	list_each_safe(it, &t->dead) {
+		struct listener *l = list_entry(it, struct listener, in_dead);
+		listener_detach(l);
+		if (l->tasks == 0)
 			listener_free(l);
+	}
+	free_buckets(empty);
+}
+
+void listeners_free_all(struct rule *rule)
+{
+	struct listener_table *t = rule->host ? &rule->host->listeners : NULL;
+	struct bucket *empty = NULL;
+
+	if (t)
+		t->sweep++;
+	list_each(it, &rule->listeners) {
+		struct listener *l = list_entry(it, struct listener, of_rule);
+		l->cancelled = true;
+		if (t && !l->detached)
+			leave_buckets(t, l, &empty);
+	}
+	free_buckets(empty);
+	list_each_safe(it, &rule->listeners) {
+		struct listener *l = list_entry(it, struct listener, of_rule);
+		if (!l->detached)
+			listener_detach(l);
+		if (l->tasks == 0)
+			listener_free(l);
+	}
+}
+
+/* Puts it where it hears. */
+static void arm(struct listener *l, const struct slice *names, size_t count)
+{
+	struct listener_table *t = &l->rule->host->listeners;
+	l->sequence = ++t->last;
+	l->buckets = mem_alloc(count * sizeof(struct bucket *));
+	for (size_t i = 0; i < count; i++) {
+		struct bucket *b = bucket_for(t, names[i]);
+		bool known = false;
+		for (uint32_t k = 0; k < l->bucket_count && !known; k++)
+			known = l->buckets[k] == b;
+		if (known)
+			continue;
+		l->buckets[l->bucket_count++] = b;
+		bucket_add(t, b, l);
+	}
+}
+
+static void keep_names(struct listener *l, const struct slice *names, size_t count)
+{
+	l->names = mem_alloc(count * sizeof *l->names);
+	for (size_t i = 0; i < count; i++)
+		l->names[l->name_count++] = mem_slicedup(names[i]);
+}
+
+void listeners_arm(struct rule *rule)
+{
+	list_each_safe(it, &rule->listeners) {
+		struct listener *l = list_entry(it, struct listener, of_rule);
+		if (l->cancelled) { /* while it was loading */
+			listener_detach(l);
+			listener_free(l);
+			continue;
 		}
-	for (size_t i = 0; (e = map_next(&gen->ami_names, &i));)
-		bucket_free(e->value);
-	for (size_t i = 0; (e = map_next(&gen->own_names, &i));)
-		bucket_free(e->value);
-	bucket_free(gen->ami_any);
-	map_close(&gen->ami_names);
-	map_close(&gen->own_names);
+		struct slice *names = mem_alloc((l->name_count + 1) * sizeof *names);
+		for (uint32_t i = 0; i < l->name_count; i++)
+			names[i] = slice_cstr(l->names[i]);
+		arm(l, names, l->name_count);
+		free(names);
+		free_names(l);
+	}
 }
 
 struct listener *listener_add(struct rule *rule, const struct slice *names, size_t count, struct filter *filter,
                               lua_Integer priority, const char *label, bool once, int fn, struct subscription *subscription)
 {
-	struct generation *gen = rule->gen;
 	struct listener *l = mem_zalloc(sizeof *l);
 	l->rule = rule;
 	l->fn = fn;
@@ -286,22 +379,14 @@ struct listener *listener_add(struct rule *rule, const struct slice *names, size
 	l->filter = *filter;
 	*filter = (struct filter){ 0 };
 	l->priority = priority;
-	l->sequence = ++gen->last_listener;
 	l->label = mem_strdup(label);
 	l->once = once;
 	list_init(&l->in_dead);
 	list_append(&rule->listeners, &l->of_rule);
-	l->buckets = mem_alloc(count * sizeof(struct bucket *));
-	for (size_t i = 0; i < count; i++) {
-		struct bucket *b = bucket_for(gen, names[i]);
-		bool known = false;
-		for (uint32_t k = 0; k < l->bucket_count && !known; k++)
-			known = l->buckets[k] == b;
-		if (known)
-			continue;
-		l->buckets[l->bucket_count++] = b;
-		bucket_add(gen, b, l);
-	}
+	if (rule->host)
+		arm(l, names, count);
+	else
+		keep_names(l, names, count);
 	if (subscription)
 		rule->subscription_count++;
 	else
@@ -309,35 +394,50 @@ struct listener *listener_add(struct rule *rule, const struct slice *names, size
 	return l;
 }
 
-struct tie *listener_tie(struct listener *l)
+uint64_t listener_handle(struct listener *l)
 {
-	return l->handle = tie_make(l);
+	if (!l->handle)
+		l->handle = handle_add(&l->rule->handles, l);
+	return l->handle;
 }
 
 /* ---- dispatch ---- */
 
 struct dispatch {
-	struct generation *gen;
+	struct host *host;
 	const struct heard *heard;
 	struct listener *listener;
-	bool shared; /* more than one listener may want this event */
-	const struct rule *made; /* for whom the event object in slot 1 of the generation's stack was made, the server in slot 2 */
+	bool shared; /* the rule has another listener that may want this event */
+	struct rule *made; /* for whom the event object in slot 1 of its stack was made, the server in slot 2 */
 };
 
-/* Makes the objects of this event on the first call, shares them with the rule's next ones. Each rule has its own: what it
- * keeps is charged to it and not to who heard the event first. */
+/* The slots must not keep the event alive. */
+static void clear_slots(struct dispatch *d)
+{
+	if (!d->made)
+		return;
+	lua_State *L = d->made->L;
+	lua_pushnil(L);
+	lua_replace(L, 1);
+	lua_pushnil(L);
+	lua_replace(L, 2);
+	d->made = NULL;
+}
+
+/* Makes the objects of this event on the rule's first call, shares them with its next ones. */
 static void push_event(lua_State *co, struct dispatch *d)
 {
-	lua_State *L = d->gen->L;
-	if (d->made == d->listener->rule) {
+	struct rule *rule = d->listener->rule;
+	lua_State *L = rule->L;
+	if (d->made == rule) {
 		lua_pushvalue(L, 1);
 		lua_pushvalue(L, 2);
 		lua_xmove(L, co, 2);
 		return;
 	}
-	event_push(co, d->gen, d->heard->message, d->heard->at);
+	event_push(co, rule, d->heard->message, d->heard->at);
 	if (d->heard->server)
-		server_push(co, d->gen, d->heard->server->id, slice_cstr(d->heard->server->name));
+		server_push(co, rule, d->heard->server->id, slice_cstr(d->heard->server->name));
 	else
 		lua_pushnil(co);
 	if (!d->shared)
@@ -347,7 +447,7 @@ static void push_event(lua_State *co, struct dispatch *d)
 	lua_xmove(co, L, 2);
 	lua_replace(L, 2);
 	lua_replace(L, 1);
-	d->made = d->listener->rule;
+	d->made = rule;
 }
 
 static int push_call(lua_State *co, struct task *task, void *arg)
@@ -363,7 +463,7 @@ static int push_call(lua_State *co, struct task *task, void *arg)
 static void note_gap(const struct dispatch *d, struct rule *rule, const char *reason)
 {
 	rule->gap++;
-	rule->gen->host->gaps = true;
+	d->host->gaps = true;
 	rule_skips(rule, d->heard, reason);
 }
 
@@ -371,14 +471,14 @@ static void call_listener(struct dispatch *d, struct listener *l)
 {
 	struct rule *rule = l->rule;
 	if (rule->disabled) {
-		rule->missed++; /* as was asked for: told when it is enabled again */
+		rule->missed++; /* as was asked for: reported when it is enabled again */
 		return;
 	}
-	if (!rule_may_run(rule) || (l->quarantine.active && d->gen->host->ops.now(d->gen->host->ctx) < l->quarantine.until)) {
+	if (!rule_may_run(rule) || (l->quarantine.active && rule_now(rule) < l->quarantine.until)) {
 		note_gap(d, rule, rule->quarantine.active || l->quarantine.active ? "quarantine" : "deadline");
 		return;
 	}
-	if (rule->waiting >= d->gen->limits.waiting) {
+	if (rule->waiting >= rule->limits.waiting) {
 		note_gap(d, rule, "waiting");
 		return;
 	}
@@ -396,12 +496,12 @@ static void call_listener(struct dispatch *d, struct listener *l)
 	task_start(task, push_call, d);
 }
 
-/* Its filters have had their share of this turn: what it might have wanted is told once for each event. */
+/* Its filters have had their share of this turn: what it might have wanted is reported once for each event. */
 static void leave_untested(const struct dispatch *d, struct rule *rule)
 {
-	if (rule->untested == d->gen->dispatches)
+	if (rule->turn.untested == d->host->listeners.dispatches)
 		return;
-	rule->untested = d->gen->dispatches;
+	rule->turn.untested = d->host->listeners.dispatches;
 	note_gap(d, rule, "filters");
 }
 
@@ -431,65 +531,62 @@ static bool wanted(struct listener *l, const struct dispatch *d, const volatile 
 	return passes;
 }
 
-bool listeners_dispatch(struct generation *gen, const struct heard *heard)
+bool listeners_dispatch(struct host *host, const struct heard *heard)
 {
-	if (!list_empty(&gen->dead))
-		listeners_sweep(gen);
-	struct bucket *b = map_get(heard->own ? &gen->own_names : &gen->ami_names, heard->message->name);
+	struct listener_table *t = &host->listeners;
+	if (!list_empty(&t->dead))
+		listeners_sweep(host);
+	struct bucket *b = map_get(heard->own ? &t->own_names : &t->ami_names, heard->message->name);
 	if (!b)
-		b = heard->own ? NULL : gen->ami_any;
+		b = heard->own ? NULL : t->any;
 	if (!b)
 		return false;
-	if (gen->dispatching == 0 && (b->dirty || (!heard->own && b->any_version != gen->any_version)))
-		bucket_merge(gen, b);
+	if (t->dispatching == 0 && (b->dirty || (!heard->own && b->any_version != t->any_version)))
+		bucket_merge(t, b);
 
-	struct dispatch d = { .gen = gen, .heard = heard, .shared = b->merged_count > 1 };
+	struct dispatch d = { .host = host, .heard = heard };
 	const volatile unsigned *ticks = deadline_ticks();
 	bool any = false;
-	gen->dispatching++;
-	gen->dispatches++;
+	t->dispatching++;
+	t->dispatches++;
 	for (uint32_t i = 0; i < b->merged_count; i++) {
 		struct listener *l = b->merged[i];
+		if (d.made != l->rule)
+			clear_slots(&d);
 		if (!wanted(l, &d, ticks))
 			continue;
 		any = true;
+		d.shared = i + 1 < b->merged_count && b->merged[i + 1]->rule == l->rule;
 		if (l->subscription)
 			subscription_take(l->subscription, heard);
-		else if (!gen->draining)
+		else if (!l->rule->draining)
 			call_listener(&d, l);
 	}
-	gen->dispatching--;
-	if (d.made) {
-		/* The slots must not keep the event alive. */
-		lua_pushnil(gen->L);
-		lua_replace(gen->L, 1);
-		lua_pushnil(gen->L);
-		lua_replace(gen->L, 2);
-	}
+	clear_slots(&d);
+	t->dispatching--;
 	return any;
 }
 
-uint32_t listeners_of_own(const struct generation *gen, struct slice name)
+uint32_t listeners_of_own(const struct host *host, struct slice name)
 {
-	const struct bucket *b = map_get(&gen->own_names, name);
+	const struct bucket *b = map_get(&host->listeners.own_names, name);
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; b && i < b->own_count; i++) {
 		const struct listener *l = b->own[i];
-		if (!l->cancelled && (l->subscription || (!l->rule->disabled && !gen->draining)))
+		if (!l->cancelled && (l->subscription || (!l->rule->disabled && !l->rule->draining)))
 			count++;
 	}
 	return count;
 }
 
-void subscriptions_server_lost(struct generation *gen, const char *server)
+void subscription_server_lost(struct rule *rule, const char *server)
 {
-	for (size_t i = 0; i < gen->rule_count; i++)
-		list_each_safe(it, &gen->rules[i]->listeners) {
-			struct listener *l = list_entry(it, struct listener, of_rule);
-			const struct filter *f = &l->filter;
-			if (l->subscription && !l->cancelled && f->server_count == 1 && f->servers[0].kind == TEST_EQUAL &&
-			    strcmp(f->servers[0].text, server) == 0)
-				subscription_end(l->subscription, ERR_LOST, "the server's session ended");
-		}
+	list_each_safe(it, &rule->listeners) {
+		struct listener *l = list_entry(it, struct listener, of_rule);
+		const struct filter *f = &l->filter;
+		if (l->subscription && !l->cancelled && f->server_count == 1 && f->servers[0].kind == TEST_EQUAL &&
+		    strcmp(f->servers[0].text, server) == 0)
+			subscription_end(l->subscription, ERR_LOST, "the server's session ended");
+	}
 }

@@ -1,12 +1,21 @@
-/* The engine's own events and those that rules emit: queued, never nested, told apart from a server's by where they come
- * from. */
+#include "rules/own_event.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
-#include "rules/listener.h"
+
+struct own_event {
+	struct list queue;
+	struct message *message;
+	uint32_t server;           /* 0: none */
+	char server_name[RULE_NAME_MAX + 1];
+	struct rule *only;         /* for one rule, NULL: all */
+	const char *sender;        /* of an emitted one: who emitted it, a static text; else NULL */
+	char *rule;                /* owned; of an emitted one: the rule that did, or NULL */
+};
 
 static void own_event_free(struct own_event *e)
 {
@@ -18,8 +27,8 @@ static void own_event_free(struct own_event *e)
 
 void own_event_dropped(struct host *host, struct slice name)
 {
-	host->s_dropped->value++;
-	if (may_log(host, &host->dropped_logged))
+	host->m.dropped->value++;
+	if (host_may_log(host, &host->dropped_logged))
 		log_write(LOG_WARN, "an engine event was dropped: too many wait (limits.emitted)", F_SLICE("event", name),
 		          F_INT("limit", host->limits.emitted));
 }
@@ -43,7 +52,7 @@ static struct own_event *queue_message(struct host *host, struct message *m, con
 }
 
 int own_event_queue(struct host *host, const char *name, const struct host_server *server, struct rule *only,
-                    struct generation *gen, const struct host_field *fields, size_t count)
+                    const struct host_field *fields, size_t count)
 {
 	struct slice names[16], values[16];
 	if (count > 16)
@@ -56,7 +65,6 @@ int own_event_queue(struct host *host, const char *name, const struct host_serve
 	if (!e)
 		return -1;
 	e->only = only;
-	e->gen = gen;
 	if (server) {
 		e->server = server->id;
 		snprintf(e->server_name, sizeof e->server_name, "%s", server->name);
@@ -89,10 +97,7 @@ int host_emit(struct host *host, const char *sender, const char *rule, struct sl
 
 uint32_t host_listening(const struct host *host, struct slice name)
 {
-	uint32_t count = host->current ? listeners_of_own(host->current, name) : 0;
-	list_each(it, &host->draining)
-		count += listeners_of_own(list_entry(it, struct generation, in_host), name);
-	return count;
+	return listeners_of_own(host, name);
 }
 
 static void deliver(struct host *host, struct own_event *e)
@@ -100,19 +105,13 @@ static void deliver(struct host *host, struct own_event *e)
 	const struct host_server server = { .id = e->server, .name = e->server_name };
 	const struct heard heard = { .message = e->message, .server = e->server ? &server : NULL, .at = host->ops.wall(host->ctx),
 	                             .own = true, .only = e->only };
-	if (host->ops.heard && !e->gen && !e->only)
+	if (host->ops.heard && !e->only)
 		host->ops.heard(host->ctx, &(struct host_own_event){ .server_id = e->server, .server = e->server_name, .message = e->message,
 		                                                     .at = heard.at, .sender = e->sender, .rule = e->rule });
-	if (host->current && (!e->gen || e->gen == host->current))
-		listeners_dispatch(host->current, &heard);
-	list_each(it, &host->draining) {
-		struct generation *gen = list_entry(it, struct generation, in_host);
-		if (!e->gen || e->gen == gen)
-			listeners_dispatch(gen, &heard);
-	}
+	listeners_dispatch(host, &heard);
 }
 
-void own_events_deliver(struct host *host)
+void own_event_deliver_all(struct host *host)
 {
 	struct list now;
 	if (list_empty(&host->events))
@@ -131,16 +130,11 @@ void own_events_deliver(struct host *host)
 	}
 }
 
-void host_tell_events(struct host *host)
-{
-	own_events_deliver(host);
-}
-
-void own_events_forget(struct host *host, struct generation *gen)
+void own_event_forget(struct host *host, const struct rule *rule)
 {
 	list_each_safe(it, &host->events) {
 		struct own_event *e = list_entry(it, struct own_event, queue);
-		if (gen && e->gen != gen)
+		if (rule && e->only != rule)
 			continue;
 		own_event_free(e);
 		host->event_count--;

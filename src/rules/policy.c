@@ -1,6 +1,8 @@
 #include "rules/policy.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ami/catalogue.h"
 #include "base/map.h"
@@ -8,27 +10,63 @@
 
 /* Keys are "rule\nname", rule "*" for all; a newline stands in neither. */
 struct policy {
+	atomic_uint holders;
 	struct map allow, deny, originate;
 };
 
 struct policy *policy_create(void)
 {
 	struct policy *p = mem_alloc(sizeof *p);
+	atomic_init(&p->holders, 1);
 	map_init(&p->allow, true);
 	map_init(&p->deny, true);
 	map_init(&p->originate, true);
 	return p;
 }
 
-void policy_destroy(struct policy **policy)
+struct policy *policy_ref(struct policy *policy)
 {
-	if (!*policy)
-		return;
-	map_close(&(*policy)->allow);
-	map_close(&(*policy)->deny);
-	map_close(&(*policy)->originate);
-	free(*policy);
+	atomic_fetch_add(&policy->holders, 1);
+	return policy;
+}
+
+void policy_unref(struct policy **policy)
+{
+	struct policy *p = *policy;
 	*policy = NULL;
+	if (!p || atomic_fetch_sub(&p->holders, 1) > 1)
+		return;
+	map_close(&p->allow);
+	map_close(&p->deny);
+	map_close(&p->originate);
+	free(p);
+}
+
+/* Whether every key of `a` that speaks of `rule` stands in `b` too. */
+static bool contains(const struct map *b, const struct map *a, const char *rule)
+{
+	size_t len = strlen(rule);
+	const struct map_entry *e;
+
+	for (size_t i = 0; (e = map_next(a, &i));) {
+		bool of_rule = e->key_len > len && e->key[len] == '\n' && strncasecmp(e->key, rule, len) == 0;
+		bool of_all = e->key[0] == '*' && e->key[1] == '\n';
+		if ((of_rule || of_all) && !map_get(b, slice_make(e->key, e->key_len)))
+			return false;
+	}
+	return true;
+}
+
+bool policy_equal(const struct policy *a, const struct policy *b, const char *rule)
+{
+	static const struct policy nothing = { .holders = 1 };
+	a = a ? a : &nothing;
+	b = b ? b : &nothing;
+	const struct map *const of_a[] = { &a->allow, &a->deny, &a->originate }, *const of_b[] = { &b->allow, &b->deny, &b->originate };
+	for (size_t i = 0; i < 3; i++)
+		if (!contains(of_b[i], of_a[i], rule) || !contains(of_a[i], of_b[i], rule))
+			return false;
+	return true;
 }
 
 static void add(struct map *map, const char *rule, const char *name)

@@ -7,7 +7,12 @@
 struct policy;
 
 struct policy *policy_create(void);
-void policy_destroy(struct policy **policy);
+/* One more holder; policies are shared by rules, also of different threads. Returns it. */
+struct policy *policy_ref(struct policy *policy);
+/* One holder less; the last one frees it. */
+void policy_unref(struct policy **policy);
+/* Whether both say the same of that rule. Either may be NULL. */
+bool policy_equal(const struct policy *a, const struct policy *b, const char *rule);
 /* `rule` "*": for all rules. Names without case; "*" is every action. deny wins over allow. */
 void policy_allow(struct policy *policy, const char *rule, const char *action);
 void policy_deny(struct policy *policy, const char *rule, const char *action);

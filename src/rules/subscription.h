@@ -9,20 +9,11 @@ void subscription_take(struct subscription *subscription, const struct heard *he
 /* No more events; `next` gives what is kept, then this error. */
 void subscription_end(struct subscription *subscription, enum err_code code, const char *text);
 void subscription_listener_gone(struct subscription *subscription);
-/* ami.subscribe and ami.wait. */
-int subscription_new(lua_State *L);
-int subscription_wait(lua_State *L);
-void subscription_open(lua_State *L, struct generation *gen) RAISES;
-/* Reads names and filter of on(), once(), subscribe() and wait() from the stack (api_listen.c). */
-struct listen_arguments {
-	struct slice *names; /* in a userdata on the stack */
-	size_t count;
-	struct filter *filter; /* in a userdata on the stack that frees it */
-	lua_Integer priority;
-	const char *label;
-};
-void read_listen_arguments(lua_State *L, int names, int filter, struct listen_arguments *out) RAISES;
-/* Charges the rule for the listener that is about to be made of them. */
-void charge_listener(lua_State *L, const struct listen_arguments *args) RAISES;
+/* The task that waits in `next` is gone. */
+void subscription_forget_task(struct subscription *subscription);
+/* Ends every subscription of the rule that hears only that server. */
+void subscription_server_lost(struct rule *rule, const char *server);
+/* The rule's state is dropped next. */
+void subscriptions_free_all(struct rule *rule);
 
 #endif

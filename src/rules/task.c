@@ -1,21 +1,22 @@
+#include "rules/task.h"
+
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "observe/log.h"
-#include "sandbox/deadline.h"
 #include "rules/listener.h"
+#include "rules/loading.h"
+#include "rules/request.h"
 #include "rules/state.h"
 #include "rules/subscription.h"
+#include "rules/timer.h"
+#include "sandbox/deadline.h"
 
+#define POOL_MAX 64u /* idle tasks that a rule keeps */
 #define TRACEBACK_MAX 4096u
 #define MESSAGE_MAX 1024u
 #define DEEP 1000 /* calls within calls: more are a recursion that ran away */
 #define DEEP_SHOWN 10
-
-struct generation *generation_of(lua_State *L)
-{
-	return *(struct generation **)lua_getextraspace(L);
-}
 
 /* ---- the pool ---- */
 
@@ -29,25 +30,21 @@ static int new_thread(lua_State *L)
 
 struct task *task_take(struct rule *rule, const char *what)
 {
-	struct generation *gen = rule->gen;
 	struct task *task;
 
-	if (!list_empty(&gen->pool)) {
-		task = list_entry(gen->pool.next, struct task, in_queue);
+	if (!list_empty(&rule->pool)) {
+		task = list_entry(rule->pool.next, struct task, in_queue);
 		list_remove(&task->in_queue);
-		gen->pool_count--;
+		rule->pool_count--;
 	} else {
 		task = mem_zalloc(sizeof *task);
 		list_init(&task->of_rule);
 		list_init(&task->in_queue);
-		uint32_t owner = gen->alloc.owner;
-		gen->alloc.owner = 0; /* pooled coroutines serve all rules */
-		lua_pushcfunction(gen->L, new_thread);
-		lua_pushlightuserdata(gen->L, task);
-		int status = lua_pcall(gen->L, 1, 0, 0);
-		gen->alloc.owner = owner;
+		lua_pushcfunction(rule->L, new_thread);
+		lua_pushlightuserdata(rule->L, task);
+		int status = lua_pcall(rule->L, 1, 0, 0);
 		if (status != LUA_OK) {
-			lua_pop(gen->L, 1);
+			lua_pop(rule->L, 1);
 			free(task);
 			log_write(LOG_ERROR, "no memory for another call", F_TEXT("rule", rule->name), F_TEXT("reason", "memory"));
 			rule_note(rule, NULL, OUTCOME_MEMORY);
@@ -78,39 +75,39 @@ static void task_free(struct task *task)
 	release(task);
 	list_remove(&task->in_queue);
 	list_remove(&task->of_rule);
-	if (!task->rule->gen->closing)
-		luaL_unref(task->rule->gen->L, LUA_REGISTRYINDEX, task->ref);
+	if (!task->rule->closing)
+		luaL_unref(task->rule->L, LUA_REGISTRYINDEX, task->ref);
 	free(task);
 }
 
 static void task_put_back(struct task *task)
 {
-	struct generation *gen = task->rule->gen;
+	struct rule *rule = task->rule;
 	release(task);
-	if (task->dead || gen->pool_count >= POOL_MAX) {
+	if (task->dead || rule->pool_count >= POOL_MAX) {
 		task_free(task);
 		return;
 	}
-	list_append(&gen->pool, &task->in_queue);
-	gen->pool_count++;
+	list_append(&rule->pool, &task->in_queue);
+	rule->pool_count++;
 }
 
 /* ---- reporting ---- */
 
 /* Errors of C functions that were called by one (`ipairs(nil)` in a for) name no place, and rules may leave it out: keeps that
  * of the first Lua function for the record. The error itself stays as it is, `<close>` variables and pcall see it. */
-static void keep_place(lua_State *co, struct generation *gen)
+static void keep_place(lua_State *co, struct rule *rule)
 {
 	lua_Debug ar;
 	const char *text = lua_tostring(co, -1);
-	gen->place[0] = '\0';
+	rule->place[0] = '\0';
 	if (!text || strstr(text, ".lua:"))
 		return;
 	for (int level = 1; lua_getstack(co, level, &ar); level++) {
 		lua_getinfo(co, "Sl", &ar);
 		if (ar.currentline <= 0)
 			continue;
-		snprintf(gen->place, sizeof gen->place, "%s:%d: ", ar.short_src, ar.currentline);
+		snprintf(rule->place, sizeof rule->place, "%s:%d: ", ar.short_src, ar.currentline);
 		return;
 	}
 }
@@ -146,18 +143,18 @@ static void trace_top(lua_State *co, struct buf *out)
 /* Keeps the traceback for the record; the error's own text becomes a string. Runs inside the failing coroutine. */
 static int on_error(lua_State *co)
 {
-	struct generation *gen = generation_of(co);
+	struct rule *rule = rule_of(co);
 	/* After the deadline no code of the rule may run here: hooks are off while this runs out of one. */
 	if (!lua_isstring(co, 1) && !deadline_passed())
 		luaL_tolstring(co, 1, NULL);
 	else
 		lua_pushvalue(co, 1);
-	keep_place(co, gen);
-	buf_clear(&gen->traceback);
+	keep_place(co, rule);
+	buf_clear(&rule->scratch->traceback);
 	if (lua_getstack(co, DEEP, &(lua_Debug){ 0 }))
-		trace_top(co, &gen->traceback);
+		trace_top(co, &rule->scratch->traceback);
 	else
-		trace(co, &gen->traceback);
+		trace(co, &rule->scratch->traceback);
 	return 1;
 }
 
@@ -169,30 +166,29 @@ const char *task_event_name(const struct task *task)
 static void report(struct task *task, const char *text, size_t len)
 {
 	struct rule *rule = task->rule;
-	struct generation *gen = rule->gen;
 	struct slice message = { text, len < MESSAGE_MAX ? len : MESSAGE_MAX };
 
 	free(rule->last_error);
-	rule->last_error = mem_printf("%s%.*s", gen->place, SLICE_ARG(message));
-	gen->place[0] = '\0';
-	if (gen->loading) {
+	rule->last_error = mem_printf("%s%.*s", rule->place, SLICE_ARG(message));
+	rule->place[0] = '\0';
+	if (rule->loading) {
 		bool placed = strstr(rule->last_error, ".lua:");
-		faults_add(gen->faults, "%s%s%s%s", placed ? "" : rule->file, placed ? "" : ": ", rule->last_error,
-		           task->outcome == OUTCOME_MEMORY ? " (limits.load_memory, limits.rule_memory)" : "");
+		faults_add(rule->loading->faults, "%s%s%s%s", placed ? "" : rule->file, placed ? "" : ": ", rule->last_error,
+		           task->outcome == OUTCOME_MEMORY ? " (limits.rule_memory)" : "");
 		return;
 	}
 	log_write(LOG_ERROR, rule->last_error, F_TEXT("rule", rule->name), F_TEXT("kind", outcome_name(task->outcome)),
 	          F_TEXT("in", task->what), F_TEXT("listener", task->listener ? listener_label(task->listener) : NULL),
 	          F_TEXT(task_event_name(task), task->event[0] ? task->event : NULL),
 	          F_TEXT("action_id", task->action_id[0] ? task->action_id : NULL),
-	          F_TEXT("server", task->server[0] ? task->server : NULL), F_SLICE("traceback", buf_slice(&gen->traceback)));
+	          F_TEXT("server", task->server[0] ? task->server : NULL), F_SLICE("traceback", buf_slice(&rule->scratch->traceback)));
 }
 
 static enum outcome outcome_of(const struct task *task, int status)
 {
 	if (deadline_passed() && !deadline_is_memory())
 		return OUTCOME_DEADLINE;
-	return status == LUA_ERRMEM || task->rule->gen->alloc.call_refused > 0 ? OUTCOME_MEMORY : OUTCOME_ERROR;
+	return status == LUA_ERRMEM || task->rule->alloc.call_refused > 0 ? OUTCOME_MEMORY : OUTCOME_ERROR;
 }
 
 static void fail(struct task *task, lua_State *co, int status)
@@ -200,12 +196,12 @@ static void fail(struct task *task, lua_State *co, int status)
 	size_t len = 0;
 	/* Only a string is looked at: converting anything else could raise. */
 	const char *text = lua_type(co, -1) == LUA_TSTRING ? lua_tolstring(co, -1, &len) : NULL;
-	struct generation *gen = task->rule->gen;
+	struct rule *rule = task->rule;
 	task->outcome = outcome_of(task, status);
 	if (status == LUA_ERRMEM || !text)
-		buf_clear(&gen->traceback);
-	if (status == LUA_ERRMEM && gen->alloc.place[0])
-		snprintf(gen->place, sizeof gen->place, "%s: ", gen->alloc.place);
+		buf_clear(&rule->scratch->traceback);
+	if (status == LUA_ERRMEM && rule->alloc.place[0])
+		snprintf(rule->place, sizeof rule->place, "%s: ", rule->alloc.place);
 	if (!text) {
 		text = "error object is not a string";
 		len = strlen(text);
@@ -240,34 +236,27 @@ static int body(lua_State *co)
 static bool run(struct task *task, int args)
 {
 	struct rule *rule = task->rule;
-	struct generation *gen = rule->gen;
-	struct task *before = gen->current;
-	struct rule *rule_before = gen->current_rule;
-	uint32_t owner_before = gen->alloc.owner;
+	struct task *before = rule->current;
 	int results = 0;
 
-	gen->current = task;
-	gen->current_rule = rule;
-	gen->alloc.owner = rule->owner;
-	buf_clear(&gen->traceback);
-	gen->alloc.call_refused = 0;
-	gen->alloc.place[0] = '\0';
-	gen->alloc.last_stack = 0;
+	rule->current = task;
+	buf_clear(&rule->scratch->traceback);
+	rule->alloc.call_refused = 0;
+	rule->alloc.place[0] = '\0';
+	rule->alloc.last_stack = 0;
 	task->suspending = false;
 	struct rule_clock began = rule_begins(rule);
-	deadline_begin(task->co, gen->loading ? gen->limits.load_deadline : gen->limits.deadline, gen->limits.stuck, rule->name);
-	int status = lua_resume(task->co, gen->L, args, &results);
+	deadline_begin(task->co, rule->loading ? rule->limits.load_deadline : rule->limits.deadline, rule->limits.stuck, rule->name);
+	int status = lua_resume(task->co, rule->L, args, &results);
 	if (status != LUA_OK && status != LUA_YIELD) {
 		/* The body itself failed: no memory for the arguments, or an error while one was handled. */
 		fail(task, task->co, status);
 		task->dead = true;
 	}
 	deadline_end();
-	gen->alloc.asked_twice = false;
+	rule->alloc.asked_twice = false;
 	rule_ends(rule, began);
-	gen->alloc.owner = owner_before;
-	gen->current_rule = rule_before;
-	gen->current = before;
+	rule->current = before;
 
 	if (status == LUA_YIELD) {
 		task->suspending = false;
@@ -309,14 +298,14 @@ bool task_resume(struct task *task)
 void task_wake_later(struct task *task)
 {
 	list_remove(&task->in_queue);
-	list_append(&task->rule->gen->host->wakes, &task->in_queue);
+	list_append(&task->rule->host->wakes, &task->in_queue);
 }
 
 void task_check_wait(lua_State *L, const char *what)
 {
-	struct generation *gen = generation_of(L);
-	struct task *task = gen->current;
-	if (gen->loading || !task)
+	struct rule *rule = rule_of(L);
+	struct task *task = rule->current;
+	if (rule->loading || !task)
 		luaL_error(L, "%s cannot wait while the rules are loading: do it in a listener, a timer or a callback", what);
 	/* What a coroutine runs while it is closed cannot be left by a yield, though Lua says that it is yieldable. */
 	bool can = task->closing == 0 && lua_isyieldable(L) && lua_isyieldable(task->co);
@@ -329,7 +318,7 @@ void task_check_wait(lua_State *L, const char *what)
 int task_wait(lua_State *L, lua_KFunction k, const char *what)
 {
 	task_check_wait(L, what);
-	struct task *task = generation_of(L)->current;
+	struct task *task = rule_of(L)->current;
 	task->suspending = true;
 	return lua_yieldk(L, 0, (lua_KContext)task, k);
 }
@@ -358,25 +347,22 @@ void task_drop(struct task *task)
 void task_close(struct task *task)
 {
 	struct rule *rule = task->rule;
-	struct generation *gen = rule->gen;
 
 	forget_waits(task);
-	gen->alloc.call_refused = 0;
-	gen->alloc.place[0] = '\0';
-	gen->alloc.last_stack = 0;
+	rule->alloc.call_refused = 0;
+	rule->alloc.place[0] = '\0';
+	rule->alloc.last_stack = 0;
 	task->outcome = OUTCOME_OK;
 	struct rule_clock began = rule_begins(rule);
-	gen->current = task;
-	gen->current_rule = rule;
-	gen->alloc.owner = rule->owner;
-	buf_clear(&gen->traceback);
-	deadline_begin(task->co, gen->limits.deadline, gen->limits.stuck, rule->name);
+	rule->current = task;
+	buf_clear(&rule->scratch->traceback);
+	deadline_begin(task->co, rule->limits.deadline, rule->limits.stuck, rule->name);
 	task->closing++;
 	/* The innermost first, as an error would unwind them. */
 	for (struct own_thread *t = task->inner; t; t = t->parent) {
 		deadline_switch(t->co);
 		lua_resetthread(t->co);
-		own_thread_ended(t);
+		task_thread_ended(t);
 	}
 	deadline_switch(task->co);
 	int status = lua_resetthread(task->co);
@@ -384,51 +370,38 @@ void task_close(struct task *task)
 		fail(task, task->co, status);
 	task->closing--;
 	deadline_end();
-	gen->alloc.asked_twice = false;
+	rule->alloc.asked_twice = false;
 	rule_ends(rule, began);
-	gen->alloc.owner = 0;
-	gen->current_rule = NULL;
-	gen->current = NULL;
+	rule->current = NULL;
 	rule->waiting--;
 	task->dead = true;
 	rule_note(rule, task->listener, task->outcome);
 	task_put_back(task);
 }
 
-void task_close_all(struct generation *gen)
+void task_free_all(struct rule *rule)
 {
-	for (size_t i = 0; i < gen->rule_count; i++)
-		list_each_safe(it, &gen->rules[i]->tasks) {
-			struct task *task = list_entry(it, struct task, of_rule);
-			forget_waits(task);
-			task_free(task);
-		}
-	list_each_safe(it, &gen->pool)
+	list_each_safe(it, &rule->tasks) {
+		struct task *task = list_entry(it, struct task, of_rule);
+		forget_waits(task);
+		task_free(task);
+	}
+	list_each_safe(it, &rule->pool)
 		task_free(list_entry(it, struct task, in_queue));
 }
 
-void check_live(lua_State *L, const char *what, bool drains)
+void task_thread_ended(struct own_thread *t)
 {
-	struct generation *gen = generation_of(L);
-	if (gen->loading)
-		luaL_error(L, "%s is not possible while the rules are loading: do it in a listener, a timer or a callback", what);
-	if (drains && gen->draining)
-		luaL_error(L, "%s is not possible any more: newer rules were loaded and these only end what they began", what);
+	if (t->state != THREAD_DEAD)
+		t->rule->thread_count--;
+	t->state = THREAD_DEAD;
 }
 
-bool token_take(struct token_bucket *bucket, uint32_t rate, uint64_t now)
+void task_check_live(lua_State *L, const char *what, bool drains)
 {
-	if (rate == 0)
-		return true;
-	if (bucket->filled == 0)
-		bucket->tokens = rate; /* one second's worth at first */
-	else
-		bucket->tokens += (double)(now - bucket->filled) / 1e9 * rate;
-	bucket->filled = now;
-	if (bucket->tokens > rate)
-		bucket->tokens = rate;
-	if (bucket->tokens < 1)
-		return false;
-	bucket->tokens -= 1;
-	return true;
+	struct rule *rule = rule_of(L);
+	if (rule->loading)
+		luaL_error(L, "%s is not possible while the rules are loading: do it in a listener, a timer or a callback", what);
+	if (drains && rule->draining)
+		luaL_error(L, "%s is not possible any more: newer rules were loaded and these only end what they began", what);
 }

@@ -82,10 +82,11 @@ static int load_cjson(lua_State *S)
 	return 0;
 }
 
-struct json *json_create(const struct json_limits *limits, struct err *err)
+struct json *json_create(const struct json_limits *limits, int (*push_error)(lua_State *L, const struct err *err), struct err *err)
 {
 	struct json *json = mem_zalloc(sizeof *json);
 
+	json->push_error = push_error;
 	json->bytes = limits && limits->bytes ? limits->bytes : DEFAULT_BYTES;
 	json->depth = limits && limits->depth ? limits->depth : DEFAULT_DEPTH;
 	if (json->depth > MAX_DEPTH)
@@ -246,7 +247,7 @@ static int push_failure(lua_State *L, struct json *json, const struct err *err)
 
 static int lib_encode(lua_State *L)
 {
-	struct json *json = lua_touserdata(L, lua_upvalueindex(1));
+	struct json *json = *(struct json *const *)lua_touserdata(L, lua_upvalueindex(1));
 	struct err err;
 
 	luaL_checkany(L, 1);
@@ -260,7 +261,7 @@ static int lib_encode(lua_State *L)
 
 static int lib_decode(lua_State *L)
 {
-	struct json *json = lua_touserdata(L, lua_upvalueindex(1));
+	struct json *json = *(struct json *const *)lua_touserdata(L, lua_upvalueindex(1));
 	struct err err;
 	size_t len;
 	const char *text = luaL_checklstring(L, 1, &len);
@@ -283,16 +284,15 @@ static int lib_array(lua_State *L)
 	return 1;
 }
 
-void json_open(lua_State *L, struct json *json, int (*push_error)(lua_State *L, const struct err *err))
+void json_open(lua_State *L, struct json *const *json)
 {
 	static const luaL_Reg functions[] = {
 		{ "encode", lib_encode }, { "decode", lib_decode }, { "array", lib_array }, { NULL, NULL },
 	};
 
-	json->push_error = push_error;
 	luaL_checkstack(L, 4, NULL);
 	lua_newtable(L);
-	lua_pushlightuserdata(L, json);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)json);
 	luaL_setfuncs(L, functions, 1);
 	lua_pushlightuserdata(L, NULL);
 	lua_setfield(L, -2, "null");

@@ -3,7 +3,7 @@
  * lua-cjson allocates outside Lua's allocator, ends the process when that fails and leaks when an error jumps past
  * it: so it never works in a rule's state. A value is copied raw into the scratch state, bounded before, and the
  * result is copied back; what raises in the rule's state raises in no call of lua-cjson. It also knows only floats of
- * 14 digits: numbers travel through it as texts (script/json_text.h), so integers are kept exactly.
+ * 14 digits: numbers travel through it as texts (value/json_text.h), so integers are kept exactly.
  *
  * In Lua a table whose keys are 1 … n is an array (up to ten places, or half of them, may be missing: they become
  * null), any other an object; an empty one is {} unless json.array marked it. Integral floats are written as
@@ -26,8 +26,9 @@ struct json_limits {
 };
 
 /* Used by one thread at a time. Reads lua-cjson from the system's module path (a file: call it where that may block).
- * NULL and ERR_SYSTEM when it cannot be loaded. NULL limits: the defaults. */
-struct json *json_create(const struct json_limits *limits, struct err *err);
+ * NULL and ERR_SYSTEM when it cannot be loaded. NULL limits: the defaults.
+ * `push_error` pushes the error of a failed encode or decode as one value and returns 1 (it may raise); NULL: its text. */
+struct json *json_create(const struct json_limits *limits, int (*push_error)(lua_State *L, const struct err *err), struct err *err);
 void json_destroy(struct json **json);
 
 /* Appends the value at `index` of `from` as one line of JSON. Never raises in `from`, runs no metamethod, leaves its
@@ -42,9 +43,9 @@ int json_decode(struct json *json, lua_State *to, struct slice text, struct err 
 /* Marks the table on top of the stack as an array. May raise (memory). */
 void json_mark_array(lua_State *L);
 
-/* Pushes the table { encode, decode, array, null } for rules; `json` must outlive `L`. encode and decode return
- * `nil, error` when they fail: `push_error` pushes that error as one value and returns 1 (it may raise); NULL: the
- * text. May raise (memory). */
-void json_open(lua_State *L, struct json *json, int (*push_error)(lua_State *L, const struct err *err));
+/* Pushes the table { encode, decode, array, null } for rules, which work with `*json` at the time of each call; `json` must
+ * outlive `L`. encode and decode return
+ * `nil, error` when they fail. May raise (memory). */
+void json_open(lua_State *L, struct json *const *json);
 
 #endif

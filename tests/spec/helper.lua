@@ -424,6 +424,12 @@ function Daemon:reload()
   return record.msg == "reloaded", record.reason
 end
 
+-- Reloads every rule, unchanged ones too.
+function Daemon:reload_all()
+  local code, out, err = self:ctl("reload", "--all")
+  return code == 0, out .. err
+end
+
 -- `hookswitch ctl` on this daemon.
 function Daemon:ctl(...)
   return helper.run("ctl", "--socket", self.project.folder .. "/console", ...)

@@ -135,7 +135,7 @@ static void respects_small_limits(void)
 {
 	struct json_limits limits = { .bytes = 20, .depth = 2 };
 	struct err err = { 0 };
-	struct json *json = json_create(&limits, &err);
+	struct json *json = json_create(&limits, NULL, &err);
 	lua_State *L = luaL_newstate();
 
 	CHECK_NAMED(json != NULL, err.text);
@@ -143,7 +143,7 @@ static void respects_small_limits(void)
 	CHECK_NAMED(json_decode(json, L, SLICE("[[[]]]"), &err) == -1 && err.code == ERR_OVERFLOW, "depth 3");
 	CHECK_NAMED(json_decode(json, L, SLICE("[1,2,3,4,5,6,7,8,9,1]"), &err) == -1 && err.code == ERR_OVERFLOW, "21 bytes");
 	luaL_openlibs(L);
-	json_open(L, json, NULL);
+	json_open(L, &json);
 	lua_setglobal(L, "json");
 	CHECK_NAMED(luaL_dostring(L, "local v, e = json.decode('[[[1]]]') return v == nil and type(e) == 'string'") == LUA_OK &&
 	              lua_toboolean(L, -1), "an error is a text without push_error");
@@ -155,7 +155,7 @@ static void respects_small_limits(void)
 int main(void)
 {
 	struct err err = { 0 };
-	struct json *json = json_create(NULL, &err);
+	struct json *json = json_create(NULL, push_error, &err);
 	lua_State *L = lua_newstate(starve_allocate, NULL);
 
 	if (!json) {
@@ -164,7 +164,7 @@ int main(void)
 	}
 	luaL_openlibs(L);
 	lua_register(L, "starved", starved);
-	json_open(L, json, push_error);
+	json_open(L, &json);
 	lua_setglobal(L, "json");
 	run_snippets(L);
 	appends_only_whole_texts(L, json);

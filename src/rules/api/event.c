@@ -1,7 +1,8 @@
 /* Events, answers and errors as rules see them: read-only objects that own their bytes. */
 #include <stdio.h>
 
-#include "rules/state.h"
+#include "rules/api/api.h"
+#include "rules/task.h"
 
 #define SHOWN_MAX 1024u
 
@@ -31,11 +32,11 @@ static struct event *new_event(lua_State *L, const struct message *m, int values
 	return ev;
 }
 
-void event_push(lua_State *L, struct generation *gen, const struct message *m, double at)
+void event_push(lua_State *L, struct rule *rule, const struct message *m, double at)
 {
 	struct event *ev = new_event(L, m, 0);
 	ev->at = at;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->event_meta);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.event);
 	lua_setmetatable(L, -2);
 }
 
@@ -122,10 +123,10 @@ static int event_tostring(lua_State *L)
 
 static struct event *check_event(lua_State *L, int index)
 {
-	struct generation *gen = generation_of(L);
-	struct event *ev = test_object(L, index, gen->event_meta);
+	struct rule *rule = rule_of(L);
+	struct event *ev = object_test(L, index, rule->meta.event);
 	if (!ev)
-		ev = test_object(L, index, gen->reply_meta);
+		ev = object_test(L, index, rule->meta.reply);
 	if (!ev)
 		luaL_argerror(L, index, "expected an event or an answer");
 	return ev;
@@ -218,18 +219,18 @@ static void push_output(lua_State *L, const struct reply *reply)
 	}
 }
 
-void reply_push(lua_State *L, struct generation *gen, const struct reply *reply)
+static void reply_push(lua_State *L, struct rule *rule, const struct reply *reply)
 {
 	static const struct header no_header = { 0 };
 	static const struct message none = { .bytes = "", .headers = &no_header, .kind = MESSAGE_RESPONSE, .name = { "", 0 } };
 	struct event *ev = new_event(L, reply->response ? reply->response : &none, REPLY_VALUES);
 	ev->at = 0;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->reply_meta);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.reply);
 	lua_setmetatable(L, -2);
 	if (reply->is_list) {
 		lua_createtable(L, (int)reply->event_count, 0);
 		for (uint32_t i = 0; i < reply->event_count; i++) {
-			event_push(L, gen, reply->events[i], 0);
+			event_push(L, rule, reply->events[i], 0);
 			lua_rawseti(L, -2, (lua_Integer)i + 1);
 		}
 		lua_setiuservalue(L, -2, REPLY_EVENTS);
@@ -240,18 +241,18 @@ void reply_push(lua_State *L, struct generation *gen, const struct reply *reply)
 	}
 }
 
-int answer_push(lua_State *L, struct task *task)
+int event_push_answer(lua_State *L, struct task *task)
 {
-	struct generation *gen = task->rule->gen;
+	struct rule *rule = task->rule;
 	const struct reply *reply = task->reply;
 	int count = 1;
 	if (reply->code == ERR_NONE) {
-		reply_push(L, gen, reply);
+		reply_push(L, rule, reply);
 	} else {
 		struct err err;
 		err_set(&err, reply->code, "%s", reply->text);
 		lua_pushnil(L);
-		error_push(L, gen, &err, reply);
+		error_push(L, rule, &err, reply);
 		count = 2;
 	}
 	reply_free(&task->reply); /* the next call's answer will stand there */
@@ -274,7 +275,7 @@ static int error_tostring(lua_State *L)
 	return 1;
 }
 
-void error_push(lua_State *L, struct generation *gen, const struct err *err, const struct reply *reply)
+void error_push(lua_State *L, struct rule *rule, const struct err *err, const struct reply *reply)
 {
 	lua_createtable(L, 0, 3);
 	lua_pushstring(L, err_name(err->code));
@@ -282,21 +283,27 @@ void error_push(lua_State *L, struct generation *gen, const struct err *err, con
 	lua_pushstring(L, err->text);
 	lua_setfield(L, -2, "message");
 	if (reply && reply->response) {
-		reply_push(L, gen, reply);
+		reply_push(L, rule, reply);
 		lua_setfield(L, -2, "response");
 	}
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->error_meta);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.error);
 	lua_setmetatable(L, -2);
 }
 
-int push_failure(lua_State *L, struct generation *gen, const struct err *err)
+int error_push_one(lua_State *L, const struct err *err)
+{
+	error_push(L, rule_of(L), err, NULL);
+	return 1;
+}
+
+int error_push_failure(lua_State *L, struct rule *rule, const struct err *err)
 {
 	lua_pushnil(L);
-	error_push(L, gen, err, NULL);
+	error_push(L, rule, err, NULL);
 	return 2;
 }
 
-void event_open(lua_State *L, struct generation *gen)
+void event_open(lua_State *L, struct rule *rule)
 {
 	static const luaL_Reg event_meta[] = {
 		{ "__index", event_index }, { "__newindex", event_newindex }, { "__len", event_len },
@@ -310,8 +317,8 @@ void event_open(lua_State *L, struct generation *gen)
 	static const luaL_Reg functions[] = {
 		{ "values", ami_values }, { "table", ami_table }, { "time", ami_time }, { NULL, NULL },
 	};
-	gen->event_meta = make_meta(L, "event", event_meta, NULL);
-	gen->reply_meta = make_meta(L, "answer", reply_meta, NULL);
-	gen->error_meta = make_meta(L, "error", error_meta, NULL);
+	rule->meta.event = object_meta(L, "event", event_meta, NULL);
+	rule->meta.reply = object_meta(L, "answer", reply_meta, NULL);
+	rule->meta.error = object_meta(L, "error", error_meta, NULL);
 	luaL_setfuncs(L, functions, 0);
 }

@@ -4,9 +4,12 @@
 
 #include "ami/catalogue.h"
 #include "base/mem.h"
+#include "rules/api/api.h"
+#include "rules/api/listen.h"
+#include "rules/loading.h"
+#include "rules/own_event.h"
+#include "rules/task.h"
 #include "value/luavalue.h"
-#include "rules/load.h"
-#include "rules/subscription.h"
 
 #define NAMES_MAX 256
 #define TESTS_MAX 4096     /* of one filter */
@@ -36,9 +39,9 @@ static struct slice check_name(lua_State *L, int index)
 /* Warns of a name that nothing sends; the rule may know better. */
 static void check_known(lua_State *L, struct slice name)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	static const char *const own[] = { "server.ready", "server.lost", "server.gap", "script.loaded", "script.quarantined" };
-	if (!gen->faults || slice_eq(name, SLICE("*")))
+	if (!rule->loading || slice_eq(name, SLICE("*")))
 		return;
 	if (memchr(name.ptr, '.', name.len)) {
 		if (!slice_starts_with_nocase(name, SLICE("server.")) && !slice_starts_with_nocase(name, SLICE("script.")))
@@ -46,11 +49,11 @@ static void check_known(lua_State *L, struct slice name)
 		for (size_t i = 0; i < sizeof own / sizeof *own; i++)
 			if (slice_eq_nocase(name, slice_cstr(own[i])))
 				return;
-		faults_warn(gen->faults, "%s: the engine has no event '%.*s'", rule_where(L), SLICE_ARG(name));
+		faults_warn(rule->loading->faults, "%s: the engine has no event '%.*s'", require_where(L), SLICE_ARG(name));
 		lua_pop(L, 1);
 	} else if (!catalogue_event(name)) {
 		const char *nearest = catalogue_nearest_event(name);
-		faults_warn(gen->faults, "%s: no event '%.*s' is known%s%s%s", rule_where(L), SLICE_ARG(name), nearest ? " (did you mean " : "",
+		faults_warn(rule->loading->faults, "%s: no event '%.*s' is known%s%s%s", require_where(L), SLICE_ARG(name), nearest ? " (did you mean " : "",
 		            nearest ? nearest : "", nearest ? "?)" : "");
 		lua_pop(L, 1);
 	}
@@ -81,12 +84,6 @@ static void read_names(lua_State *L, int index, struct listen_arguments *out)
 
 /* ---- filters ---- */
 
-static int filter_gc(lua_State *L)
-{
-	filter_close(lua_touserdata(L, 1));
-	return 0;
-}
-
 static void set_text(lua_State *L, struct value_test *test, int index)
 {
 	const char *text = lua_tolstring(L, index, &test->len);
@@ -95,15 +92,15 @@ static void set_text(lua_State *L, struct value_test *test, int index)
 		luaL_error(L, "a filter's value has at most %d bytes", TEST_TEXT_MAX);
 	}
 	test->text = mem_slicedup(slice_make(text, test->len));
-	generation_of(L)->filter_bytes += sizeof *test + test->len;
+	rule_of(L)->scratch->filter_bytes += sizeof *test + test->len;
 }
 
 /* One accepted form: a string, a number, a boolean, ami.prefix(), ami.glob(), or a server handle. */
 static void read_test(lua_State *L, int index, struct value_test *test, const char *what)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	index = lua_absindex(L, index);
-	struct test_object *object = test_object(L, index, gen->test_meta);
+	struct test_object *object = object_test(L, index, rule->meta.test);
 	const char *server = server_test(L, index);
 
 	if (object) {
@@ -131,9 +128,9 @@ static void read_tests(lua_State *L, int index, struct value_test **tests, size_
 	luavalue_unproxy(L, index);
 	bool is_list = lua_type(L, index) == LUA_TTABLE;
 	size_t n = is_list ? lua_rawlen(L, index) : 1;
-	struct generation *gen = generation_of(L);
-	gen->filter_tests += n;
-	if (n == 0 || gen->filter_tests > TESTS_MAX)
+	struct rule *rule = rule_of(L);
+	rule->scratch->filter_tests += n;
+	if (n == 0 || rule->scratch->filter_tests > TESTS_MAX)
 		luaL_error(L, "%s: a filter has 1 to %d values in each list, and no more in all", what, TESTS_MAX);
 	*tests = mem_zalloc(n * sizeof **tests);
 	for (size_t i = 0; i < n; i++) {
@@ -165,7 +162,7 @@ static void read_set(lua_State *L, int index, struct header_set *set)
 		const char *name = lua_tostring(L, -2);
 		if (lua_rawlen(L, -2) > 255)
 			luaL_error(L, "where: a header's name has at most 255 bytes");
-		generation_of(L)->filter_bytes += sizeof(struct header_test) + lua_rawlen(L, -2);
+		rule_of(L)->scratch->filter_bytes += sizeof(struct header_test) + lua_rawlen(L, -2);
 		struct header_test *test = &set->headers[set->count];
 		test->name = mem_strdup(name);
 		set->count++;
@@ -207,26 +204,27 @@ static void read_where(lua_State *L, int index, struct filter *filter)
 /* Warns while loading of a server that the configuration does not have. */
 static void check_servers_known(lua_State *L, const struct filter *filter)
 {
-	struct generation *gen = generation_of(L);
-	for (size_t i = 0; gen->faults && i < filter->server_count; i++) {
-		bool known = gen->server_name_count == 0;
-		for (size_t k = 0; k < gen->server_name_count && !known; k++)
-			known = value_test_passes(&filter->servers[i], slice_cstr(gen->server_names[k]));
+	struct rule *rule = rule_of(L);
+	if (rule->loading)
+		loading_note_servers(rule);
+	for (size_t i = 0; rule->loading && i < filter->server_count; i++) {
+		bool known = rule->loading->options->server_count == 0;
+		for (size_t k = 0; k < rule->loading->options->server_count && !known; k++)
+			known = value_test_passes(&filter->servers[i], slice_cstr(rule->loading->options->servers[k]));
 		if (known)
 			continue;
-		faults_warn(gen->faults, "%s: the configuration has no server '%s'", rule_where(L), filter->servers[i].text);
+		faults_warn(rule->loading->faults, "%s: the configuration has no server '%s'", require_where(L), filter->servers[i].text);
 		lua_pop(L, 1);
 	}
 }
 
 static void read_filter(lua_State *L, int index, struct listen_arguments *out)
 {
-	struct generation *gen = generation_of(L);
-	out->filter = lua_newuserdatauv(L, sizeof *out->filter, 0);
-	*out->filter = (struct filter){ 0 };
-	gen->filter_tests = gen->filter_bytes = 0;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->filter_meta);
-	lua_setmetatable(L, -2);
+	struct rule *rule = rule_of(L);
+	/* What an error left of the last one goes here. */
+	out->filter = &rule->scratch->filter;
+	filter_close(out->filter);
+	rule->scratch->filter_tests = rule->scratch->filter_bytes = 0;
 	if (lua_isnoneornil(L, index))
 		return;
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
@@ -250,7 +248,7 @@ static void read_filter(lua_State *L, int index, struct listen_arguments *out)
 	}
 }
 
-void read_listen_arguments(lua_State *L, int names, int filter, struct listen_arguments *out)
+void listen_read(lua_State *L, int names, int filter, struct listen_arguments *out)
 {
 	*out = (struct listen_arguments){ .label = NULL };
 	if (lua_gettop(L) < filter)
@@ -270,16 +268,15 @@ void read_listen_arguments(lua_State *L, int names, int filter, struct listen_ar
 }
 
 /* Listeners stand outside of Lua, and count all the same. */
-void charge_listener(lua_State *L, const struct listen_arguments *args)
+void listen_charge(lua_State *L, const struct listen_arguments *args)
 {
-	struct generation *gen = generation_of(L);
-	size_t bytes = LISTENER_BYTES + args->count * 2 * sizeof(void *) + gen->filter_bytes;
-	const struct alloc *a = &gen->alloc;
-	uint32_t owner = gen->current_rule->owner;
+	struct rule *rule = rule_of(L);
+	size_t bytes = LISTENER_BYTES + args->count * 2 * sizeof(void *) + rule->scratch->filter_bytes;
+	const struct alloc *a = &rule->alloc;
 	/* As Lua does for its own blocks: what is refused only because of garbage is not refused. */
-	if ((a->cap && a->used + bytes > a->cap) || (a->quota && a->owners[owner].used + bytes > a->quota))
+	if (a->cap && a->used + bytes > a->cap)
 		lua_gc(L, LUA_GCCOLLECT);
-	if (!alloc_charge(&gen->alloc, owner, bytes))
+	if (!rule_charge(rule, bytes))
 		luaL_error(L, "no memory left for a listener (limits.rule_memory)");
 	args->filter->bytes = bytes;
 }
@@ -288,31 +285,30 @@ void charge_listener(lua_State *L, const struct listen_arguments *args)
 
 static int add_listener(lua_State *L, bool once)
 {
-	struct generation *gen = generation_of(L);
-	struct rule *rule = gen->current_rule;
+	struct rule *rule = rule_of(L);
 	struct listen_arguments args;
 	int fn = lua_isfunction(L, 2) ? 2 : 3, filter = fn == 3 ? 2 : 4;
 
-	if (gen->draining)
-		check_live(L, "a new listener", true);
+	if (rule->draining)
+		task_check_live(L, "a new listener", true);
 	lua_settop(L, 4);
 	luaL_checktype(L, fn, LUA_TFUNCTION);
 	if (!lua_isnil(L, fn == 2 ? 3 : 4))
 		luaL_argerror(L, fn + 1, "nothing is expected here: the filter stands before the function");
-	read_listen_arguments(L, 1, filter, &args);
-	if (rule->listener_count >= gen->limits.listeners)
-		listeners_sweep(gen);
-	if (rule->listener_count >= gen->limits.listeners)
+	listen_read(L, 1, filter, &args);
+	if (rule->listener_count >= rule->limits.listeners && rule->host)
+		listeners_sweep(rule->host);
+	if (rule->listener_count >= rule->limits.listeners)
 		return luaL_error(L, "too many listeners (%d, limits.listeners)", (int)rule->listener_count);
-	struct tie **handle = lua_newuserdatauv(L, sizeof(struct tie *), 0);
-	*handle = NULL;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->listener_meta);
+	uint64_t *handle = lua_newuserdatauv(L, sizeof *handle, 0);
+	*handle = 0;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.listener);
 	lua_setmetatable(L, -2);
 	lua_pushvalue(L, fn);
-	charge_listener(L, &args);
+	listen_charge(L, &args);
 	int ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	struct listener *l = listener_add(rule, args.names, args.count, args.filter, args.priority, args.label, once, ref, NULL);
-	*handle = listener_tie(l);
+	*handle = listener_handle(l);
 	return 1;
 }
 
@@ -328,9 +324,10 @@ static int ami_once(lua_State *L)
 
 static int handle_cancel(lua_State *L)
 {
-	struct tie **handle = check_object(L, 1, generation_of(L)->listener_meta, "what ami.on returned");
-	if (*handle && (*handle)->object)
-		listener_cancel((*handle)->object);
+	const uint64_t *handle = object_check(L, 1, rule_of(L)->meta.listener, "what ami.on returned");
+	struct listener *l = handle_get(&rule_of(L)->handles, *handle);
+	if (l)
+		listener_cancel(l);
 	return 0;
 }
 
@@ -341,7 +338,7 @@ static int make_test(lua_State *L, enum test_kind kind)
 	object->kind = kind;
 	lua_pushvalue(L, 1);
 	lua_setiuservalue(L, -2, 1);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, generation_of(L)->test_meta);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule_of(L)->meta.test);
 	lua_setmetatable(L, -2);
 	return 1;
 }
@@ -373,12 +370,12 @@ static void sort_fields(struct slice *names, struct slice *values, size_t count)
 
 static int ami_emit(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct slice names[64], values[64], name;
 	size_t count = 0, bytes = 0;
 	struct err err;
 
-	check_live(L, "ami.emit", false);
+	task_check_live(L, "ami.emit", false);
 	name.ptr = luaL_checklstring(L, 1, &name.len);
 	if (!lua_isnoneornil(L, 2)) {
 		luaL_checktype(L, 2, LUA_TTABLE);
@@ -402,44 +399,40 @@ static int ami_emit(lua_State *L)
 		}
 	}
 	/* In one turn a rule has a quarter of the room, so that the others find some. */
-	struct rule *rule = gen->current_rule;
-	if (rule->emit_turn != gen->host->turn)
-		rule->emitted = rule->emitted_bytes = 0;
-	rule->emit_turn = gen->host->turn;
-	bool much = rule->emitted_bytes + bytes > EMIT_TURN_BYTES_MAX;
-	if (bytes > EMIT_BYTES_MAX || much || rule->emitted >= (gen->host->limits.emitted + 3) / 4) {
+	if (rule->turn.emit_turn != rule->host->turn)
+		rule->turn.emitted = rule->turn.emitted_bytes = 0;
+	rule->turn.emit_turn = rule->host->turn;
+	bool much = rule->turn.emitted_bytes + bytes > EMIT_TURN_BYTES_MAX;
+	if (bytes > EMIT_BYTES_MAX || much || rule->turn.emitted >= (rule->host->limits.emitted + 3) / 4) {
 		if (bytes > EMIT_BYTES_MAX) {
 			err_set(&err, ERR_INVALID, "an event has at most %d bytes", EMIT_BYTES_MAX);
 		} else {
-			own_event_dropped(gen->host, name);
+			own_event_dropped(rule->host, name);
 			err_set(&err, ERR_OVERFLOW, "the rule emitted %u events with %u bytes in this turn already (limits.emitted; %u bytes)",
-			        rule->emitted, rule->emitted_bytes, EMIT_TURN_BYTES_MAX);
+			        rule->turn.emitted, rule->turn.emitted_bytes, EMIT_TURN_BYTES_MAX);
 		}
-		return push_failure(L, gen, &err);
+		return error_push_failure(L, rule, &err);
 	}
-	rule->emitted++;
-	rule->emitted_bytes += (uint32_t)bytes;
+	rule->turn.emitted++;
+	rule->turn.emitted_bytes += (uint32_t)bytes;
 	sort_fields(names, values, count);
-	if (host_emit(gen->host, "rule", rule->name, name, names, values, count, &err))
-		return push_failure(L, gen, &err);
+	if (host_emit(rule->host, "rule", rule->name, name, names, values, count, &err))
+		return error_push_failure(L, rule, &err);
 	lua_pushboolean(L, true);
 	return 1;
 }
 
-void listener_open(lua_State *L, struct generation *gen)
+void listen_open(lua_State *L, struct rule *rule)
 {
 	static const luaL_Reg functions[] = {
 		{ "on", ami_on }, { "once", ami_once }, { "subscribe", subscription_new }, { "wait", subscription_wait },
 		{ "emit", ami_emit }, { "prefix", ami_prefix }, { "glob", ami_glob }, { NULL, NULL },
 	};
-	static const luaL_Reg handle_meta[] = { { "__gc", tie_gc }, { NULL, NULL } };
 	static const luaL_Reg handle_methods[] = { { "cancel", handle_cancel }, { NULL, NULL } };
-	static const luaL_Reg filter_meta[] = { { "__gc", filter_gc }, { NULL, NULL } };
 	static const luaL_Reg nothing[] = { { NULL, NULL } };
 
-	gen->listener_meta = make_meta(L, "listener", handle_meta, handle_methods);
-	gen->filter_meta = make_meta(L, "filter", filter_meta, NULL);
-	gen->test_meta = make_meta(L, "test", nothing, NULL);
-	subscription_open(L, gen);
+	rule->meta.listener = object_meta(L, "listener", nothing, handle_methods);
+	rule->meta.test = object_meta(L, "test", nothing, NULL);
+	subscription_open(L, rule);
 	luaL_setfuncs(L, functions, 0);
 }

@@ -1,9 +1,11 @@
 /* `metric` for rules: families named hookswitch_rule_…. A handle knows its family by name, so it stays good when a newer
- * generation replaces the family. */
+ * rule replaces the family. */
 #include <stdio.h>
 
 #include "observe/log.h"
+#include "rules/api/api.h"
 #include "rules/state.h"
+#include "rules/task.h"
 
 #define NAME_MAX_BYTES 200
 #define METRICS_OF_RULE 256
@@ -20,32 +22,32 @@ struct metric_handle {
 
 static const double default_buckets[] = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 };
 
-static struct metric *register_family(struct metrics *registry, const struct generation *gen, const struct metric_handle *h,
+static struct metric *register_family(struct metrics *registry, const struct rule *rule, const struct metric_handle *h,
                                       struct err *err)
 {
 	const char *labels[METRIC_LABELS_MAX];
 	for (size_t i = 0; i < h->label_count; i++)
 		labels[i] = h->labels[i];
 	return metrics_add(registry, h->type, h->name, h->help, labels, h->label_count, h->buckets, h->bucket_count,
-	                   gen->limits.metric_series, err);
+	                   rule->limits.metric_series, err);
 }
 
-/* The family now; one of the same name and another shape was an older generation's, and gives way. NULL: newer rules gave the
+/* The family now; one of the same name and another shape was an older rule's, and gives way. NULL: newer rules gave the
  * name another shape. */
 static struct metric *family(lua_State *L, struct metric_handle *h)
 {
-	struct generation *gen = generation_of(L);
-	struct metrics *registry = gen->host->metrics;
-	struct metric *m = h->live && !gen->draining ? metrics_find(registry, h->name) : NULL;
+	struct rule *rule = rule_of(L);
+	struct metrics *registry = rule->host->metrics;
+	struct metric *m = h->live && !rule->draining ? metrics_find(registry, h->name) : NULL;
 	struct err err;
 	if (m)
 		return m;
-	m = register_family(registry, gen, h, &err);
-	if (!m && gen->draining)
+	m = register_family(registry, rule, h, &err);
+	if (!m && rule->draining)
 		return NULL;
 	if (!m && metrics_find(registry, h->name)) {
 		metrics_drop(registry, h->name);
-		m = register_family(registry, gen, h, &err);
+		m = register_family(registry, rule, h, &err);
 	}
 	if (!m)
 		luaL_error(L, "%s", err.text);
@@ -74,7 +76,7 @@ static size_t read_labels(lua_State *L, int index, const struct metric_handle *h
 static struct series *find_series(lua_State *L, struct metric_handle *h, int index)
 {
 	struct slice values[METRIC_LABELS_MAX];
-	check_live(L, "a metric's value", false);
+	task_check_live(L, "a metric's value", false);
 	size_t n = read_labels(L, index, h, values);
 	struct metric *m = family(L, h);
 	return m ? metric_series(m, values, n) : NULL; /* beyond its bound: counted and logged by the registry */
@@ -82,7 +84,7 @@ static struct series *find_series(lua_State *L, struct metric_handle *h, int ind
 
 static struct metric_handle *check_metric(lua_State *L)
 {
-	return check_object(L, 1, generation_of(L)->metric_meta, "a metric");
+	return object_check(L, 1, rule_of(L)->meta.metric, "a metric");
 }
 
 static int metric_inc(lua_State *L)
@@ -128,7 +130,7 @@ static int metric_del(lua_State *L)
 {
 	struct metric_handle *h = check_metric(L);
 	struct slice values[METRIC_LABELS_MAX];
-	check_live(L, "a metric's value", false);
+	task_check_live(L, "a metric's value", false);
 	size_t n = read_labels(L, 2, h, values);
 	struct metric *m = family(L, h);
 	lua_pushboolean(L, m && metric_remove(m, values, n));
@@ -175,7 +177,7 @@ static void read_buckets(lua_State *L, int index, struct metric_handle *h)
 
 static int new_metric(lua_State *L, enum metric_type type)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct slice name;
 	lua_settop(L, 4);
 	name.ptr = luaL_checklstring(L, 1, &name.len);
@@ -192,14 +194,16 @@ static int new_metric(lua_State *L, enum metric_type type)
 	read_buckets(L, 4, h);
 	struct err err;
 	/* Those of all rules together have a bound as well: none may take all of it. */
-	if (gen->current_rule->metrics >= METRICS_OF_RULE)
+	if (rule->metric_count >= METRICS_OF_RULE)
 		return luaL_error(L, "the rule has made %d metrics already", METRICS_OF_RULE);
-	gen->current_rule->metrics++;
-	if (!register_family(gen->metrics, gen, h, &err))
+	rule->metric_count++;
+	if (!rule->metrics)
+		rule->metrics = metrics_create();
+	if (!register_family(rule->metrics, rule, h, &err))
 		return luaL_error(L, "%s", err.text);
-	if (!gen->loading)
+	if (!rule->loading)
 		family(L, h); /* from the start, so that it is seen before its first value */
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->metric_meta);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.metric);
 	lua_setmetatable(L, -2);
 	return 1;
 }
@@ -219,7 +223,7 @@ static int metric_histogram(lua_State *L)
 	return new_metric(L, METRIC_HISTOGRAM);
 }
 
-void metric_open(lua_State *L, struct generation *gen)
+void metric_open(lua_State *L, struct rule *rule)
 {
 	static const luaL_Reg meta[] = { { NULL, NULL } };
 	static const luaL_Reg methods[] = {
@@ -228,6 +232,6 @@ void metric_open(lua_State *L, struct generation *gen)
 	static const luaL_Reg functions[] = {
 		{ "counter", metric_counter }, { "gauge", metric_gauge }, { "histogram", metric_histogram }, { NULL, NULL },
 	};
-	gen->metric_meta = make_meta(L, "metric", meta, methods);
+	rule->meta.metric = object_meta(L, "metric", meta, methods);
 	luaL_newlib(L, functions);
 }

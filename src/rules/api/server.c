@@ -5,7 +5,9 @@
 #include "base/mem.h"
 #include "observe/log.h"
 #include "rules/api/action.h"
-#include "rules/load.h"
+#include "rules/api/api.h"
+#include "rules/loading.h"
+#include "rules/request.h"
 #include "rules/state.h"
 
 struct handle {
@@ -15,19 +17,19 @@ struct handle {
 
 const char *server_test(lua_State *L, int index)
 {
-	struct handle *h = test_object(L, index, generation_of(L)->server_meta);
+	struct handle *h = object_test(L, index, rule_of(L)->meta.server);
 	return h ? h->name : NULL;
 }
 
 static struct handle *check_server(lua_State *L, int index)
 {
-	return check_object(L, index, generation_of(L)->server_meta, "a server");
+	return object_check(L, index, rule_of(L)->meta.server, "a server");
 }
 
 /* Handles are kept by id and by name, so the same server is always the same object. */
-void server_push(lua_State *L, struct generation *gen, uint32_t id, struct slice name)
+void server_push(lua_State *L, struct rule *rule, uint32_t id, struct slice name)
 {
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->servers);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->servers);
 	if (id != 0 && lua_rawgeti(L, -1, id) == LUA_TUSERDATA) {
 		lua_remove(L, -2);
 		return;
@@ -45,7 +47,7 @@ void server_push(lua_State *L, struct generation *gen, uint32_t id, struct slice
 		h->id = 0;
 		memcpy(h->name, name.ptr, name.len);
 		h->name[name.len] = '\0';
-		lua_rawgeti(L, LUA_REGISTRYINDEX, gen->server_meta);
+		lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.server);
 		lua_setmetatable(L, -2);
 		lua_pushlstring(L, name.ptr, name.len);
 		lua_pushvalue(L, -2);
@@ -60,9 +62,9 @@ void server_push(lua_State *L, struct generation *gen, uint32_t id, struct slice
 }
 
 /* What the engine knows of it; false when it is gone or the rules are loading. */
-static bool look_up(struct generation *gen, struct handle *h, struct host_server *out)
+static bool look_up(struct rule *rule, struct handle *h, struct host_server *out)
 {
-	struct host *host = gen->host;
+	struct host *host = rule->host;
 	if (!host)
 		return false;
 	if (h->id != 0)
@@ -75,30 +77,10 @@ static bool look_up(struct generation *gen, struct handle *h, struct host_server
 
 /* ---- sending ---- */
 
-void request_free(struct request *request)
-{
-	if (request->rule) {
-		list_remove(&request->of_rule);
-		request->rule->pending--;
-		if (request->task)
-			request->task->request = NULL;
-		if (request->callback != LUA_NOREF && !request->rule->gen->closing)
-			luaL_unref(request->rule->gen->L, LUA_REGISTRYINDEX, request->callback);
-	}
-	free(request);
-}
-
-void request_forget(struct request *t)
-{
-	luaL_unref(t->rule->gen->L, LUA_REGISTRYINDEX, t->callback);
-	t->callback = LUA_NOREF;
-	t->task = NULL;
-}
-
 static void count_denied(struct rule *rule, enum err_code code)
 {
 	struct slice labels[2] = { slice_cstr(rule->name), slice_cstr(err_name(code)) };
-	struct series *s = metric_series(rule->gen->host->m_denied, labels, 2);
+	struct series *s = metric_series(rule->host->m.denied, labels, 2);
 	if (s)
 		s->value++;
 }
@@ -111,8 +93,7 @@ struct server_rate {
 
 static bool take_rate(struct rule *rule, uint32_t server)
 {
-	struct generation *gen = rule->gen;
-	uint32_t rate = gen->limits.actions_per_second, i = 0;
+	uint32_t rate = rule->limits.actions_per_second, i = 0;
 	if (rate == 0)
 		return true;
 	while (i < rule->rate_count && rule->rates[i].server != server)
@@ -121,7 +102,7 @@ static bool take_rate(struct rule *rule, uint32_t server)
 		rule->rates = mem_realloc(rule->rates, ++rule->rate_count, sizeof *rule->rates);
 		rule->rates[i] = (struct server_rate){ .server = server };
 	}
-	return token_take(&rule->rates[i].bucket, rate, gen->host->ops.now(gen->host->ctx));
+	return rule_take_token(&rule->rates[i].bucket, rate, rule->host->ops.now(rule->host->ctx));
 }
 
 struct sending {
@@ -149,39 +130,32 @@ static double read_timeout(lua_State *L, int index)
 /* Checks and sends. The request, or NULL with `err`. */
 static struct request *send_action(lua_State *L, const struct sending *sending, char id[ACTION_ID_MAX + 1], struct err *err)
 {
-	struct generation *gen = generation_of(L);
-	struct rule *rule = gen->current_rule;
-	struct host *host = gen->host;
+	struct rule *rule = rule_of(L);
+	struct host *host = rule->host;
 	double timeout = read_timeout(L, sending->options);
 
-	if (build_action(L, sending->action, &gen->scratch, err) || policy_check(gen->policy, rule->name, &gen->scratch, err)) {
+	if (build_action(L, sending->action, &rule->scratch->action, err) || policy_check(rule->policy, rule->name, &rule->scratch->action, err)) {
 		count_denied(rule, err->code);
 		return NULL;
 	}
-	if (gen->ending) {
+	if (rule->ending) {
 		err_set(err, ERR_CANCELLED, "newer rules were loaded, or the engine stops");
 		count_denied(rule, err->code);
 		return NULL;
 	}
-	if (rule->pending >= gen->limits.pending) {
+	if (rule->pending >= rule->limits.pending) {
 		err_set(err, ERR_BACKPRESSURE, "%u actions of this rule wait for their answers (limits.pending)", rule->pending);
 		count_denied(rule, err->code);
 		return NULL;
 	}
 	if (!take_rate(rule, sending->server)) {
 		err_set(err, ERR_BACKPRESSURE, "more than %u actions a second of this rule to this server (limits.actions_per_second)",
-		        gen->limits.actions_per_second);
+		        rule->limits.actions_per_second);
 		count_denied(rule, err->code);
 		return NULL;
 	}
-	struct request *request = mem_zalloc(sizeof *request);
-	request->rule = rule;
-	request->callback = LUA_NOREF;
-	request->server = sending->server;
-	slice_to_text(slice_cstr(sending->server_name), request->server_name, sizeof request->server_name);
-	list_append(&rule->requests, &request->of_rule);
-	rule->pending++;
-	if (host->ops.send(host->ctx, sending->server, rule->name, &gen->scratch, timeout, request, id, err)) {
+	struct request *request = request_create(rule, sending->server, sending->server_name);
+	if (host->ops.send(host->ctx, sending->server, rule->name, &rule->scratch->action, timeout, request, id, err)) {
 		count_denied(rule, err->code);
 		request_free(request);
 		return NULL;
@@ -205,7 +179,7 @@ static int find_arguments(lua_State *L, struct sending *sending)
 
 static int send_to(lua_State *L, struct sending *sending)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	char id[ACTION_ID_MAX + 1];
 	struct err err;
 	int fn = find_arguments(L, sending), ref = LUA_NOREF;
@@ -217,7 +191,7 @@ static int send_to(lua_State *L, struct sending *sending)
 	struct request *request = send_action(L, sending, id, &err);
 	if (!request) {
 		luaL_unref(L, LUA_REGISTRYINDEX, ref);
-		return push_failure(L, gen, &err);
+		return error_push_failure(L, rule, &err);
 	}
 	request->callback = ref;
 	lua_pushstring(L, id);
@@ -227,13 +201,13 @@ static int send_to(lua_State *L, struct sending *sending)
 static int call_ended(lua_State *L, int status, lua_KContext ctx)
 {
 	(void)status;
-	return answer_push(L, (struct task *)ctx);
+	return event_push_answer(L, (struct task *)ctx);
 }
 
 static int call_to(lua_State *L, struct sending *sending)
 {
-	struct generation *gen = generation_of(L);
-	struct task *task = gen->current;
+	struct rule *rule = rule_of(L);
+	struct task *task = rule->current;
 	char id[ACTION_ID_MAX + 1];
 	struct err err;
 
@@ -242,7 +216,7 @@ static int call_to(lua_State *L, struct sending *sending)
 	task_check_wait(L, "call");
 	struct request *request = send_action(L, sending, id, &err);
 	if (!request && (err.code == ERR_INVALID || err.code == ERR_DENIED))
-		return push_failure(L, gen, &err);
+		return error_push_failure(L, rule, &err);
 	if (request) {
 		request->task = task;
 		task->request = request;
@@ -259,8 +233,8 @@ static int call_to(lua_State *L, struct sending *sending)
 static void sending_for(lua_State *L, struct handle *h, struct sending *sending)
 {
 	struct host_server server;
-	check_live(L, "sending an action", false);
-	if (!look_up(generation_of(L), h, &server))
+	task_check_live(L, "sending an action", false);
+	if (!look_up(rule_of(L), h, &server))
 		server.id = h->id; /* gone: the engine answers not_ready */
 	sending->server = server.id;
 	sending->server_name = h->name;
@@ -293,13 +267,13 @@ static int server_index(lua_State *L)
 	} else if (strcmp(key, "name") == 0) {
 		lua_pushstring(L, h->name);
 	} else if (strcmp(key, "ready") == 0) {
-		lua_pushboolean(L, look_up(generation_of(L), h, &server) && server.ready);
+		lua_pushboolean(L, look_up(rule_of(L), h, &server) && server.ready);
 	} else if (strcmp(key, "state") == 0) {
-		if (!look_up(generation_of(L), h, &server) && generation_of(L)->loading)
+		if (!look_up(rule_of(L), h, &server) && rule_of(L)->loading)
 			server.state = "waiting";
 		lua_pushstring(L, server.state);
 	} else if (strcmp(key, "version") == 0) {
-		look_up(generation_of(L), h, &server);
+		look_up(rule_of(L), h, &server);
 		lua_pushstring(L, server.version);
 	} else {
 		return luaL_error(L, "a server has no field '%s'; it has name, ready, state, version, send and call", key);
@@ -320,24 +294,24 @@ static int server_newindex(lua_State *L)
 
 static int ami_server(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct host_server server;
 	struct slice name;
 	name.ptr = luaL_checklstring(L, 1, &name.len);
-	if (gen->loading) {
-		for (size_t i = 0; i < gen->server_name_count; i++) {
-			if (!slice_eq(name, slice_cstr(gen->server_names[i])))
+	if (rule->loading) {
+		loading_note_servers(rule);
+		for (size_t i = 0; i < rule->loading->options->server_count; i++) {
+			if (!slice_eq(name, slice_cstr(rule->loading->options->servers[i])))
 				continue;
-			server_push(L, gen, 0, name);
+			server_push(L, rule, 0, name);
 			return 1;
 		}
-		if (gen->faults)
-			faults_warn(gen->faults, "%s: the configuration has no server '%.*s'", rule_where(L), SLICE_ARG(name));
+		faults_warn(rule->loading->faults, "%s: the configuration has no server '%.*s'", require_where(L), SLICE_ARG(name));
 		lua_pushnil(L);
 		return 1;
 	}
-	if (gen->host->ops.server_by_name(gen->host->ctx, name, &server))
-		server_push(L, gen, server.id, name);
+	if (rule->host->ops.server_by_name(rule->host->ctx, name, &server))
+		server_push(L, rule, server.id, name);
 	else
 		lua_pushnil(L);
 	return 1;
@@ -345,18 +319,19 @@ static int ami_server(lua_State *L)
 
 static int ami_servers(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct host_server server;
 	lua_newtable(L);
-	if (gen->loading) {
-		for (size_t i = 0; i < gen->server_name_count; i++) {
-			server_push(L, gen, 0, slice_cstr(gen->server_names[i]));
+	if (rule->loading) {
+		loading_note_servers(rule);
+		for (size_t i = 0; i < rule->loading->options->server_count; i++) {
+			server_push(L, rule, 0, slice_cstr(rule->loading->options->servers[i]));
 			lua_rawseti(L, -2, (lua_Integer)i + 1);
 		}
 		return 1;
 	}
-	for (size_t i = 0; gen->host->ops.server_at(gen->host->ctx, i, &server); i++) {
-		server_push(L, gen, server.id, slice_cstr(server.name));
+	for (size_t i = 0; rule->host->ops.server_at(rule->host->ctx, i, &server); i++) {
+		server_push(L, rule, server.id, slice_cstr(server.name));
 		lua_rawseti(L, -2, (lua_Integer)i + 1);
 	}
 	return 1;
@@ -376,7 +351,7 @@ struct route {
 /* The server at position `i` of the route. */
 static bool route_server(lua_State *L, int index, const struct route *route, size_t i, struct host_server *out)
 {
-	struct host *host = generation_of(L)->host;
+	struct host *host = rule_of(L)->host;
 	if (route->count == 0)
 		return host->ops.server_at(host->ctx, i, out);
 	lua_getiuservalue(L, index, 1);
@@ -416,7 +391,7 @@ static bool pick(lua_State *L, int index, struct route *route, struct host_serve
 
 static struct route *check_route(lua_State *L, int index)
 {
-	return check_object(L, index, generation_of(L)->route_meta, "a route");
+	return object_check(L, index, rule_of(L)->meta.route, "a route");
 }
 
 static void no_server(struct err *err)
@@ -426,16 +401,16 @@ static void no_server(struct err *err)
 
 static int route_pick(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct route *route = check_route(L, 1);
 	struct host_server server;
 	struct err err;
-	check_live(L, "picking a server", false);
+	task_check_live(L, "picking a server", false);
 	if (!pick(L, 1, route, &server)) {
 		no_server(&err);
-		return push_failure(L, gen, &err);
+		return error_push_failure(L, rule, &err);
 	}
-	server_push(L, gen, server.id, slice_cstr(server.name));
+	server_push(L, rule, server.id, slice_cstr(server.name));
 	return 1;
 }
 
@@ -443,7 +418,7 @@ static bool route_sending(lua_State *L, struct sending *sending)
 {
 	struct host_server server;
 	struct route *route = check_route(L, 1);
-	check_live(L, "sending an action", false);
+	task_check_live(L, "sending an action", false);
 	if (!pick(L, 1, route, &server))
 		server = (struct host_server){ .id = 0, .name = "" };
 	sending->server = server.id;
@@ -458,7 +433,7 @@ static int route_send(lua_State *L)
 	if (route_sending(L, &sending))
 		return send_to(L, &sending);
 	no_server(&err);
-	return push_failure(L, generation_of(L), &err);
+	return error_push_failure(L, rule_of(L), &err);
 }
 
 static int route_call(lua_State *L)
@@ -471,12 +446,14 @@ static int route_call(lua_State *L)
 
 static int ami_route(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	enum route_kind kind = (enum route_kind)luaL_checkoption(L, 1, NULL, route_names);
 	size_t count = 0;
 
 	lua_settop(L, 2);
 	lua_newtable(L);
+	if (rule->loading)
+		loading_note_servers(rule);
 	if (!lua_isnil(L, 2)) {
 		luaL_checktype(L, 2, LUA_TTABLE);
 		count = lua_rawlen(L, 2);
@@ -487,11 +464,11 @@ static int ami_route(lua_State *L)
 		const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : server_test(L, -1);
 		if (!name)
 			return luaL_error(L, "a route's list has server names or servers, not a %s", luaL_typename(L, -1));
-		bool known = !gen->faults || gen->server_name_count == 0;
-		for (size_t k = 0; k < gen->server_name_count && !known; k++)
-			known = strcmp(gen->server_names[k], name) == 0;
+		bool known = !rule->loading || rule->loading->options->server_count == 0;
+		for (size_t k = 0; !known && k < rule->loading->options->server_count; k++)
+			known = strcmp(rule->loading->options->servers[k], name) == 0;
 		if (!known) {
-			faults_warn(gen->faults, "%s: the configuration has no server '%s'", rule_where(L), name);
+			faults_warn(rule->loading->faults, "%s: the configuration has no server '%s'", require_where(L), name);
 			lua_pop(L, 1);
 		}
 		lua_pushstring(L, name);
@@ -502,12 +479,12 @@ static int ami_route(lua_State *L)
 	*route = (struct route){ .kind = kind, .count = count };
 	lua_pushvalue(L, 3);
 	lua_setiuservalue(L, -2, 1);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->route_meta);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.route);
 	lua_setmetatable(L, -2);
 	return 1;
 }
 
-void server_open(lua_State *L, struct generation *gen)
+void server_open(lua_State *L, struct rule *rule)
 {
 	static const luaL_Reg server_meta[] = {
 		{ "__index", server_index }, { "__newindex", server_newindex }, { "__tostring", server_tostring }, { NULL, NULL },
@@ -517,9 +494,9 @@ void server_open(lua_State *L, struct generation *gen)
 	static const luaL_Reg functions[] = {
 		{ "server", ami_server }, { "servers", ami_servers }, { "route", ami_route }, { NULL, NULL },
 	};
-	gen->server_meta = make_meta(L, "server", server_meta, NULL);
-	gen->route_meta = make_meta(L, "route", route_meta, route_methods);
+	rule->meta.server = object_meta(L, "server", server_meta, NULL);
+	rule->meta.route = object_meta(L, "route", route_meta, route_methods);
 	lua_newtable(L);
-	gen->servers = luaL_ref(L, LUA_REGISTRYINDEX);
+	rule->servers = luaL_ref(L, LUA_REGISTRYINDEX);
 	luaL_setfuncs(L, functions, 0);
 }

@@ -1,10 +1,13 @@
 /* `store` for rules: plain data that survives a reload. While the rules load, reads are made on the loop's thread. */
 #include "base/clock.h"
 #include "value/luavalue.h"
+#include "rules/api/api.h"
+#include "rules/loading.h"
 #include "rules/state.h"
 #include "rules/store.h"
+#include "rules/task.h"
 
-/* The userdata: the space belongs to the host's store, which outlives every generation. */
+/* The userdata: the space belongs to the host's store, which outlives every rule. */
 struct store_handle {
 	struct store_space *space;
 };
@@ -13,7 +16,7 @@ enum store_op { OP_OPEN, OP_GET, OP_SNAPSHOT };
 
 struct store_request {
 	enum store_op op;
-	struct generation *gen;
+	struct rule *rule;
 	struct slice name;
 	struct store_space *space;
 	const struct value *key;
@@ -22,33 +25,27 @@ struct store_request {
 	int rc;
 };
 
-static struct store *store_of(struct generation *gen)
+static struct store *store_of(struct rule *rule)
 {
-	return gen->host ? gen->host->store : gen->options.store;
+	return rule->host ? rule->host->store : rule->loading->options->store;
 }
 
-static uint64_t now_of(struct generation *gen)
+static unsigned owner_of(struct rule *rule)
 {
-	const struct host_ops *ops = gen->host ? &gen->host->ops : gen->options.ops;
-	return ops->now ? ops->now(gen->host ? gen->host->ctx : gen->options.ctx) : clock_mono_ns();
-}
-
-static unsigned owner_of(struct generation *gen)
-{
-	return store_owner(store_of(gen), slice_cstr(gen->current_rule->name));
+	return store_owner(store_of(rule), slice_cstr(rule->name));
 }
 
 /* Runs where the store may be touched. Copies out, so that nothing of the store is held elsewhere. */
 static void perform(void *arg)
 {
 	struct store_request *r = arg;
-	uint64_t now = now_of(r->gen);
+	uint64_t now = rule_now(r->rule);
 	const struct value *found, *key;
 	size_t cursor = 0;
 
 	switch (r->op) {
 	case OP_OPEN:
-		r->space = store_open(store_of(r->gen), owner_of(r->gen), r->name, &r->err);
+		r->space = store_open(store_of(r->rule), owner_of(r->rule), r->name, &r->err);
 		r->rc = r->space ? 0 : -1;
 		break;
 	case OP_GET:
@@ -64,41 +61,36 @@ static void perform(void *arg)
 	}
 }
 
-static void perform_safely(struct generation *gen, struct store_request *request)
+static void perform_safely(struct rule *rule, struct store_request *request)
 {
-	request->gen = gen;
-	if (gen->loading && gen->options.on_loop)
-		gen->options.on_loop(gen->options.ctx, perform, request);
+	request->rule = rule;
+	const struct rules_options *o = rule->loading ? rule->loading->options : NULL;
+	if (o && o->on_loop)
+		o->on_loop(o->ctx, perform, request);
 	else
 		perform(request);
 }
 
 static struct store_space *check_space(lua_State *L, int index)
 {
-	struct store_handle *h = check_object(L, index, generation_of(L)->store_meta, "a store");
+	struct store_handle *h = object_check(L, index, rule_of(L)->meta.store, "a store");
 	return h->space;
 }
 
-/* A C value on its way through Lua calls that may raise: its userdata frees it. */
-static struct value *guarded_value(lua_State *L)
+/* A C value on its way through Lua calls that may raise: what an error left of the last one goes here. */
+enum { SCRATCH_KEY, SCRATCH_ITEM, SCRATCH_ANSWER };
+
+static struct value *scratch_value(lua_State *L, int which)
 {
-	struct value *v = lua_newuserdatauv(L, sizeof *v, 0);
-	*v = (struct value){ .type = VALUE_NIL };
-	lua_rawgeti(L, LUA_REGISTRYINDEX, generation_of(L)->value_meta);
-	lua_setmetatable(L, -2);
+	struct value *v = &rule_of(L)->scratch->values[which];
+	value_close(v);
 	return v;
 }
 
-static int value_gc(lua_State *L)
-{
-	value_close(lua_touserdata(L, 1));
-	return 0;
-}
-
-static struct value *read_bounded(lua_State *L, int index, const char *what, size_t bytes)
+static struct value *read_bounded(lua_State *L, int index, int which, const char *what, size_t bytes)
 {
 	const struct luavalue_limits limits = { .depth = 0, .bytes = bytes };
-	struct value *v = guarded_value(L);
+	struct value *v = scratch_value(L, which);
 	struct err err;
 	if (luavalue_read(L, index, v, &limits, &err))
 		luaL_error(L, "%s: %s", what, err.text);
@@ -107,7 +99,7 @@ static struct value *read_bounded(lua_State *L, int index, const char *what, siz
 
 static struct value *read_value(lua_State *L, int index)
 {
-	return read_bounded(L, index, "value", generation_of(L)->limits.store_value);
+	return read_bounded(L, index, SCRATCH_ITEM, "value", rule_of(L)->limits.store_value);
 }
 
 /* Small: what such copies take is outside of Lua until the next collection. */
@@ -115,7 +107,7 @@ static struct value *read_key(lua_State *L)
 {
 	if (lua_type(L, 2) == LUA_TSTRING && lua_rawlen(L, 2) > STORE_KEY_MAX)
 		luaL_error(L, "store: a key must have at most %d bytes", STORE_KEY_MAX);
-	return read_bounded(L, 2, "key", 2 * STORE_KEY_MAX);
+	return read_bounded(L, 2, SCRATCH_KEY, "key", 2 * STORE_KEY_MAX);
 }
 
 static uint64_t read_ttl(lua_State *L, int index)
@@ -134,12 +126,12 @@ static int fail(lua_State *L, const struct err *err)
 
 static int space_get(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct store_request r = { .op = OP_GET, .space = check_space(L, 1) };
 	lua_settop(L, 3);
 	r.key = read_key(L);
-	struct value *out = guarded_value(L);
-	perform_safely(gen, &r);
+	struct value *out = scratch_value(L, SCRATCH_ANSWER);
+	perform_safely(rule, &r);
 	*out = r.result;
 	if (r.rc)
 		return fail(L, &r.err);
@@ -153,33 +145,33 @@ static int space_get(lua_State *L)
 
 static int space_set(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct store_space *space = check_space(L, 1);
 	struct err err;
-	check_live(L, "store:set", false);
+	task_check_live(L, "store:set", false);
 	luaL_checkany(L, 3);
 	uint64_t ttl = read_ttl(L, 4);
 	struct value *key = read_key(L);
 	struct value *item = read_value(L, 3);
-	if (store_set(space, owner_of(gen), key, item, ttl, now_of(gen), &err))
+	if (store_set(space, owner_of(rule), key, item, ttl, rule_now(rule), &err))
 		return fail(L, &err);
 	return 0;
 }
 
 static int space_incr(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct store_space *space = check_space(L, 1);
 	struct value by = { .type = VALUE_INT, .integer = 1 }, result;
 	struct err err;
-	check_live(L, "store:incr", false);
+	task_check_live(L, "store:incr", false);
 	uint64_t ttl = read_ttl(L, 4);
 	if (lua_isinteger(L, 3))
 		by.integer = lua_tointeger(L, 3);
 	else if (!lua_isnoneornil(L, 3))
 		by = (struct value){ .type = VALUE_NUMBER, .number = luaL_checknumber(L, 3) };
 	struct value *key = read_key(L);
-	if (store_incr(space, owner_of(gen), key, &by, ttl, now_of(gen), &result, &err))
+	if (store_incr(space, owner_of(rule), key, &by, ttl, rule_now(rule), &result, &err))
 		return fail(L, &err);
 	luavalue_push(L, &result);
 	return 1;
@@ -187,11 +179,11 @@ static int space_incr(lua_State *L)
 
 static int space_delete(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct store_space *space = check_space(L, 1);
 	struct err err;
-	check_live(L, "store:delete", false);
-	int rc = store_delete(space, read_key(L), now_of(gen), &err);
+	task_check_live(L, "store:delete", false);
+	int rc = store_delete(space, read_key(L), rule_now(rule), &err);
 	if (rc < 0)
 		return fail(L, &err);
 	lua_pushboolean(L, rc);
@@ -209,10 +201,10 @@ static int snapshot_next(lua_State *L)
 
 static int space_pairs(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct store_request r = { .op = OP_SNAPSHOT, .space = check_space(L, 1) };
-	struct value *out = guarded_value(L);
-	perform_safely(gen, &r);
+	struct value *out = scratch_value(L, SCRATCH_ANSWER);
+	perform_safely(rule, &r);
 	*out = r.result;
 	luavalue_push(L, out);
 	value_close(out);
@@ -222,28 +214,26 @@ static int space_pairs(lua_State *L)
 
 static int store_open_named(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	struct store_request r = { .op = OP_OPEN };
 	r.name.ptr = luaL_checklstring(L, 1, &r.name.len);
 	struct store_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
-	perform_safely(gen, &r);
+	perform_safely(rule, &r);
 	if (r.rc)
 		return fail(L, &r.err);
 	h->space = r.space;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->store_meta);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.store);
 	lua_setmetatable(L, -2);
 	return 1;
 }
 
-void store_open_lua(lua_State *L, struct generation *gen)
+void store_open_table(lua_State *L, struct rule *rule)
 {
 	static const luaL_Reg meta[] = { { "__pairs", space_pairs }, { NULL, NULL } };
 	static const luaL_Reg methods[] = {
 		{ "get", space_get }, { "set", space_set }, { "incr", space_incr }, { "delete", space_delete }, { NULL, NULL },
 	};
-	static const luaL_Reg value_meta[] = { { "__gc", value_gc }, { NULL, NULL } };
 	static const luaL_Reg functions[] = { { "open", store_open_named }, { NULL, NULL } };
-	gen->store_meta = make_meta(L, "store", meta, methods);
-	gen->value_meta = make_meta(L, "value", value_meta, NULL);
+	rule->meta.store = object_meta(L, "store", meta, methods);
 	luaL_newlib(L, functions);
 }

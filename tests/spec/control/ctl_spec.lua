@@ -27,7 +27,7 @@ describe("ctl", function()
       assert.matches("\npbx1 +ready ", out)
       assert.matches("\ndead +%l+ .* refused: ", out)
       assert.matches("\ngeneration 1 since %d+%-%d+%-%d+ %d+:%d+:%d+ ", out)
-      assert.matches("\ncrm +runs .* scripts/crm%.lua +%x+\n", out)
+      assert.matches("\ncrm +runs .* scripts/crm%.lua +%x+ +%S+ s  new\n", out)
     end)
 
     it("tells programs the same as JSON", function()

@@ -38,7 +38,7 @@ describe("metrics", function()
     console_dropped_total = { "counter", "reason" }, console_requests_total = { "counter", "" },
     http_dropped_total = { "counter", "reason" }, http_requests_total = { "counter", "path" },
     -- the process
-    build_info = { "gauge", "version" }, generation = { "gauge", "" }, generations_draining = { "gauge", "" },
+    build_info = { "gauge", "version" }, generation = { "gauge", "" }, rules_draining = { "gauge", "" },
   }
 
   local function daemon()

@@ -364,7 +364,7 @@ send Response: Success\r\nActionID: $id\r\nPing: Pong\r\n\r\n
 hold]]):format(folder))
   end
 
-  it("ends where it began: the answer comes to the generation that asked, and may be acted on", function()
+  it("ends where it began: the answer comes to the state that asked, and may be acted on", function()
     local folder = h.folder()
     local project = h.project { servers = { pbx1 = h.server(slow_peer(folder)) }, rules = { ["probe.lua"] = probe "one" .. [[
       ami.once("server.ready", { server = "pbx1" }, function(ev, server)
@@ -381,15 +381,15 @@ hold]]):format(folder))
     project.rule("probe.lua", probe "two")
     assert.is_true(daemon:reload())
     assert.equal("two two", ask(daemon))
-    assert.equal(1, #daemon:status().draining_generations)
+    assert.equal(1, #daemon:status().draining_rules)
     h.write_file(folder .. "/go", "")
     assert.equal("7", daemon:await({ msg = "answered" }).value)
     local after = daemon:await { msg = "after" }
     assert.is_false(after.listens)
-    assert.is_false(after.times)
+    assert.is_true(after.times)
     assert.equal("Pong", after.pong)
     assert.equal(1, #daemon:find { msg = "answered" })
-    h.wait_for(function() return #daemon:status().draining_generations == 0 end, nil, "the old generation's end")
+    h.wait_for(function() return #daemon:status().draining_rules == 0 end, nil, "the old rule's end")
   end)
 
   it("hears no more events and its timers stop, but sleeps and waits go on", function()
@@ -435,14 +435,14 @@ hold]]):format(folder))
     assert.equal("cancelled", daemon:await({ msg = "callback" }).code)
     daemon:await { msg = "closed" }
     h.write_file(folder .. "/go", "")
-    h.wait_for(function() return #daemon:status().draining_generations == 0 end)
+    h.wait_for(function() return #daemon:status().draining_rules == 0 end)
     assert.equal("two two", ask(daemon))
     assert.equal(1, #daemon:find { msg = "callback" })
     assert.equal(0, #daemon:find { msg = "came back" })
     assert.equal(1, sessions(daemon, "pbx1"))
   end)
 
-  it("is cut short when more than four old generations would drain at once", function()
+  it("is cut short when more than four replaced states of a rule would drain at once", function()
     local rule = [[ami.on("script.loaded", function(ev)
       local number = ev.generation
       local guard <close> = setmetatable({}, { __close = function() log.info("closed", { generation = number }) end })
@@ -452,11 +452,11 @@ hold]]):format(folder))
     local daemon = h.daemon { rules = { ["probe.lua"] = rule } }
     for number = 1, 6 do
       daemon:await { msg = "parked", generation = tostring(number) }
-      if number < 6 then assert.is_true(daemon:reload()) end
+      if number < 6 then assert.is_true(daemon:reload_all()) end
     end
     daemon:await { msg = "closed", generation = "1" }
     assert.equal(1, #daemon:find { msg = "closed" })
-    assert.equal(4, #daemon:status().draining_generations)
+    assert.equal(4, #daemon:status().draining_rules)
   end)
 end)
 
@@ -470,7 +470,7 @@ describe("over reloads", function()
     for n = 1, 4 do
       daemon:await({ msg = "now", n = n })
       assert.equal(n, daemon:metric "hookswitch_rule_kept_total")
-      if n < 4 then assert.is_true(daemon:reload()) end
+      if n < 4 then assert.is_true(daemon:reload_all()) end
     end
   end)
 

@@ -14,23 +14,23 @@ describe("the engine's own events", function()
     assert.same({ "server.ready pbx1 true connected 9.0.0", "server.lost pbx1 false timeout nil" }, t:said())
   end)
 
-  it("tell a new generation of itself once, and of every server that is ready", function()
+  it("tell a rule that was loaded of itself once, and of every server that is ready", function()
     local t = support.run([[ami.on({ "script.loaded", "server.ready" }, function(ev, s) note(ev.Event, s, ev.reason) end)]],
       { servers = { "a", "b" }, ready = false })
     assert.same({ "script.loaded nil nil" }, t:said())
     t:ready "b"
     t:advance()
     assert.same({ "server.ready b connected" }, t:said())
-    assert.is_true(t:reload())
+    assert.is_true(t:reload { all = true })
     t:advance()
     assert.same({ "script.loaded nil nil", "server.ready b reloaded" }, t:said())
   end)
 
-  it("that are for one generation are heard by no other, however quickly they follow", function()
+  it("that are for one state of a rule are heard by no other, however quickly they follow", function()
     local t = support.run [[ami.on({ "script.loaded", "server.ready" }, function(ev, s) note(ev.Event, ev.generation or ev.reason) end)]]
     t:said()
-    assert.is_true(t:reload())
-    assert.is_true(t:reload())
+    assert.is_true(t:reload { all = true })
+    assert.is_true(t:reload { all = true })
     t:advance()
     assert.same({ "script.loaded 3", "server.ready reloaded" }, t:said())
   end)

@@ -100,11 +100,11 @@ describe("a metric", function()
     }
     t:event "Hangup"
     assert.equal(2, t:metric "hookswitch_rule_n_total")
-    assert.matches("b.lua:1: .*n_total", support.faults {
+    assert.matches("scripts/b.lua: .*n_total", support.faults {
       ["a.lua"] = [[metric.counter("n_total", "N.", { "queue" })]],
       ["b.lua"] = [[metric.counter("n_total", "N.", { "agent" })]],
     })
-    assert.matches("b.lua:1: .*n_total", support.faults { ["a.lua"] = [[metric.counter("n_total", "N.")]], ["b.lua"] = [[metric.gauge("n_total", "N.")]] })
+    assert.matches("scripts/b.lua: .*n_total", support.faults { ["a.lua"] = [[metric.counter("n_total", "N.")]], ["b.lua"] = [[metric.gauge("n_total", "N.")]] })
   end)
 
   it("is bounded in its label sets: more are refused and counted", function()

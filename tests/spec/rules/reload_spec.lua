@@ -10,7 +10,7 @@ describe("a reload", function()
     assert.is_true(t:reload())
     t:event "Hangup"
     assert.same({ "old", "new" }, t:said())
-    assert.equal(2, t:generations()[1].number)
+    assert.equal(2, t:status().generation)
   end)
 
   it("that fails changes nothing and names every fault", function()
@@ -23,7 +23,7 @@ describe("a reload", function()
     assert.matches("scripts/b.lua:2: wrong", faults[2])
     t:event "Hangup"
     assert.same({ "old" }, t:said())
-    assert.equal(1, t:generations()[1].number)
+    assert.equal(1, t:status().generation)
   end)
 
   it("that fails leaves nothing of the files that were good", function()
@@ -48,35 +48,125 @@ describe("a reload", function()
     t:put("rule.lua", "")
     assert.is_true(t:reload())
     t:advance()
-    assert.is_true(t:generations()[2].draining)
+    assert.equal(1, #t:draining())
     t:event("Newstate", { N = 1 })
     t:advance(1)
     t:reply { Response = "Success", Message = "Pong" }
     assert.same({ "waited 1", "slept Pong" }, t:said())
     t:advance()
-    assert.equal(1, #t:generations())
+    assert.equal(0, #t:draining())
   end)
 
-  it("stops the old rules' timers", function()
-    local t = support.run [[timer.every(1, function() note "old" end) timer.after(2, function() note "old" end)]]
+  it("stops the old rules' intervals; timers that fire once still do", function()
+    local t = support.run [[timer.every(1, function() note "old" end) timer.after(2, function() note "once" end)]]
     t:put("rule.lua", [[timer.every(1, function() note "new" end)]])
     assert.is_true(t:reload())
     t:advance(2)
-    assert.same({ "new", "new" }, t:said())
+    local said = t:said()
+    table.sort(said)
+    assert.same({ "new", "new", "once" }, said)
+    t:advance()
+    assert.equal(0, #t:draining())
   end)
 
-  it("lets old rules begin nothing new: listeners, subscriptions and timers fail there", function()
+  it("leaves what old rules began all their tools, but no new listener and no new interval", function()
     local t = support.run [[ami.on("Hangup", function()
       timer.sleep(1)
-      note((pcall(ami.on, "X", print)), (pcall(ami.subscribe, "X")), (pcall(timer.after, 1, print)), (pcall(ami.wait, "X")))
+      note((pcall(ami.on, "X", print)), (pcall(timer.every, 1, print)))
       note((select(2, pcall(ami.on, "X", print))))
+      timer.after(1, function() note "after" end)
+      local sub <close> = ami.subscribe "Newstate"
+      note("subscribed", sub:next(10).N)
+      note("waited", ami.wait("Newstate").N)
     end)]]
     t:event "Hangup"
-    assert.is_true(t:reload())
+    assert.is_true(t:reload { all = true })
     t:advance(1)
     local said = t:said()
-    assert.equal("false false false false", said[1])
+    assert.equal("false false", said[1])
     assert.matches("newer rules were loaded", said[2])
+    t:advance(1)
+    t:event("Newstate", { N = 1 })
+    t:advance()
+    t:event("Newstate", { N = 2 })
+    t:advance()
+    assert.same({ "after", "subscribed 1", "waited 2" }, t:said())
+    assert.equal(0, #t:draining())
+  end)
+
+  it("keeps rules that have not changed: state, variables, timers, waits", function()
+    local t = support.run {
+      ["a.lua"] = [[local n = 0
+        ami.on("Hangup", function() n = n + 1 note("a", n) end)
+        ami.on("script.loaded", function() note "loaded a" end)
+        ami.on("Newchannel", function() note("waited", ami.wait("Newstate").N) end)
+        timer.every(10, function() note "tick" end)]],
+      ["b.lua"] = [[ami.on("Hangup", function() note "b1" end)]],
+    }
+    t:advance()
+    t:event "Hangup"
+    t:event "Newchannel"
+    t:advance(4)
+    t:said()
+    t:put("b.lua", [[ami.on("Hangup", function() note "b2" end)]])
+    assert.is_true(t:reload())
+    assert.equal("kept", t:rule("a").change)
+    assert.equal("replaced", t:rule("b").change)
+    assert.equal(1, t:rule("a").generation)
+    assert.equal(2, t:rule("b").generation)
+    t:event "Hangup"
+    t:event("Newstate", { N = "yes" })
+    t:advance(6)
+    assert.same({ "a 2", "b2", "waited yes", "tick" }, t:said())
+  end)
+
+  it("replaces a rule when a module, its settings, a limit or its policy has changed, or a file comes in front of its module", function()
+    local t = support.run {
+      ["a.lua"] = [[local m = require "m" local s = settings { n = 1 } ami.on("Hangup", function() note("a", m, s.n) end)]],
+      ["b.lua"] = [[ami.on("Hangup", function() note "b" end)]],
+      ["lib/m.lua"] = "return 1",
+    }
+    local function reload(options, a, b)
+      assert.is_true(t:reload(options))
+      assert.same({ a, b }, { t:rule("a").change, t:rule("b").change })
+    end
+    reload(nil, "kept", "kept")
+    t:put("lib/m.lua", "return 2")
+    reload(nil, "replaced", "kept")
+    t:put("raw:m.lua", "return 'scripts'")
+    reload(nil, "replaced", "kept")
+    reload({ settings = { a = { n = 2 } } }, "replaced", "kept")
+    reload({ policy = { rules = { b = { allow = { "Command" } } } } }, "kept", "replaced")
+    reload({ limits = { waiting = 10 } }, "replaced", "replaced")
+    t:event "Hangup"
+    assert.same({ "a scripts 2", "b" }, t:said())
+  end)
+
+  it("replaces a rule that names servers while it loads when the servers change, and repeats the warnings of one that is kept", function()
+    local t = support.run { ["a.lua"] = [[local s = ami.server "pbx2" ami.on("Hangup", function() note("a", s) end)]],
+      ["b.lua"] = [[ami.on("Hangpu", function() end)]] }
+    local _, faults = t:reload()
+    assert.equal(2, #faults)
+    assert.is_true(t:reload { servers = { "pbx1", "pbx2" } })
+    assert.same({ "replaced", "kept" }, { t:rule("a").change, t:rule("b").change })
+    t:event "Hangup"
+    assert.same({ "a pbx2" }, t:said())
+  end)
+
+  it("that fails leaves kept and replaced rules as they were", function()
+    local t = support.run { ["a.lua"] = [[ami.on("Hangup", function() note "a" end)]], ["b.lua"] = [[ami.on("Hangup", function() note "b" end)]] }
+    t:put("b.lua", "oops(")
+    assert.is_nil((t:reload()))
+    t:event "Hangup"
+    assert.same({ "a", "b" }, t:said())
+  end)
+
+  it("refuses metrics of one name and two shapes, also beside a rule that is kept", function()
+    local t = support.run { ["a.lua"] = [[metric.counter("n", "n")]], ["b.lua"] = "" }
+    t:put("b.lua", [[metric.gauge("n", "n")]])
+    local ok, faults = t:reload()
+    assert.is_nil(ok)
+    assert.matches("scripts/b.lua: .*hookswitch_rule_n", faults[1])
   end)
 
   it("ends what still waits after the drain: callbacks get cancelled, coroutines are closed", function()
@@ -87,14 +177,14 @@ describe("a reload", function()
       note "returned"
     end)]], { limits = { drain = 10 } })
     t:event "Hangup"
-    assert.is_true(t:reload())
+    assert.is_true(t:reload { all = true })
     t:advance(9)
     assert.same({}, t:said())
     t:advance(2)
     local said = t:said()
     table.sort(said)
     assert.same({ "callback nil cancelled", "closed" }, said)
-    assert.equal(1, #t:generations())
+    assert.equal(0, #t:draining())
     -- The answers that come now are nobody's.
     t:reply()
     t:reply()
@@ -111,23 +201,23 @@ describe("a reload", function()
       server:send({ Action = "Ping" }, again)
     end)]], { limits = { drain = 1 } })
     t:event "Hangup"
-    assert.is_true(t:reload())
+    assert.is_true(t:reload { all = true })
     t:advance(2)
     assert.same({ "cancelled", "nil cancelled" }, t:said())
-    assert.equal(1, #t:generations())
+    assert.equal(0, #t:draining())
   end)
 
-  it("drains at most four generations: one more ends the oldest's waits", function()
+  it("drains at most four states of a rule: one more ends the oldest's waits", function()
     local t = support.run [[ami.on("Hangup", function(ev)
       local x <close> = setmetatable({}, { __close = function() note("closed", ev.N) end })
       timer.sleep(50) end)]]
     for n = 1, 6 do
       t:event("Hangup", { N = n })
-      assert.is_true(t:reload())
+      assert.is_true(t:reload { all = true })
       t:advance()
     end
     assert.same({ "closed 1", "closed 2" }, t:said())
-    assert.equal(5, #t:generations())
+    assert.equal(4, #t:draining())
   end)
 
   it("takes new settings, servers and limits", function()
@@ -145,13 +235,13 @@ describe("a reload", function()
       timer.every(1, function() kept[#kept + 1] = timer.now() end)]]
     for n = 1, 1000 do
       t:event "Hangup"
-      assert.is_true(t:reload())
+      assert.is_true(t:reload { all = true })
       if n % 10 == 0 then t:advance(1) end
     end
     t:advance(100)
-    assert.equal(1, #t:generations())
-    assert.equal(1001, t:generations()[1].number)
-    assert.is_true(t:generations()[1].memory < 300000)
+    assert.equal(0, #t:draining())
+    assert.equal(1001, t:status().generation)
+    assert.is_true(t:status().memory < 300000)
   end)
 
   it("stop ends everything that waits", function()

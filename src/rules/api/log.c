@@ -1,28 +1,29 @@
-/* log, print and sink. */
+/* `log` and `print`. */
 #include <stdlib.h>
 
 #include "observe/log.h"
-#include "value/json.h"
+#include "rules/api/api.h"
 #include "rules/api/log_table.h"
 #include "value/luavalue.h"
 #include "rules/state.h"
+#include "rules/task.h"
 
 #define FIELDS_MAX 32
 
 static void count_drop(struct rule *rule)
 {
-	struct host *host = rule->gen->host;
-	rule_count(rule, host->m_log_dropped, &rule->s_log_dropped);
-	if (may_log(host, &rule->drop_logged))
+	struct host *host = rule->host;
+	rule_count(rule, host->m.log_dropped, &rule->counts.s_log_dropped);
+	if (host_may_log(host, &rule->counts.drop_logged))
 		log_write(LOG_WARN, "log lines of a rule were dropped (limits.log_lines_per_second)", F_TEXT("rule", rule->name));
 }
 
-static bool may_write(struct generation *gen)
+static bool may_write(struct rule *rule)
 {
-	struct host *host = gen->host;
-	if (!host || token_take(&gen->current_rule->log_lines, gen->limits.log_lines_per_second, host->ops.now(host->ctx)))
+	struct host *host = rule->host;
+	if (!host || rule_take_token(&rule->log_lines, rule->limits.log_lines_per_second, host->ops.now(host->ctx)))
 		return true;
-	count_drop(gen->current_rule);
+	count_drop(rule);
 	return false;
 }
 
@@ -127,21 +128,21 @@ static size_t task_fields(const struct task *task, struct log_field *given, size
 
 static int log_at(lua_State *L, enum log_level level)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	/* First ours, then the rule's. */
 	struct log_field fields[FIELDS_MAX + FLOW_FIELDS + 1], given[FIELDS_MAX];
 	size_t count = 0, given_count = 0;
 	lua_settop(L, 2);
 	const char *text = luaL_tolstring(L, 1, NULL);
-	if (level < log_get_level() || !may_write(gen))
+	if (level < log_get_level() || !may_write(rule))
 		return 0;
 	if (!lua_isnoneornil(L, 2)) {
 		luaL_checktype(L, 2, LUA_TTABLE);
-		given_count = read_fields(L, 2, given, FIELDS_MAX, &gen->text);
+		given_count = read_fields(L, 2, given, FIELDS_MAX, &rule->scratch->text);
 	}
-	fields[count++] = F_TEXT("rule", gen->current_rule->name);
-	if (gen->current)
-		count += task_fields(gen->current, given, given_count, fields + count);
+	fields[count++] = F_TEXT("rule", rule->name);
+	if (rule->current)
+		count += task_fields(rule->current, given, given_count, fields + count);
 	for (size_t i = 0; i < given_count; i++) {
 		if (!given[i].name)
 			continue;
@@ -193,73 +194,15 @@ static int print(lua_State *L)
 	return log_info(L);
 }
 
-void log_open(lua_State *L, struct generation *gen)
+void log_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "debug", log_debug }, { "info", log_info }, { "warn", log_warn }, { "error", log_error }, { NULL, NULL },
 	};
-	(void)gen;
 	luaL_newlib(L, functions);
 }
 
-void print_open(lua_State *L)
+void log_open_print(lua_State *L)
 {
 	lua_pushcfunction(L, print);
-}
-
-/* ---- sinks ---- */
-
-static int sink_write(lua_State *L)
-{
-	struct generation *gen = generation_of(L);
-	check_object(L, 1, gen->sink_meta, "a sink");
-	struct slice name, line;
-	struct err err;
-
-	lua_settop(L, 2);
-	check_live(L, "writing to a sink", false);
-	lua_getiuservalue(L, 1, 1);
-	name.ptr = lua_tolstring(L, -1, &name.len);
-	buf_clear(&gen->text);
-	if (lua_type(L, 2) == LUA_TTABLE) {
-		if (json_encode(gen->json, L, 2, &gen->text, &err))
-			return push_failure(L, gen, &err);
-		line = buf_slice(&gen->text);
-	} else {
-		line.ptr = luaL_checklstring(L, 2, &line.len);
-		if (memchr(line.ptr, '\n', line.len)) {
-			err_set(&err, ERR_INVALID, "a line of a sink holds no line end");
-			return push_failure(L, gen, &err);
-		}
-	}
-	if (gen->host->ops.sink(gen->host->ctx, name, line, &err))
-		return push_failure(L, gen, &err);
-	lua_pushboolean(L, true);
-	return 1;
-}
-
-static int sink_open_named(lua_State *L)
-{
-	struct generation *gen = generation_of(L);
-	const struct host_ops *ops = gen->host ? &gen->host->ops : gen->options.ops;
-	void *ctx = gen->host ? gen->host->ctx : gen->options.ctx;
-	struct slice name;
-	name.ptr = luaL_checklstring(L, 1, &name.len);
-	if (!ops->sink_exists(ctx, name))
-		return luaL_error(L, "the configuration has no sink '%s': add sinks = { %s = { file = \"…\" } }", name.ptr, name.ptr);
-	lua_newuserdatauv(L, 1, 1);
-	lua_pushvalue(L, 1);
-	lua_setiuservalue(L, -2, 1);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->sink_meta);
-	lua_setmetatable(L, -2);
-	return 1;
-}
-
-void sink_open(lua_State *L, struct generation *gen)
-{
-	static const luaL_Reg meta[] = { { NULL, NULL } };
-	static const luaL_Reg methods[] = { { "write", sink_write }, { NULL, NULL } };
-	static const luaL_Reg functions[] = { { "open", sink_open_named }, { NULL, NULL } };
-	gen->sink_meta = make_meta(L, "sink", meta, methods);
-	luaL_newlib(L, functions);
 }

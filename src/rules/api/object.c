@@ -1,30 +1,7 @@
 /* Metatables of the objects that rules hold. */
-#include <stdlib.h>
+#include "rules/api/api.h"
 
-#include "base/mem.h"
-#include "rules/state.h"
-
-struct tie *tie_make(void *object)
-{
-	struct tie *tie = mem_alloc(sizeof *tie);
-	*tie = (struct tie){ .object = object, .holders = 2 };
-	return tie;
-}
-
-void tie_drop(struct tie **tie)
-{
-	if (*tie && --(*tie)->holders == 0)
-		free(*tie);
-	*tie = NULL;
-}
-
-int tie_gc(lua_State *L)
-{
-	tie_drop(lua_touserdata(L, 1));
-	return 0;
-}
-
-int make_meta(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods)
+int object_meta(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods)
 {
 	lua_newtable(L);
 	luaL_setfuncs(L, meta, 0);
@@ -41,7 +18,7 @@ int make_meta(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_R
 	return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-void *test_object(lua_State *L, int index, int meta)
+void *object_test(lua_State *L, int index, int meta)
 {
 	void *object = lua_type(L, index) == LUA_TUSERDATA ? lua_touserdata(L, index) : NULL;
 	if (!object || !lua_getmetatable(L, index))
@@ -52,9 +29,9 @@ void *test_object(lua_State *L, int index, int meta)
 	return same ? object : NULL;
 }
 
-void *check_object(lua_State *L, int index, int meta, const char *what)
+void *object_check(lua_State *L, int index, int meta, const char *what)
 {
-	void *object = test_object(L, index, meta);
+	void *object = object_test(L, index, meta);
 	if (!object)
 		luaL_error(L, "%s is expected as argument %d, not a %s (a method is called with a colon)", what, index, luaL_typename(L, index));
 	return object;

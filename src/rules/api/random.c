@@ -2,7 +2,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "rules/state.h"
+#include "rules/api/api.h"
 
 static uint64_t rotate(uint64_t x, int n)
 {
@@ -39,7 +39,7 @@ static void seed_by_chance(struct rule *rule, uint64_t out[2])
 	if (getrandom(out, 2 * sizeof *out, GRND_NONBLOCK) != 2 * sizeof *out) {
 		/* Early in the life of a machine: two rules differ all the same. */
 		out[0] = (uint64_t)(uintptr_t)rule;
-		out[1] = rule->gen->alloc.used;
+		out[1] = rule->alloc.used;
 	}
 	seed(rule, out[0], out[1]);
 }
@@ -56,7 +56,7 @@ static uint64_t number_up_to(uint64_t s[4], uint64_t limit)
 	return number;
 }
 
-int rule_random(lua_State *L)
+int random_number(lua_State *L)
 {
 	struct rule *rule = rule_of(L);
 	lua_Integer low = 1, high;
@@ -87,7 +87,7 @@ int rule_random(lua_State *L)
 	return 1;
 }
 
-int rule_randomseed(lua_State *L)
+int random_seed(lua_State *L)
 {
 	uint64_t parts[2];
 	if (lua_isnone(L, 1)) {

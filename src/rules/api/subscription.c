@@ -4,6 +4,11 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "rules/api/api.h"
+#include "rules/api/listen.h"
+#include "rules/state.h"
+#include "rules/task.h"
+#include "rules/timer.h"
 
 #define WAIT_DEFAULT 60.0 /* seconds of ami.wait */
 
@@ -18,6 +23,7 @@ struct kept {
 };
 
 struct subscription {
+	struct list of_rule;
 	struct rule *rule;
 	struct listener *listener; /* NULL once cancelled */
 	struct task *task;         /* who waits in next() */
@@ -31,18 +37,30 @@ static void drop_kept(struct subscription *sub, struct kept *kept)
 {
 	list_remove(&kept->queue);
 	sub->count--;
-	alloc_credit(&sub->rule->gen->alloc, sub->rule->owner, kept->size);
+	rule_credit(sub->rule, kept->size);
 	message_free(&kept->message);
 	free(kept);
 }
 
-static void free_if_unused(struct subscription *sub)
+static void subscription_free(struct subscription *sub)
 {
-	if (sub->has_handle || sub->listener || sub->task)
-		return;
 	list_each_safe(it, &sub->queue)
 		drop_kept(sub, list_entry(it, struct kept, queue));
+	list_remove(&sub->of_rule);
 	free(sub);
+}
+
+static void free_if_unused(struct subscription *sub)
+{
+	/* Of a rule that is dropped they are freed all together. */
+	if (!sub->has_handle && !sub->listener && !sub->task && !sub->rule->closing)
+		subscription_free(sub);
+}
+
+void subscriptions_free_all(struct rule *rule)
+{
+	list_each_safe(it, &rule->subscriptions)
+		subscription_free(list_entry(it, struct subscription, of_rule));
 }
 
 void subscription_listener_gone(struct subscription *sub)
@@ -70,16 +88,16 @@ void subscription_end(struct subscription *sub, enum err_code code, const char *
 
 void subscription_take(struct subscription *sub, const struct heard *heard)
 {
-	const struct host_limits *limits = &sub->rule->gen->limits;
+	const struct host_limits *limits = &sub->rule->limits;
 	size_t size = message_copy_size(heard->message) + sizeof(struct kept);
 	struct message *copy = NULL;
 
 	if (sub->end.code != ERR_NONE)
 		return;
-	if (sub->count < limits->subscription_events && alloc_charge(&sub->rule->gen->alloc, sub->rule->owner, size)) {
+	if (sub->count < limits->subscription_events && rule_charge(sub->rule, size)) {
 		copy = message_copy(heard->message);
 		if (!copy)
-			alloc_credit(&sub->rule->gen->alloc, sub->rule->owner, size);
+			rule_credit(sub->rule, size);
 	}
 	if (!copy) {
 		rule_skips(sub->rule, heard, "subscription");
@@ -104,18 +122,18 @@ void subscription_take(struct subscription *sub, const struct heard *heard)
 
 static struct subscription **check_handle(lua_State *L, int index)
 {
-	return check_object(L, index, generation_of(L)->subscription_meta, "a subscription");
+	return object_check(L, index, rule_of(L)->meta.subscription, "a subscription");
 }
 
 /* Pushes what `next` returns now. */
 static int push_result(lua_State *L, struct subscription *sub)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	if (sub->count > 0) {
 		struct kept *kept = list_entry(sub->queue.next, struct kept, queue);
-		event_push(L, gen, kept->message, kept->at);
+		event_push(L, rule, kept->message, kept->at);
 		if (kept->server != 0)
-			server_push(L, gen, kept->server, slice_cstr(kept->server_name));
+			server_push(L, rule, kept->server, slice_cstr(kept->server_name));
 		else
 			lua_pushnil(L);
 		drop_kept(sub, kept);
@@ -124,7 +142,7 @@ static int push_result(lua_State *L, struct subscription *sub)
 	struct err err = sub->end;
 	if (err.code == ERR_NONE)
 		err_set(&err, ERR_TIMEOUT, "no such event came in time");
-	return push_failure(L, gen, &err);
+	return error_push_failure(L, rule, &err);
 }
 
 static int next_ended(lua_State *L, int status, lua_KContext ctx)
@@ -147,7 +165,7 @@ static int next(lua_State *L, struct subscription *sub, double seconds)
 	task_check_wait(L, "subscription:next");
 	if (sub->task)
 		return luaL_error(L, "another task waits for this subscription already");
-	struct task *task = generation_of(L)->current;
+	struct task *task = rule_of(L)->current;
 	sub->task = task;
 	task->subscription = sub;
 	if (seconds >= 0)
@@ -178,11 +196,11 @@ static int sub_gc(lua_State *L)
 {
 	struct subscription **handle = lua_touserdata(L, 1);
 	struct subscription *sub = *handle;
-	if (!sub)
+	if (!sub || rule_of(L)->closing)
 		return 0;
 	*handle = NULL;
 	sub->has_handle = false;
-	if (sub->listener && !sub->rule->gen->closing)
+	if (sub->listener)
 		listener_cancel(sub->listener);
 	free_if_unused(sub);
 	return 0;
@@ -195,31 +213,36 @@ static int sub_tostring(lua_State *L)
 	return 1;
 }
 
+/* Those that ended without an event of their names coming by. */
+static void sweep(struct rule *rule)
+{
+	if (rule->host)
+		listeners_sweep(rule->host);
+}
+
 /* Pushes the handle of a new one. */
 static struct subscription *create(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
-	struct rule *rule = gen->current_rule;
+	struct rule *rule = rule_of(L);
 	struct listen_arguments args;
 
-	if (gen->draining)
-		check_live(L, "a new subscription", true);
-	read_listen_arguments(L, 1, 2, &args);
-	if (rule->subscription_count >= gen->limits.subscriptions)
-		listeners_sweep(gen);
-	if (rule->subscription_count >= gen->limits.subscriptions)
+	listen_read(L, 1, 2, &args);
+	if (rule->subscription_count >= rule->limits.subscriptions)
+		sweep(rule);
+	if (rule->subscription_count >= rule->limits.subscriptions)
 		luaL_error(L, "too many subscriptions (%d, limits.subscriptions); cancel them with sub:cancel() or `local sub <close>`",
 		           (int)rule->subscription_count);
 	struct subscription **handle = lua_newuserdatauv(L, sizeof(struct subscription *), 0);
 	*handle = NULL;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->subscription_meta);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.subscription);
 	lua_setmetatable(L, -2);
 	struct subscription *sub = mem_zalloc(sizeof *sub);
 	sub->rule = rule;
 	sub->has_handle = true;
 	list_init(&sub->queue);
+	list_append(&rule->subscriptions, &sub->of_rule);
 	*handle = sub;
-	charge_listener(L, &args);
+	listen_charge(L, &args);
 	sub->listener = listener_add(rule, args.names, args.count, args.filter, args.priority, args.label, false, LUA_NOREF, sub);
 	return sub;
 }
@@ -241,9 +264,9 @@ int subscription_wait(lua_State *L)
 	return next(L, sub, seconds);
 }
 
-void subscription_open(lua_State *L, struct generation *gen)
+void subscription_open(lua_State *L, struct rule *rule)
 {
 	static const luaL_Reg meta[] = { { "__gc", sub_gc }, { "__close", sub_cancel }, { "__tostring", sub_tostring }, { NULL, NULL } };
 	static const luaL_Reg methods[] = { { "next", sub_next }, { "cancel", sub_cancel }, { NULL, NULL } };
-	gen->subscription_meta = make_meta(L, "subscription", meta, methods);
+	rule->meta.subscription = object_meta(L, "subscription", meta, methods);
 }

@@ -1,8 +1,11 @@
 /* `coroutine` for rules: made anew, so that the running thread is always known and waits pass outward. */
 #include "sandbox/deadline.h"
+#include "rules/api/api.h"
 #include "rules/state.h"
+#include "rules/task.h"
 
 #define CLOSING_MAX 4
+#define THREADS_MAX 1000u /* coroutines that one rule may have alive */
 
 /* Runs inside the new coroutine, around the rule's function: a coroutine never dies of an error (on Lua 5.4.4 one that was
  * killed out of a hook keeps its hooks off). Leaves true and the results, or false and the error. */
@@ -33,7 +36,7 @@ static struct own_thread *own_thread_at(lua_State *L, int index)
 	if (!lua_isthread(L, index))
 		return NULL;
 	index = lua_absindex(L, index);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, generation_of(L)->threads);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule_of(L)->threads);
 	lua_pushvalue(L, index);
 	lua_rawget(L, -2);
 	struct own_thread *t = lua_touserdata(L, -1);
@@ -49,27 +52,18 @@ static struct own_thread *check_thread(lua_State *L, int index)
 	return t;
 }
 
-/* Its end: what is dead does not count any more, even if it is still held. */
-void own_thread_ended(struct own_thread *t)
-{
-	if (t->state != THREAD_DEAD)
-		t->rule->thread_count--;
-	t->state = THREAD_DEAD;
-}
-
 static int thread_gc(lua_State *L)
 {
-	own_thread_ended(lua_touserdata(L, 1));
+	task_thread_ended(lua_touserdata(L, 1));
 	return 0;
 }
 
 /* At the bound it may be that most are garbage: one collection in a turn finds out. */
-static void check_count(lua_State *L, struct generation *gen)
+static void check_count(lua_State *L, struct rule *rule)
 {
-	const struct rule *rule = gen->current_rule;
-	uint64_t turn = gen->host ? gen->host->turn : 0;
-	if (rule->thread_count >= THREADS_MAX && gen->threads_collected != turn) {
-		gen->threads_collected = turn;
+	uint64_t turn = rule->host ? rule->host->turn : 0;
+	if (rule->thread_count >= THREADS_MAX && rule->threads_collected != turn) {
+		rule->threads_collected = turn;
 		lua_gc(L, LUA_GCCOLLECT);
 	}
 	if (rule->thread_count >= THREADS_MAX)
@@ -78,15 +72,15 @@ static void check_count(lua_State *L, struct generation *gen)
 
 static int co_create(lua_State *L)
 {
-	struct generation *gen = generation_of(L);
+	struct rule *rule = rule_of(L);
 	luaL_checktype(L, 1, LUA_TFUNCTION);
-	check_count(L, gen);
+	check_count(L, rule);
 	lua_State *co = lua_newthread(L);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->threads);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->threads);
 	lua_pushvalue(L, -2);
 	struct own_thread *t = lua_newuserdatauv(L, sizeof *t, 0);
-	*t = (struct own_thread){ .co = co, .rule = gen->current_rule, .state = THREAD_READY };
-	lua_rawgeti(L, LUA_REGISTRYINDEX, gen->thread_meta);
+	*t = (struct own_thread){ .co = co, .rule = rule, .state = THREAD_READY };
+	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.coroutine);
 	lua_setmetatable(L, -2);
 	t->rule->thread_count++;
 	lua_rawset(L, -3);
@@ -109,7 +103,7 @@ static int after_wait(lua_State *L, int status, lua_KContext ctx)
 /* Runs `t` until it ends, yields, or waits. Leaves its verdict and values on `L`; the number of them is returned. */
 static int go_on(lua_State *L, struct own_thread *t, int args)
 {
-	struct task *task = generation_of(L)->current;
+	struct task *task = rule_of(L)->current;
 	int count = 0;
 
 	if (t->state != THREAD_RUNNING) {
@@ -128,7 +122,7 @@ static int go_on(lua_State *L, struct own_thread *t, int args)
 	if (status == LUA_YIELD)
 		t->state = THREAD_YIELDED;
 	else
-		own_thread_ended(t);
+		task_thread_ended(t);
 	deadline_check(L); /* a child's deadline is its parent's too */
 	if (status != LUA_OK && status != LUA_YIELD) {
 		lua_pushboolean(L, false);
@@ -219,7 +213,7 @@ static int co_wrap(lua_State *L)
 
 static int co_yield(lua_State *L)
 {
-	struct task *task = generation_of(L)->current;
+	struct task *task = rule_of(L)->current;
 	if (!task || !task->inner)
 		return luaL_error(L, "a handler cannot yield by itself: use timer.sleep, ami.wait or server:call to wait");
 	/* Another thread than the innermost one is being closed: it cannot be left by a yield, though Lua says so. */
@@ -231,7 +225,7 @@ static int co_yield(lua_State *L)
 static int co_status(lua_State *L)
 {
 	struct own_thread *t = check_thread(L, 1);
-	const struct task *task = generation_of(L)->current;
+	const struct task *task = rule_of(L)->current;
 	const char *text = "suspended";
 	if (t->state == THREAD_DEAD)
 		text = "dead";
@@ -243,7 +237,7 @@ static int co_status(lua_State *L)
 
 static int co_isyieldable(lua_State *L)
 {
-	struct task *task = generation_of(L)->current;
+	struct task *task = rule_of(L)->current;
 	lua_pushboolean(L, task && task->inner && L == task->inner->co && lua_isyieldable(L));
 	return 1;
 }
@@ -251,7 +245,7 @@ static int co_isyieldable(lua_State *L)
 /* In a handler's own task there is no thread that a rule may hold: an inert token stands for it. */
 static int co_running(lua_State *L)
 {
-	struct task *task = generation_of(L)->current;
+	struct task *task = rule_of(L)->current;
 	if (task && task->inner) {
 		lua_pushthread(L);
 		lua_pushboolean(L, false);
@@ -272,10 +266,10 @@ static int co_close(lua_State *L)
 		return 1;
 	}
 	/* Lua counts the depth of C calls of `t` as it was when it yielded: a chain of closes would overflow the C stack. */
-	struct task *task = generation_of(L)->current;
+	struct task *task = rule_of(L)->current;
 	if (task->closing >= CLOSING_MAX)
 		return luaL_error(L, "too many coroutines are being closed, one out of the other (%d)", CLOSING_MAX);
-	own_thread_ended(t);
+	task_thread_ended(t);
 	task->closing++;
 	lua_State *before = deadline_switch(t->co);
 	int status = lua_resetthread(t->co);
@@ -289,7 +283,7 @@ static int co_close(lua_State *L)
 	return 2;
 }
 
-void coroutine_open(lua_State *L, struct generation *gen)
+void coroutine_open(lua_State *L, struct rule *rule)
 {
 	static const luaL_Reg functions[] = {
 		{ "create", co_create }, { "resume", co_resume }, { "wrap", co_wrap }, { "yield", co_yield },
@@ -298,12 +292,12 @@ void coroutine_open(lua_State *L, struct generation *gen)
 	};
 	static const luaL_Reg meta[] = { { "__gc", thread_gc }, { NULL, NULL } };
 
-	gen->thread_meta = make_meta(L, "coroutine", meta, NULL);
+	rule->meta.coroutine = object_meta(L, "coroutine", meta, NULL);
 	lua_newtable(L);
 	lua_newtable(L);
 	lua_pushstring(L, "k");
 	lua_setfield(L, -2, "__mode");
 	lua_setmetatable(L, -2);
-	gen->threads = luaL_ref(L, LUA_REGISTRYINDEX);
+	rule->threads = luaL_ref(L, LUA_REGISTRYINDEX);
 	luaL_newlib(L, functions);
 }

@@ -1,0 +1,199 @@
+#include "rules/rule.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "rules/api/api.h"
+#include "rules/listener.h"
+#include "rules/loading.h"
+#include "rules/request.h"
+#include "rules/subscription.h"
+#include "rules/task.h"
+#include "rules/state.h"
+#include "rules/timer.h"
+#include "sandbox/deadline.h"
+#include "sandbox/stdlib.h"
+#include "value/json.h"
+
+/* Events are garbage a moment later while the rules themselves are small: a collection each time that the heap has doubled
+ * would mark the libraries again every few dozen events. So it may grow tenfold (Lua's largest pause) between two. */
+#define GC_PAUSE 1000
+#define GC_STEP_MULTIPLIER 400
+#define GC_STEP_SIZE 14 /* log2 of bytes */
+
+uint64_t rule_now(const struct rule *rule)
+{
+	if (rule->host)
+		return rule->host->ops.now(rule->host->ctx);
+	const struct rules_options *o = rule->loading->options;
+	return o->ops->now ? o->ops->now(o->ctx) : clock_mono_ns();
+}
+
+double rule_wall(const struct rule *rule)
+{
+	if (rule->host)
+		return rule->host->ops.wall(rule->host->ctx);
+	return rule->loading->options->ops->wall(rule->loading->options->ctx);
+}
+
+bool rule_charge(struct rule *rule, size_t size)
+{
+	return alloc_charge(&rule->alloc, size);
+}
+
+void rule_credit(struct rule *rule, size_t size)
+{
+	alloc_credit(&rule->alloc, size);
+}
+
+bool rule_has_waits(const struct rule *rule)
+{
+	if (rule->waiting > 0 || (rule->timer_count > 0 && !rule->ending))
+		return true;
+	list_each(it, &rule->requests)
+		if (list_entry(it, struct request, of_rule)->callback != LUA_NOREF)
+			return true;
+	return false;
+}
+
+/* ---- making ---- */
+
+static double wall_of(void *ctx)
+{
+	return rule_wall(ctx);
+}
+
+static void seal_into(lua_State *L, const char *name)
+{
+	stdlib_seal(L, name);
+	lua_setfield(L, -2, name);
+}
+
+/* Makes everything that rules see. Runs in a protected call. */
+static int set_up(lua_State *L)
+{
+	struct rule *rule = lua_touserdata(L, 1);
+	const struct stdlib_options library = { .wall = wall_of, .ctx = rule, .check = deadline_check, .passed = deadline_passed,
+	                                        .random = random_number, .randomseed = random_seed };
+
+	stdlib_open(L, &library);
+	lua_newtable(L);
+	event_open(L, rule);
+	listen_open(L, rule);
+	server_open(L, rule);
+	seal_into(L, "ami");
+	coroutine_open(L, rule);
+	seal_into(L, "coroutine");
+	timer_open(L, rule);
+	seal_into(L, "timer");
+	log_open(L);
+	seal_into(L, "log");
+	store_open_table(L, rule);
+	seal_into(L, "store");
+	sink_open(L, rule);
+	seal_into(L, "sink");
+	metric_open(L, rule);
+	seal_into(L, "metric");
+	json_open(L, &rule->json);
+	seal_into(L, "json");
+	log_open_print(L);
+	lua_setfield(L, -2, "print");
+	settings_open(L);
+	require_open(L);
+	stdlib_end_weak_tables(L);
+	return 0;
+}
+
+static struct rule *create(struct loading *loading, struct rule_source *source)
+{
+	struct rule *r = mem_zalloc(sizeof *r);
+
+	r->loading = loading;
+	r->source = rule_source_ref(source);
+	r->name = rule_source_name(source);
+	r->file = rule_source_file(source);
+	r->limits = loading->options->limits;
+	r->policy = loading->options->policy ? policy_ref(loading->options->policy) : NULL;
+	r->scratch = &loading->scratch;
+	r->json = loading->scratch.json;
+	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool };
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		list_init(lists[i]);
+	alloc_init(&r->alloc, r->limits.rule_memory);
+	return r;
+}
+
+/* The state with its libraries. False when it could not be made (told). */
+static bool open_state(struct rule *r)
+{
+	r->L = lua_newstate(alloc_lua, &r->alloc);
+	if (!r->L) {
+		faults_add(r->loading->faults, "%s: no memory for its Lua state (limits.rule_memory)", r->file);
+		return false;
+	}
+	*(struct rule **)lua_getextraspace(r->L) = r;
+	lua_pushcfunction(r->L, set_up);
+	lua_pushlightuserdata(r->L, r);
+	if (lua_pcall(r->L, 1, 0, 0) != LUA_OK) {
+		faults_add(r->loading->faults, "%s: the libraries cannot be made: %s", r->file, lua_tostring(r->L, -1));
+		return false;
+	}
+	lua_gc(r->L, LUA_GCINC, GC_PAUSE, GC_STEP_MULTIPLIER, GC_STEP_SIZE);
+	lua_settop(r->L, 2); /* the slots of the event and server being dispatched */
+	return true;
+}
+
+static int push_main(lua_State *co, struct task *task, void *arg)
+{
+	(void)task;
+	lua_pushcfunction(co, require_run_main);
+	lua_pushlightuserdata(co, arg);
+	return 1;
+}
+
+struct rule *rule_load(struct loading *loading, struct rule_source *source)
+{
+	struct rule *rule = create(loading, source);
+	struct task *task = NULL;
+
+	if (open_state(rule) && !(task = task_take(rule, "load")))
+		faults_add(loading->faults, "%s: no memory left to load it (limits.rule_memory)", rule->file);
+	if (task)
+		task_start(task, push_main, rule);
+	if (!task || rule->last_error)
+		rule_unload(rule);
+	return rule;
+}
+
+void rule_unload(struct rule *rule)
+{
+	rule->failed = true;
+	list_each_safe(it, &rule->timers)
+		rule_timer_cancel(list_entry(it, struct rule_timer, of_rule));
+	listeners_free_all(rule);
+}
+
+void rule_destroy(struct rule **where)
+{
+	struct rule *rule = *where;
+	if (!rule)
+		return;
+	*where = NULL;
+	rule->closing = true;
+	task_free_all(rule);
+	list_each_safe(it, &rule->timers)
+		rule_timer_cancel(list_entry(it, struct rule_timer, of_rule));
+	listeners_free_all(rule);
+	subscriptions_free_all(rule);
+	if (rule->L)
+		lua_close(rule->L);
+	alloc_close(&rule->alloc);
+	handle_close(&rule->handles);
+	metrics_destroy(&rule->metrics);
+	policy_unref(&rule->policy);
+	rule_source_unref(&rule->source);
+	free(rule->rates);
+	free(rule->last_error);
+	free(rule);
+}

@@ -1,0 +1,228 @@
+/* Loading a folder of rules: which ones have changed, and whether they agree with each other (P7). */
+#include "rules/rule_set.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "rules/loading.h"
+#include "sandbox/deadline.h"
+
+struct load {
+	struct loading loading;
+	struct rule_source_cache cache;
+	struct rule_set *set;
+	struct metrics *shapes; /* of all rules */
+	bool unreadable;
+};
+
+/* ---- one rule ---- */
+
+static const struct snapshot_rule *find_running(const struct host_snapshot *running, const char *name)
+{
+	for (size_t i = 0; running && i < running->count; i++)
+		if (strcmp(rule_source_name(running->rules[i].source), name) == 0)
+			return &running->rules[i];
+	return NULL;
+}
+
+static bool same_limits(const struct host_limits *a, const struct host_limits *b)
+{
+	/* What bounds all rules together is the host's. */
+	struct host_limits x = *a, y = *b;
+	x.memory = y.memory = 0;
+	return memcmp(&x, &y, sizeof x) == 0;
+}
+
+static bool has_sinks(const struct rule_source *source, const struct rules_options *o)
+{
+	struct slice name;
+	for (size_t i = 0; rule_source_next_sink(source, &i, &name);)
+		if (!o->ops->sink_exists(o->ctx, name))
+			return false;
+	return true;
+}
+
+/* Nothing that the running rule was made of has changed. */
+static bool is_unchanged(struct load *load, const struct snapshot_rule *r)
+{
+	const struct rules_options *o = load->loading.options;
+	const struct rule_source_world world = { .settings = o->settings, .servers = o->servers, .server_count = o->server_count };
+	return r && r->runs && same_limits(&r->limits, &o->limits) && policy_equal(r->policy, o->policy, rule_source_name(r->source)) &&
+	       has_sinks(r->source, o) && rule_source_is_current(r->source, &load->cache, &world);
+}
+
+static void add_shapes(struct load *load, const char *file, const struct metrics *metrics)
+{
+	struct err err;
+	if (metrics && metrics_merge(load->shapes, metrics, &err))
+		faults_add(load->loading.faults, "%s: %s", file, err.text);
+}
+
+static void add_rule(struct load *load, const char *name, const char *file, const char *path)
+{
+	struct rule_set *set = load->set;
+	const struct snapshot_rule *running = find_running(load->loading.options->running, name);
+	struct rule_set_entry entry = { .rule = NULL };
+
+	if (is_unchanged(load, running)) {
+		entry.source = rule_source_ref(running->source);
+		rule_source_warn_again(entry.source, load->loading.faults);
+		add_shapes(load, file, running->metrics);
+	} else {
+		size_t from = load->loading.faults->count;
+		entry.source = rule_source_create(name, file, path);
+		entry.rule = rule_load(&load->loading, entry.source);
+		rule_source_note_warnings(entry.source, load->loading.faults, from);
+		if (!entry.rule->failed)
+			add_shapes(load, file, entry.rule->metrics);
+	}
+	set->entries = mem_realloc(set->entries, set->count + 1, sizeof *set->entries);
+	set->entries[set->count++] = entry;
+}
+
+/* ---- the folder ---- */
+
+static int is_rule_file(const struct dirent *entry)
+{
+	struct slice name = slice_cstr(entry->d_name);
+	return name.len > 4 && name.ptr[0] != '_' && name.ptr[0] != '.' && slice_eq(slice_make(name.ptr + name.len - 4, 4), SLICE(".lua"));
+}
+
+static void load_file(struct load *load, const char *entry)
+{
+	const struct rules_options *o = load->loading.options;
+	char *file = mem_printf("%s/%s", load->loading.rules_shown, entry);
+	char *path = mem_printf("%s/%s", o->rules, entry);
+	char *name = mem_slicedup(slice_make(entry, strlen(entry) - 4));
+
+	if (strlen(name) > RULE_NAME_MAX)
+		faults_add(load->loading.faults, "%s: the file's name is longer than %d bytes", file, RULE_NAME_MAX);
+	else
+		add_rule(load, name, file, path);
+	free(file);
+	free(path);
+	free(name);
+}
+
+static void load_files(struct load *load)
+{
+	const char *folder = load->loading.options->rules;
+	struct dirent **entries;
+	int count = scandir(folder, &entries, is_rule_file, alphasort);
+
+	if (count == -1) {
+		load->unreadable = true;
+		faults_add(load->loading.faults, "%s: the rules folder cannot be read: %s; scripts.rules in the configuration names it", folder,
+		           strerror(errno));
+		return;
+	}
+	if (count == 0)
+		faults_warn(load->loading.faults, "%s: there is no rule in this folder (*.lua; names with '_' in front are modules)", folder);
+	for (int i = 0; i < count; i++) {
+		load_file(load, entries[i]->d_name);
+		free(entries[i]);
+	}
+	free(entries);
+}
+
+/* Sections of `rules` that nothing reads are mistakes (P2: no option is ignored). */
+static void check_section(struct load *load, const char *name)
+{
+	const struct rules_options *o = load->loading.options;
+	bool lib = strncmp(name, "lib/", 4) == 0, exists = false;
+	char *path = lib ? mem_printf("%s/%s.lua", o->lib, name + 4) : mem_printf("%s/%s.lua", o->rules, name);
+
+	for (size_t i = 0; i < load->set->count; i++) {
+		const struct rule_set_entry *e = &load->set->entries[i];
+		exists |= rule_source_has_file(e->source, path);
+		/* One that failed may not have come so far. */
+		if (rule_source_has_section(e->source, name) || (e->rule && e->rule->failed && rule_source_has_file(e->source, path))) {
+			free(path);
+			return;
+		}
+	}
+	free(path);
+	if (exists)
+		faults_add(load->loading.faults, "rules.%s: %s/%s.lua does not call settings(), so it would not read them", name,
+		           lib ? load->loading.lib_shown : load->loading.rules_shown, lib ? name + 4 : name);
+	else
+		faults_add(load->loading.faults, "rules.%s: there is no %s/%s.lua that could have these settings", name,
+		           lib ? load->loading.lib_shown : load->loading.rules_shown, lib ? name + 4 : name);
+}
+
+static void check_sections(struct load *load)
+{
+	const struct value *settings = load->loading.options->settings;
+	for (size_t i = 0; settings && settings->type == VALUE_TABLE && i < settings->table.count; i++)
+		check_section(load, settings->table.pairs[i].key.text.bytes);
+}
+
+struct rule_set *rule_set_load(const struct rules_options *options, struct faults *faults)
+{
+	struct load load = { .unreadable = false };
+	struct err err;
+	bool good = false;
+
+	rule_source_cache_init(&load.cache);
+	load.shapes = metrics_create();
+	load.set = mem_zalloc(sizeof *load.set);
+	if (loading_init(&load.loading, options, &load.cache, faults) == 0) {
+		if (deadline_start(&err)) {
+			faults_add(faults, "%s", err.text);
+		} else {
+			load_files(&load);
+			check_sections(&load);
+			good = !load.unreadable && (options->skip_bad_files || faults_errors(faults) == 0);
+		}
+	}
+	for (size_t i = 0; i < load.set->count; i++)
+		if (load.set->entries[i].rule)
+			load.set->entries[i].rule->loading = NULL;
+	if (!good)
+		rule_set_destroy(&load.set);
+	loading_close(&load.loading);
+	metrics_destroy(&load.shapes);
+	rule_source_cache_close(&load.cache);
+	return load.set;
+}
+
+void rule_set_destroy(struct rule_set **set)
+{
+	if (!*set)
+		return;
+	for (size_t i = 0; i < (*set)->count; i++) {
+		rule_destroy(&(*set)->entries[i].rule);
+		rule_source_unref(&(*set)->entries[i].source);
+	}
+	free((*set)->entries);
+	free(*set);
+	*set = NULL;
+}
+
+size_t rule_set_count(const struct rule_set *set)
+{
+	return set->count;
+}
+
+struct rule *rule_set_restart(const struct rules_options *options, struct rule_source *source, struct faults *faults)
+{
+	struct loading loading;
+	struct rule *rule = NULL;
+	struct err err;
+
+	if (loading_init(&loading, options, NULL, faults) == 0) {
+		if (deadline_start(&err))
+			faults_add(faults, "%s", err.text);
+		else
+			rule = rule_load(&loading, source);
+	}
+	if (rule)
+		rule->loading = NULL;
+	if (rule && rule->failed)
+		rule_destroy(&rule);
+	loading_close(&loading);
+	return rule;
+}
