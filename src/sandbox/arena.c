@@ -357,7 +357,7 @@ void arena_trim(struct arena *a)
 static unsigned span_units(const struct arena *a, unsigned class)
 {
 	unsigned least = cell_sizes[class] <= 512 ? 1 : 2, count = a->span_count[class];
-	return count < 2 ? least : count < 8 ? 4 : 8;
+	return count < 4 ? least : count < 12 ? 4 : 8;
 }
 
 static struct span *new_span(struct arena *a, unsigned class, bool all)
@@ -374,33 +374,44 @@ static struct span *new_span(struct arena *a, unsigned class, bool all)
 	return span;
 }
 
+static inline void *get_cell(struct span *span, unsigned class)
+{
+	void *cell = span->free;
+	span->live++;
+	if (!cell)
+		return units_of(span) + (size_t)span->fresh++ * cell_sizes[class];
+	ASAN_UNPOISON_MEMORY_REGION(cell, sizeof(void *));
+	span->free = *(void **)cell;
+	return cell;
+}
+
+static inline void put_cell(struct span *span, void *cell)
+{
+	ASAN_UNPOISON_MEMORY_REGION(cell, sizeof(void *));
+	*(void **)cell = span->free;
+	span->free = cell;
+	span->live--;
+	ASAN_POISON_MEMORY_REGION(cell, cell_sizes[span->class]);
+}
+
 static void *take_cell(struct arena *a, unsigned class, bool all)
 {
 	struct list *spans = &a->spans[class];
 	struct span *span = list_empty(spans) ? new_span(a, class, all) : list_entry(spans->next, struct span, of_class);
 	if (!span)
 		return NULL;
-	void *cell = span->free;
-	if (cell) {
-		ASAN_UNPOISON_MEMORY_REGION(cell, sizeof(void *));
-		span->free = *(void **)cell;
-	} else {
-		cell = units_of(span) + (size_t)span->fresh++ * cell_sizes[class];
-	}
-	if (++span->live == span->cells)
+	void *cell = get_cell(span, class);
+	if (span->live == span->cells)
 		list_remove(&span->of_class);
 	return cell;
 }
 
 static void free_cell(struct arena *a, struct span *span, void *cell)
 {
-	ASAN_UNPOISON_MEMORY_REGION(cell, sizeof(void *));
-	*(void **)cell = span->free;
-	span->free = cell;
-	ASAN_POISON_MEMORY_REGION(cell, cell_sizes[span->class]);
 	struct list *spans = &a->spans[span->class];
-	if (span->live-- == span->cells)
+	if (span->live == span->cells)
 		push(spans, &span->of_class);
+	put_cell(span, cell);
 	/* The last span of a size stays, so that one cell that comes and goes costs little. */
 	if (span->live == 0 && !(spans->next == &span->of_class && spans->prev == &span->of_class))
 		free_span(a, span);
@@ -461,6 +472,8 @@ static void *take_block(struct arena *a, size_t size, bool all)
 		ASAN_UNPOISON_MEMORY_REGION(block, size);
 	return block;
 }
+
+static void free_block(struct arena *a, void *block) __attribute__((noinline));
 
 static void free_block(struct arena *a, void *block)
 {
@@ -590,26 +603,12 @@ static bool forbidden(struct arena *a, size_t more)
 	return more >= LATE_BLOCK && a->late && a->late(a->ctx);
 }
 
-void *arena_lua(void *ud, void *block, size_t old_size, size_t new_size)
+static void *allocate(struct arena *a, void *block, size_t old_size, size_t new_size) __attribute__((noinline));
+
+static void *allocate(struct arena *a, void *block, size_t old_size, size_t new_size)
 {
-	struct arena *a = ud;
-	void *moved = NULL;
-	if (new_size == 0) {
-		if (block)
-			free_block(a, block);
-		return NULL;
-	}
-	if (!block)
-		old_size = 0; /* for a new block Lua passes the object's type there */
-	if (!block && new_size <= CELL_MAX && !a->fail_at) {
-		moved = take_cell(a, class_of(new_size), false);
-		if (__builtin_expect(moved != NULL, 1)) {
-			mark(moved, new_size);
-			a->asked_twice = false;
-			return moved;
-		}
-	}
 	bool grows = new_size > old_size;
+	void *moved = NULL;
 	if (!grows || !forbidden(a, new_size - old_size)) {
 		moved = change(a, block, old_size, new_size, false);
 		if (!moved && grows) {
@@ -625,6 +624,36 @@ void *arena_lua(void *ud, void *block, size_t old_size, size_t new_size)
 	if (!a->asked_twice)
 		fail(a);
 	return NULL;
+}
+
+/* What is usual ends here: a cell is taken or freed, and its span stays where it is. */
+void *arena_lua(void *ud, void *block, size_t old_size, size_t new_size)
+{
+	struct arena *a = ud;
+	if (block && new_size > 0)
+		return allocate(a, block, old_size, new_size);
+	if (block) {
+		struct span *span = is_large(block) ? NULL : span_of(block);
+		if (span && span->class != RUN_CLASS && span->live > 1 && span->live < span->cells)
+			put_cell(span, block);
+		else
+			free_block(a, block);
+		return NULL;
+	}
+	if (new_size == 0)
+		return NULL;
+	if (new_size <= CELL_MAX && !a->fail_at) {
+		unsigned class = class_of(new_size);
+		const struct list *spans = &a->spans[class];
+		struct span *span = list_entry(spans->next, struct span, of_class);
+		if (!list_empty(spans) && span->live + 1 < span->cells) {
+			a->asked_twice = false;
+			block = get_cell(span, class);
+			mark(block, new_size);
+			return block;
+		}
+	}
+	return allocate(a, NULL, 0, new_size); /* of a new block Lua passes the object's type as its size */
 }
 
 bool arena_charge(struct arena *a, size_t bytes)
