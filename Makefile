@@ -127,5 +127,5 @@ FORCE:
 clean:
 	rm -rf build build-sanitize build-clang build-fuzz
 
-include tests/fuzz/fuzz.mk tests/bench/bench.mk conf/install.mk
+include tests/fuzz/fuzz.mk tests/bench/bench.mk tests/mutants/mutants.mk conf/install.mk
 -include $(OBJECTS:.o=.d)
