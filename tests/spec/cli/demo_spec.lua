@@ -1,0 +1,38 @@
+-- What `make run` shows. Its ports are fixed, so it runs in a network of its own, on a copy of the sources.
+local helper = require "tests.spec.helper"
+
+local ALONE = "unshare -rn sh -c 'ip link set lo up 2>/dev/null'"
+
+describe("make run", function()
+  after_each(helper.cleanup)
+  if not os.execute(ALONE .. " 2>/dev/null") then
+    pending "needs namespaces and ip"
+    return
+  end
+
+  local function seconds(clock)
+    local hours, minutes, rest = clock:match "(%d+):(%d+):([%d.]+)"
+    return hours * 3600 + minutes * 60 + rest
+  end
+
+  it("shows calls whose callers waited as long as they are said to", function()
+    local folder = helper.folder()
+    assert(os.execute(("mkdir %s/build && cp -r conf scripts lib tests/demo %s/"):format(folder, folder)))
+    local demo = helper.start("unshare", { "-rn", "sh", "-c", [[ip link set lo up && exec ./demo "$0"]], helper.binary }, { cwd = folder })
+    local function out() return demo:stdout() .. demo:stderr() end
+    helper.wait_for(function() return select(2, out():gsub("AgentConnect\n", "")) >= 2 end, 40, out)
+    local joined, told = {}, 0
+    for line in out():gmatch "[^\n]+" do
+      local clock, caller = line:match "^%S+ (%S+) info  queue %w+: (%d+) waits"
+      if caller then joined[caller] = seconds(clock) end
+      local at, taken, waited = line:match "^%S+ (%S+) info  queue %w+: %S+ takes (%d+) after (%d+) s"
+      if taken and seconds(at) > joined[taken] then
+        told = told + 1
+        assert.is_true(seconds(at) - joined[taken] >= waited - 0.1, line)
+      end
+    end
+    assert.is_true(told > 0, out())
+    os.execute(("kill -INT $(cat /proc/%s/task/%s/children)"):format(demo.pid, demo.pid))
+    demo:signal "INT"
+  end)
+end)
