@@ -23,7 +23,7 @@ struct entry {
 	uint64_t sequence, started, offset;
 	void *tag;
 	const struct action_info *info; /* NULL: not in the catalogue */
-	bool awaits_originate;          /* asynchronous, and its event can come */
+	bool awaits_originate;          /* asynchronous: its end is an event */
 	bool holds_line;
 	struct message *response;
 	struct message **events;
@@ -212,15 +212,36 @@ void reply_id(const struct reply *reply, char id[ACTION_ID_MAX + 1])
 		id[0] = '\0';
 }
 
+/* As Asterisk reads it. */
+static bool asks_for_async(const struct action *action)
+{
+	static const char *const words[] = { "true", "yes", "on", "1", "t", "y" };
+	struct slice value;
+
+	if (!action_get(action, SLICE("Async"), &value))
+		return false;
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (slice_eq_nocase(value, slice_cstr(words[i])))
+			return true;
+	return false;
+}
+
 uint64_t pending_add(struct pending *p, const struct action *action, const struct pending_options *options,
                      char id[ACTION_ID_MAX + 1], struct err *err)
 {
-	struct slice name = { "", 0 }, async;
+	struct slice name = { "", 0 };
 	if (p->count >= p->limits.max_actions) {
 		err_set(err, ERR_BACKPRESSURE, "%u actions wait for their answers already, the limit of this server", p->count);
 		return 0;
 	}
 	action_get(action, SLICE("Action"), &name);
+	bool is_originate = slice_eq_nocase(name, SLICE("Originate")), is_async = is_originate && asks_for_async(action);
+	if (is_async && options->no_call_events) {
+		err_set(err, ERR_INVALID,
+		        "the end of an asynchronous Originate could not be heard: the server's `events` lack the class call; add it there, or "
+		        "set Async = false");
+		return 0;
+	}
 	struct entry *e = mem_zalloc(sizeof *e);
 	e->sequence = p->next_sequence++;
 	e->started = options->now;
@@ -229,15 +250,8 @@ uint64_t pending_add(struct pending *p, const struct action *action, const struc
 	e->tag = options->tag;
 	e->info = catalogue_action(name);
 	slice_to_text(name, e->action, sizeof e->action);
-	if (slice_eq_nocase(name, SLICE("Originate"))) {
-		bool is_async = action_get(action, SLICE("Async"), &async) &&
-		                (slice_eq_nocase(async, SLICE("true")) || slice_eq_nocase(async, SLICE("yes")) ||
-		                 slice_eq_nocase(async, SLICE("on")) || slice_eq_nocase(async, SLICE("1")));
-		e->awaits_originate = is_async && !options->events_off;
-		e->holds_line = !is_async;
-	} else {
-		e->holds_line = e->info && (e->info->flags & ACTION_HOLDS_LINE);
-	}
+	e->awaits_originate = is_async;
+	e->holds_line = is_originate ? !is_async : e->info && (e->info->flags & ACTION_HOLDS_LINE);
 	insert(p, e);
 	write_id(slice_make(p->head, p->head_len), e->sequence, id);
 	return e->sequence;

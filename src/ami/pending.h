@@ -68,11 +68,12 @@ struct pending_options {
 	uint64_t now, deadline; /* monotonic ns */
 	uint64_t offset;        /* of its first byte in the session's output, to tell `lost` from `not_ready` */
 	void *tag;
-	bool events_off;        /* EventMask is off: an asynchronous Originate completes at its response (Q46) */
+	bool no_call_events;    /* the session hears no events of the class call: an asynchronous Originate is refused, for its end
+	                           could not be heard (Q46) */
 };
 
 /* Registers `action` (its Action header decides how it will end) and writes its id (NUL-terminated, at most ACTION_ID_MAX
- * bytes) to `id`. Returns its sequence number (> 0), or 0 with ERR_BACKPRESSURE in `err`. */
+ * bytes) to `id`. Returns its sequence number (> 0), or 0 with ERR_BACKPRESSURE or ERR_INVALID in `err`. */
 uint64_t pending_add(struct pending *pending, const struct action *action, const struct pending_options *options,
                      char id[ACTION_ID_MAX + 1], struct err *err);
 /* Takes back an action that was never written: no completion. */

@@ -109,7 +109,8 @@ const struct option options[] = {
 	{ .path = "servers.NAME.allow_plaintext", BOOLEAN(false), SERVER(allow_plaintext),
 	  .help = "Allows `auth = \"plain\"` without TLS to a host that is not this one: the secret then crosses the network readable." },
 	{ .path = "servers.NAME.events", TEXT(1, 256), .text = "on", .check = check_events, SERVER(events),
-	  .help = "Which events Asterisk sends: `on`, `off` or classes such as `call,agent`." },
+	  .help = "Which events Asterisk sends: `on`, `off` or classes such as `call,agent`. Without the class `call` an asynchronous Originate "
+	          "is refused: its end is such an event." },
 
 	{ .path = "servers.NAME.tls.enabled", BOOLEAN(false), SERVER(tls.enabled), .help = "TLS from the first byte." },
 	{ .path = "servers.NAME.tls.verify", BOOLEAN(true), SERVER(tls.verify),

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "ami/event_mask.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/mapping.h"
@@ -67,6 +68,23 @@ static void on_loop(void *ctx, void (*fn)(void *arg), void *arg)
 }
 
 /* ---- making ---- */
+
+/* What the configuration's own check cannot know: it is about AMI. */
+static void warn_of_events(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->config->server_count; i++) {
+		const struct config_server *server = &plan->config->servers[i];
+		struct slice mask = slice_cstr(server->events ? server->events : "on"), word;
+
+		if (event_mask_unknown(mask, &word))
+			faults_warn(&plan->faults, "servers.%s.events: \"%.*s\" is no class of Asterisk's and lets no event pass", server->name,
+			            SLICE_ARG(word));
+		if (!event_mask_hears(mask, SLICE("call")))
+			faults_warn(&plan->faults,
+			            "servers.%s.events: \"%s\" lacks the class call; an asynchronous Originate, whose end could not be heard, is "
+			            "refused there", server->name, mask.ptr);
+	}
+}
 
 static const struct config_server *find_server(const struct config *config, const char *name)
 {
@@ -167,6 +185,7 @@ void plan_make(struct plan *plan)
 	if (!plan->config)
 		return;
 	plan->sound = faults_errors(&plan->faults) == 0;
+	warn_of_events(plan);
 	const char *fixed = plan->running ? config_needs_restart(plan->running, plan->config) : NULL;
 	if (fixed) {
 		faults_add(&plan->faults, "%s: %s cannot change while the daemon runs; restart it", plan->path, fixed);

@@ -26,7 +26,7 @@
  *
  * pending.new{ max_actions = 1000, max_list_events = 10000, max_list_bytes = 16 MiB, prefix = "t", max_frame, max_headers,
  *   banner } -> p
- *   p:add(headers [, { now, deadline, offset, events_off, tag = integer }]) -> id, sequence, or nil, code, text
+ *   p:add(headers [, { now, deadline, offset, no_call_events, tag = integer }]) -> id, sequence, or nil, code, text
  *   p:feed(bytes)      -> list of { what, reply, name = , kind = , action_id = }; `what` is "not_ours", "taken",
  *                         "completed", "completed_event", "stray", or the framer's status when it is not "frame" (an
  *                         oversized answer has its reply then). A banner sets the version.
@@ -40,6 +40,7 @@
  *
  * catalogue.action(name) -> table or nil; .event(name), .function_harmless(variable) -> boolean;
  *   .nearest_action(name), .nearest_event(name) -> name or nil; .ami_version(text) -> integer
+ * event_mask.hears(mask, class) -> boolean; .unknown(mask) -> word or nil
  */
 int module_open_ami(lua_State *L);
 

@@ -1,6 +1,7 @@
 #include "harness/module_ami.h"
 
 #include "ami/catalogue.h"
+#include "ami/event_mask.h"
 #include "harness/module.h"
 #include "harness/module_values.h"
 
@@ -57,6 +58,21 @@ static int catalogue_lua_ami_version(lua_State *L)
 	return 1;
 }
 
+static int event_mask_lua_hears(lua_State *L)
+{
+	lua_pushboolean(L, event_mask_hears(check_slice(L, 1), check_slice(L, 2)));
+	return 1;
+}
+
+static int event_mask_lua_unknown(lua_State *L)
+{
+	struct slice word;
+	if (!event_mask_unknown(check_slice(L, 1), &word))
+		return 0;
+	push_slice(L, word);
+	return 1;
+}
+
 void ami_make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc)
 {
 	luaL_newmetatable(L, name);
@@ -85,10 +101,14 @@ int module_open_ami(lua_State *L)
 		{ "nearest_event", catalogue_lua_nearest_event }, { "ami_version", catalogue_lua_ami_version }, { NULL, NULL },
 	};
 
+	static const luaL_Reg event_mask_functions[] = { { "hears", event_mask_lua_hears }, { "unknown", event_mask_lua_unknown },
+		{ NULL, NULL } };
+
 	lua_newtable(L);
 	ami_open_message(L);
 	ami_open_action(L);
 	ami_open_pending(L);
 	ami_add_functions(L, "catalogue", catalogue_functions);
+	ami_add_functions(L, "event_mask", event_mask_functions);
 	return 1;
 }

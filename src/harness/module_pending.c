@@ -95,7 +95,7 @@ static int pending_lua_add(lua_State *L)
 	char id[ACTION_ID_MAX + 1];
 	struct pending_options options = {
 		.now = option_integer(L, 3, "now", 0), .deadline = option_integer(L, 3, "deadline", (uint64_t)INT64_MAX),
-		.offset = option_integer(L, 3, "offset", 0), .events_off = option_set(L, 3, "events_off"),
+		.offset = option_integer(L, 3, "offset", 0), .no_call_events = option_set(L, 3, "no_call_events"),
 	};
 	uintptr_t tag = (uintptr_t)option_integer(L, 3, "tag", 0);
 	memcpy(&options.tag, &tag, sizeof tag);

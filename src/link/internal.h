@@ -58,7 +58,7 @@ struct link {
 	char **shed_first; /* owned */
 	char *secret;      /* owned, wiped when freed (P8) */
 	struct tls *tls;
-	bool events_off;
+	bool no_call_events; /* its `events` let none of the class call pass */
 
 	enum link_state state;
 	uint64_t state_since; /* monotonic ns */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ami/event_mask.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "link/internal.h"
@@ -134,7 +135,7 @@ uint64_t link_send(struct link *link, const struct action *action, double timeou
 		.deadline = now + clock_from_seconds(timeout > 0 ? timeout : default_timeout(link, action)),
 		.offset = link->appended,
 		.tag = tag,
-		.events_off = link->events_off,
+		.no_call_events = link->no_call_events,
 	};
 	link->out.max = link->config.limits.write_buffer;
 	uint64_t sequence = queue_action(link, action, &options, id, err);
@@ -172,7 +173,7 @@ static void copy_config(struct link *link, const struct link_config *from)
 	for (size_t i = 0; i < from->shed_count; i++)
 		link->shed_first[i] = mem_strdup(from->shed_first[i]);
 	to->shed_first = (const char *const *)link->shed_first;
-	link->events_off = from->events && slice_eq_nocase(slice_cstr(from->events), SLICE("off"));
+	link->no_call_events = from->events && !event_mask_hears(slice_cstr(from->events), SLICE("call"));
 }
 
 static void on_shed(void *ctx, struct slice name)

@@ -67,7 +67,7 @@ static void add(struct history *h)
 		return;
 	struct tracked *t = &h->actions[h->last + 1];
 	struct pending_options options = { .now = h->now, .deadline = h->now + take_byte(h), .offset = h->offset, .tag = t,
-	                                   .events_off = shape & 1 };
+	                                   .no_call_events = shape & 1 };
 	action_init(&action);
 	REQUIRE(action_add(&action, SLICE("Action"), slice_cstr(action_names[which % 10]), NULL) == 0);
 	if (shape & 2)

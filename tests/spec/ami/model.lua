@@ -25,11 +25,11 @@ end
 
 -- action: { Action, Async }; returns the sequence or nil.
 function model:add(action, options)
-  if #self.open >= self.limits.max_actions then return nil end
-  self.last = self.last + 1
   local async = action.Action == "Originate" and action.Async == "true"
+  if #self.open >= self.limits.max_actions or (async and options.no_call_events) then return nil end
+  self.last = self.last + 1
   local a = { sequence = self.last, name = action.Action, deadline = options.deadline, offset = options.offset, tag = options.tag,
-    stage = "sent", async = async and not options.events_off, holds = HOLDS_LINE[action.Action] and not async or false, events = {} }
+    stage = "sent", async = async, holds = HOLDS_LINE[action.Action] and not async or false, events = {} }
   self.open[#self.open + 1] = a
   self.made[self.last] = self.session
   return self.last

@@ -88,12 +88,24 @@ describe("the correlator", function()
       assert.equal("5", value(reply.response, "Reason"))
     end)
 
-    it("Q46 completes at its response when events are off, and when it is not asynchronous", function()
+    it("Q46 completes at its response when it is not asynchronous", function()
       local s = session()
-      local what, reply = s.answer("Response: Success", "ActionID: " .. s.ask(originate, { events_off = true }))
-      assert.same({ "completed", "none" }, { what, reply.code })
-      what, reply = s.answer("Response: Success", "ActionID: " .. s.ask { Action = "Originate", Async = "false" })
-      assert.same({ "completed", "none" }, { what, reply.code })
+      for _, options in ipairs { {}, { no_call_events = true } } do
+        local id = s.ask({ Action = "Originate", Async = "false" }, options)
+        local what, reply = s.answer("Response: Success", "ActionID: " .. id)
+        assert.same({ "completed", "none" }, { what, reply.code })
+      end
+    end)
+
+    it("Q46 is refused where its end could not be heard", function()
+      local s = session()
+      for _, word in ipairs { "true", "TRUE", "yes", "on", "1", "t", "y" } do
+        local id, code, text = s.ask({ Action = "originate", Async = word }, { no_call_events = true })
+        assert.same({ nil, "invalid" }, { id, code }, word)
+        assert.truthy(text:find("lack the class call", 1, true))
+      end
+      assert.equal(0, s.pending:count())
+      assert.is_string(s.ask("Ping", { no_call_events = true }))
     end)
 
     it("Q46 fails at once when Asterisk refuses it", function()
@@ -275,8 +287,8 @@ describe("the correlator", function()
 
       local function add()
         local action = ACTIONS[random(#ACTIONS)]
-        local options = { now = now, deadline = now + random(60), offset = offset, tag = random(1000), events_off = random(5) == 1 }
-        note("add", action.Action, action.Async or "", "deadline", options.deadline, "offset", offset, tostring(options.events_off))
+        local options = { now = now, deadline = now + random(60), offset = offset, tag = random(1000), no_call_events = random(5) == 1 }
+        note("add", action.Action, action.Async or "", "deadline", options.deadline, "offset", offset, tostring(options.no_call_events))
         local id, sequence = p:add(action, options)
         same(m:add(action, options), id and sequence, "sequence")
         if not id then return end

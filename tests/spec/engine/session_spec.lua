@@ -47,29 +47,6 @@ describe("a session", function()
     assert.is_true(#failed.text > 0)
   end)
 
-  it("sends MD5 of the challenge unless told otherwise, and never the secret", function()
-    local peer = h.peer(h.LOGIN .. "\nhold")
-    local daemon = h.daemon { servers = { pbx1 = h.server(peer) } }
-    daemon:ready "pbx1"
-    local sent = peer.received()
-    local pipe = io.popen("printf %s 123456789" .. h.SECRET .. " | md5sum")
-    local key = pipe:read "l":match "^%x+"
-    pipe:close()
-    assert.truthy(sent:find("Key: " .. key .. "\r\n", 1, true), sent)
-    assert.falsy(sent:find(h.SECRET, 1, true))
-  end)
-
-  it("sends the secret itself for auth = plain", function()
-    local peer = h.peer [[
-line Asterisk Call Manager/9.0.0
-action Login
-send Response: Success\r\nActionID: $id\r\nMessage: Authentication accepted\r\n\r\n
-hold]]
-    local daemon = h.daemon { servers = { pbx1 = h.server(peer, { auth = "plain" }) } }
-    daemon:ready "pbx1"
-    assert.truthy(peer.received():find("Secret: " .. h.SECRET .. "\r\n", 1, true))
-  end)
-
   it("Q21 never takes an event with a foreign ActionID for its answer", function()
     local peer = h.peer(h.LOGIN .. [[
 
