@@ -321,6 +321,26 @@ const char *catalogue_nearest_action(struct slice name)
 	return nearest;
 }
 
+const char *catalogue_originate_reason(struct slice number)
+{
+	static const struct {
+		const char *number, *text;
+	} reasons[] = {
+		{ "0", "no channel could be made, the number is unknown, or the call was declined" }, /* Q80 */
+		{ "1", "hung up before it was answered" },                                            /* Q81 */
+		{ "2", "rings at this end" },                                                         /* Q79 */
+		{ "3", "not answered in time" },                                                      /* Q82 */
+		{ "4", "answered" },                                                                  /* Q83 */
+		{ "5", "busy" },                                                                      /* Q84 */
+		{ "8", "congestion: no free circuit, or the network rejected the call" },             /* Q85 */
+		{ "14", "early media" },                                                              /* Q86 */
+	};
+	for (size_t i = 0; i < COUNT(reasons); i++)
+		if (slice_eq(number, slice_cstr(reasons[i].number)))
+			return reasons[i].text;
+	return NULL;
+}
+
 unsigned catalogue_ami_version(struct slice version)
 {
 	unsigned parts[2] = { 0, 0 };

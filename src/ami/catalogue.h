@@ -33,6 +33,9 @@ bool catalogue_function_harmless(struct slice variable);
 const char *catalogue_nearest_event(struct slice name);
 const char *catalogue_nearest_action(struct slice name);
 
+/* What the Reason of an OriginateResponse means (Q79 to Q86), for people: "busy". NULL for a number that no Asterisk sends. */
+const char *catalogue_originate_reason(struct slice number);
+
 /* "13.0.0" -> 13000 (major * 1000 + minor); 0 when it cannot be read. AMI 2.6 is 2006. */
 unsigned catalogue_ami_version(struct slice version);
 #define CATALOGUE_AMI_EVENTLIST 2006u /* from here on every list has EventList (Q25, Q26) */

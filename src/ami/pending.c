@@ -413,7 +413,7 @@ static bool is_live_event(struct slice name)
 static enum pending_result take_originate_response(struct pending *p, struct entry *e, const struct message *m, struct reply **done)
 {
 	struct slice word = message_value(m, SLICE("Response")), text = { "", 0 };
-	char reason[64];
+	char reason[128];
 
 	if (keep_response(p, e, m)) {
 		overflow(p, e, done);
@@ -422,7 +422,9 @@ static enum pending_result take_originate_response(struct pending *p, struct ent
 	bool success = slice_eq_nocase(word, SLICE("Success"));
 	if (!success) {
 		struct slice number = message_value(m, SLICE("Reason"));
-		int n = snprintf(reason, sizeof reason, "originate failed, reason %.*s", SLICE_ARG(number.len < 20 ? number : SLICE("unknown")));
+		const char *meaning = catalogue_originate_reason(number);
+		int n = snprintf(reason, sizeof reason, "originate failed, reason %.*s%s%s", SLICE_ARG(number.len < 20 ? number : SLICE("unknown")),
+		                 meaning ? ": " : "", meaning ? meaning : "");
 		text = slice_make(reason, (size_t)n);
 	}
 	*done = complete(p, e, success ? ERR_NONE : ERR_ERROR, text);

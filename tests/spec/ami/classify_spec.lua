@@ -39,6 +39,30 @@ describe("which frame is what", function()
       assert.equal("completed_event", (s.answer("Event: OriginateResponse", "ActionID: " .. id, "Response: Success")))
     end)
 
+    it("Q79 to Q86 say in words why an Originate failed", function()
+      local words = {
+        ["0"] = "no channel could be made, the number is unknown, or the call was declined", ["1"] = "hung up before it was answered",
+        ["2"] = "rings at this end", ["3"] = "not answered in time", ["4"] = "answered", ["5"] = "busy",
+        ["8"] = "congestion: no free circuit, or the network rejected the call", ["14"] = "early media",
+      }
+      for number = 0, 40 do
+        local s = session()
+        local id = s.ask { Action = "Originate", Channel = "Local/1", Async = "true" }
+        s.answer("Response: Success", "ActionID: " .. id)
+        local what, reply = s.answer("Event: OriginateResponse", "ActionID: " .. id, "Response: Failure", "Reason: " .. number)
+        assert.same({ "completed_event", "error" }, { what, reply.code })
+        local meaning = words[tostring(number)]
+        assert.equal("originate failed, reason " .. number .. (meaning and ": " .. meaning or ""), reply.text)
+      end
+      for _, odd in ipairs { "", "05", "busy", "-1", ("9"):rep(100) } do
+        local s = session()
+        local id = s.ask { Action = "Originate", Channel = "Local/1", Async = "true" }
+        s.answer("Response: Success", "ActionID: " .. id)
+        local _, reply = s.answer("Event: OriginateResponse", "ActionID: " .. id, "Response: Failure", "Reason: " .. odd)
+        assert.equal("originate failed, reason " .. (#odd < 20 and odd or "unknown"), reply.text)
+      end
+    end)
+
     it("Q21 takes no UserEvent that echoes the id for an answer", function()
       local s = session()
       local id = s.ask { Action = "UserEvent", UserEvent = "Mine" }
