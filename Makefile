@@ -29,11 +29,11 @@ CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS) -fvisibility
 LDFLAGS_ALL = $(LDFLAGS) $(SANFLAGS) -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
 LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libmicrohttpd libpcre2-8 libsystemd) -lev -lm
 
-LAYERS  := base observe ami net link sandbox value rules rules/api config engine control sim cli harness
+LAYERS  := base observe ami live net link sandbox value rules rules/api config engine control sim cli harness
 SOURCES := $(wildcard $(LAYERS:%=src/%/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OBJ)/%.o)
 # The Lua module links the pure layers and the rules, for tests and for trying rules without a daemon.
-MODULE_LAYERS  := base observe ami sandbox value rules harness
+MODULE_LAYERS  := base observe ami live sandbox value rules harness
 MODULE_OBJECTS := $(filter $(MODULE_LAYERS:%=$(OBJ)/%/%),$(OBJECTS))
 # harness/ is the Lua module's own; the program does not link it.
 PROGRAM_OBJECTS := $(filter-out $(OBJ)/harness/%,$(OBJECTS))

@@ -3,12 +3,14 @@
 #include <lauxlib.h>
 
 #include "base/version.h"
+#include "harness/module_live.h"
 
 __attribute__((visibility("default"))) int luaopen_hookswitch(lua_State *L);
 
 int luaopen_hookswitch(lua_State *L)
 {
 	module_open_ami(L);
+	live_open(L);
 	module_open_rules(L);
 	lua_setfield(L, -2, "rules");
 	lua_pushliteral(L, HOOKSWITCH_VERSION);

@@ -1,0 +1,367 @@
+#include "live/live_internal.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+typedef void (*event_fn)(struct live_server *s, const struct live_reader *r, int what);
+
+/* What is done with each event; the number is the handler's own. */
+static const struct handler {
+	const char *event;
+	event_fn handle;
+	int what;
+} handlers[] = {
+	{ "VarSet", live_channel_event, 5 },
+	{ "Newexten", live_channel_event, 4 },
+	{ "Newchannel", live_channel_event, 1 },
+	{ "Newstate", live_channel_event, 2 },
+	{ "NewConnectedLine", live_channel_event, 3 },
+	{ "NewCallerid", live_channel_event, 3 },
+	{ "NewAccountCode", live_channel_event, 3 },
+	{ "HangupRequest", live_channel_event, 6 },
+	{ "SoftHangupRequest", live_channel_event, 7 },
+	{ "Hangup", live_channel_event, 8 },
+	{ "Hold", live_channel_event, 9 },
+	{ "Unhold", live_channel_event, 10 },
+	{ "MixMonitorStart", live_channel_event, 12 },
+	{ "MonitorStart", live_channel_event, 12 },
+	{ "MixMonitorStop", live_channel_event, 13 },
+	{ "MonitorStop", live_channel_event, 13 },
+	{ "DialBegin", live_dial_event, 1 },
+	{ "DialEnd", live_dial_event, 2 },
+	{ "DialState", live_dial_event, 3 },
+	{ "OriginateResponse", live_dial_event, 4 },
+	{ "BridgeCreate", live_bridge_event, 1 },
+	{ "BridgeDestroy", live_bridge_event, 2 },
+	{ "BridgeEnter", live_bridge_event, 3 },
+	{ "BridgeLeave", live_bridge_event, 4 },
+	{ "BlindTransfer", live_transfer_event, 1 },
+	{ "AttendedTransfer", live_transfer_event, 2 },
+	{ "Pickup", live_transfer_event, 3 },
+	{ "LocalBridge", live_transfer_event, 4 },
+	{ "ParkedCall", live_parking_event, 1 },
+	{ "UnParkedCall", live_parking_event, 2 },
+	{ "ParkedCallTimeOut", live_parking_event, 3 },
+	{ "ParkedCallGiveUp", live_parking_event, 3 },
+	{ "QueueCallerJoin", live_queue_event, 1 },
+	{ "Join", live_queue_event, 1 },
+	{ "QueueCallerLeave", live_queue_event, 2 },
+	{ "Leave", live_queue_event, 2 },
+	{ "QueueCallerAbandon", live_queue_event, 3 },
+	{ "QueueMemberStatus", live_member_event, 1 },
+	{ "QueueMemberAdded", live_member_event, 1 },
+	{ "QueueMemberPause", live_member_event, 1 },
+	{ "QueueMemberPaused", live_member_event, 1 },
+	{ "QueueMemberPenalty", live_member_event, 1 },
+	{ "QueueMemberRinginuse", live_member_event, 1 },
+	{ "QueueMemberRemoved", live_member_event, 2 },
+	{ "AgentCalled", live_member_event, 3 },
+	{ "AgentConnect", live_member_event, 4 },
+	{ "AgentComplete", live_member_event, 5 },
+	{ "AgentDump", live_member_event, 7 },
+	{ "AgentRingNoAnswer", live_member_event, 6 },
+	{ "DeviceStateChange", live_endpoint_event, 1 },
+	{ "ContactStatus", live_endpoint_event, 2 },
+	{ "PeerStatus", live_endpoint_event, 3 },
+	{ "MessageWaiting", live_endpoint_event, 5 },
+	{ "ConfbridgeStart", live_conference_event, 1 },
+	{ "ConfbridgeEnd", live_conference_event, 2 },
+	{ "MeetmeEnd", live_conference_event, 2 },
+	{ "ConfbridgeJoin", live_conference_event, 3 },
+	{ "MeetmeJoin", live_conference_event, 3 },
+	{ "ConfbridgeLeave", live_conference_event, 4 },
+	{ "MeetmeLeave", live_conference_event, 4 },
+	{ "ConfbridgeMute", live_conference_event, 5 },
+	{ "MeetmeMute", live_conference_event, 5 },
+	{ "ConfbridgeUnmute", live_conference_event, 6 },
+	{ "ConfbridgeTalking", live_conference_event, 7 },
+	{ "MeetmeTalking", live_conference_event, 7 },
+	{ "ConfbridgeRecord", live_conference_event, 8 },
+	{ "ConfbridgeStopRecord", live_conference_event, 9 },
+	{ "FullyBooted", live_snapshot_event, 1 },
+	{ "Dial", live_old_event, 1 },
+	{ "Bridge", live_old_event, 2 },
+	{ "Link", live_old_event, 3 },
+	{ "Unlink", live_old_event, 4 },
+	{ "Masquerade", live_old_event, 5 },
+	{ "Rename", live_old_event, 6 },
+};
+#define HANDLERS (uint32_t)(sizeof handlers / sizeof *handlers)
+
+void live_options_init(struct live_options *options)
+{
+	*options = (struct live_options){
+		.limits = { .channels = 100000, .bridges = 100000, .queues = 2000, .members = 50000, .agents = 20000, .endpoints = 100000,
+		            .conferences = 5000, .parked = 5000 },
+		.grace = 2 * LIVE_SECOND, .doubt = 600 * LIVE_SECOND, .resync_every = 60 * LIVE_SECOND, .service_level = 20 * LIVE_SECOND,
+		.snapshots_in_flight = 4,
+	};
+}
+
+struct live *live_create(const struct live_options *options, live_change_fn changed, void *ctx)
+{
+	struct live *live = mem_zalloc(sizeof *live);
+	live->options = *options;
+	live->changed = changed;
+	live->ctx = ctx;
+	map_init(&live->by_name, false);
+	map_init(&live->handlers, true);
+	for (uint32_t i = 0; i < HANDLERS; i++) {
+		/* The table holds numbers, the first is 1. */
+		void *number = (void *)(uintptr_t)(i + 1);
+		map_set(&live->handlers, slice_cstr(handlers[i].event), number);
+	}
+	return live;
+}
+
+/* ---- servers ---- */
+
+struct live_server *live_server_add(struct live *live, struct slice name)
+{
+	struct live_server *s = map_get(&live->by_name, name);
+	if (s)
+		return s;
+	s = mem_zalloc(sizeof *s);
+	s->live = live;
+	s->name = mem_slicedup(name);
+	s->number = ++live->numbers;
+	s->alive = 1;
+	s->step = -1;
+	struct list *const lists[] = { &s->by_time, &s->lingering, &s->leaving, &s->dirty, &s->wrapping, &s->touched };
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		list_init(lists[i]);
+	if (live->last)
+		live->last->next = s;
+	else
+		live->first = s;
+	live->last = s;
+	map_set(&live->by_name, name, s);
+	return s;
+}
+
+struct live_server *live_server_find(const struct live *live, struct slice name)
+{
+	return map_get(&live->by_name, name);
+}
+
+struct live_server *live_server_next(const struct live *live, const struct live_server *after)
+{
+	return after ? after->next : live->first;
+}
+
+struct slice live_server_name(const struct live_server *s)
+{
+	return slice_cstr(s->name);
+}
+
+static void unlink_server(struct live_server *s)
+{
+	struct live *live = s->live;
+	struct live_server **at = &live->first, *before = NULL;
+	while (*at != s) {
+		before = *at;
+		at = &before->next;
+	}
+	*at = s->next;
+	if (live->last == s)
+		live->last = before;
+	if (live->turn == s)
+		live->turn = s->next;
+	map_remove(&live->by_name, slice_cstr(s->name));
+}
+
+static void move_clock(struct live *live, int64_t now)
+{
+	if (now > live->now)
+		live->now = now;
+}
+
+void live_server_remove(struct live_server **server, int64_t now)
+{
+	struct live_server *s = *server;
+	*server = NULL;
+	move_clock(s->live, now);
+	live_snapshot_clear(s);
+	live_snapshot_close(s);
+	unlink_server(s);
+	for (; s->recent_count > 0; s->recent_count--) {
+		live_names_drop(&s->names, &s->recent[s->recent_first].id);
+		s->recent_first = (s->recent_first + 1) % LIVE_RECENT;
+	}
+	live_headers_close(&s->headers);
+	for (int i = 0; i < LIVE_SETS; i++)
+		live_set_close(&s->sets[i]);
+	s->removed = true;
+	live_object_drop_server(s);
+}
+
+void live_destroy(struct live **live)
+{
+	struct live *l = *live;
+	if (!l)
+		return;
+	*live = NULL;
+	l->changed = NULL;
+	while (l->first) {
+		struct live_server *s = l->first;
+		live_server_remove(&s, l->now);
+	}
+	map_close(&l->by_name);
+	map_close(&l->handlers);
+	free(l);
+}
+
+/* ---- reporting ---- */
+
+void live_tell_change(struct live_server *s, struct live_change *change)
+{
+	change->server = s;
+	change->at = s->live->now;
+	change->resync = s->resync;
+	if (s->live->changed)
+		s->live->changed(s->live->ctx, change);
+}
+
+void live_tell(struct live_server *s, enum live_change_kind kind, struct live_object *object, const char *reason)
+{
+	live_tell_change(s, &(struct live_change){ .kind = kind, .object = object, .reason = reason });
+}
+
+void live_overflow(struct live_server *s, enum live_kind kind)
+{
+	s->stats.overflow[kind]++;
+	s->overflow_new++;
+	s->overflow_kind = kind;
+	s->overflowed = true;
+}
+
+void live_contradiction(struct live_server *s)
+{
+	/* Right behind a list its events may be older than it (Q22), and during one anything may be. */
+	if (s->resync || !s->connected || s->step >= 0 || s->live->now - s->list_ended < s->live->options.grace)
+		return;
+	s->stats.contradictions++;
+	live_snapshot_want(s, "contradiction", s->live->now);
+}
+
+const struct live_stats *live_stats(const struct live_server *s)
+{
+	return &s->stats;
+}
+
+/* ---- feeding ---- */
+
+bool live_event(struct live_server *s, const struct message *message, int64_t now)
+{
+	uintptr_t number = (uintptr_t)map_get(&s->live->handlers, message->name);
+	move_clock(s->live, now);
+	if (number == 0)
+		return false;
+	struct live_reader reader = live_headers_read(&s->headers, (uint32_t)number, message);
+	s->stats.events++;
+	handlers[number - 1].handle(s, &reader, handlers[number - 1].what);
+	if (!list_empty(&s->touched))
+		live_call_settle(s);
+	if (!list_empty(&s->dirty))
+		live_figures_tell(s, s->live->now);
+	return true;
+}
+
+static void tick(struct live_server *s, int64_t now)
+{
+	live_queue_tick(s, now);
+	live_agent_tick(s, now);
+	while (!list_empty(&s->lingering)) {
+		struct live_call *call = list_entry(s->lingering.next, struct live_call, lingering);
+		if (now - call->ended < s->live->options.grace)
+			break;
+		live_call_finish(call);
+	}
+	while (s->recent_count > 0 && now - s->recent[s->recent_first].at > 10 * LIVE_SECOND) {
+		s->recent[s->recent_first].id->recent--;
+		live_names_drop(&s->names, &s->recent[s->recent_first].id);
+		s->recent_first = (s->recent_first + 1) % LIVE_RECENT;
+		s->recent_count--;
+	}
+	live_snapshot_tick(s, now);
+	live_call_settle(s);
+	live_figures_tell(s, now);
+	if (s->overflow_new > 0 && now - s->overflow_told >= LIVE_SECOND) {
+		s->overflow_told = now;
+		live_tell_change(s, &(struct live_change){ .kind = LIVE_OVERFLOW, .reason = live_kind_name(s->overflow_kind), .count = s->overflow_new });
+		s->overflow_new = 0;
+	}
+}
+
+void live_tick(struct live *live, int64_t now)
+{
+	move_clock(live, now);
+	for (struct live_server *s = live->first; s; s = s->next)
+		tick(s, live->now);
+}
+
+static int64_t deadline(const struct live_server *s)
+{
+	int64_t at = live_snapshot_deadline(s), queue = live_queue_deadline(s);
+	if (queue < at)
+		at = queue;
+	if (!list_empty(&s->lingering)) {
+		int64_t end = list_entry(s->lingering.next, struct live_call, lingering)->ended + s->live->options.grace;
+		at = end < at ? end : at;
+	}
+	list_each(node, &s->wrapping) {
+		int64_t end = list_entry(node, struct live_agent, wrapping)->wrapup_until;
+		at = end < at ? end : at;
+	}
+	if (!list_empty(&s->dirty)) {
+		int64_t end = list_entry(s->dirty.next, struct live_queue, dirty)->told + LIVE_SECOND;
+		at = end < at ? end : at;
+	}
+	if (s->overflow_new > 0 && s->overflow_told + LIVE_SECOND < at)
+		at = s->overflow_told + LIVE_SECOND;
+	return at;
+}
+
+int64_t live_deadline(const struct live *live)
+{
+	int64_t at = INT64_MAX;
+	for (const struct live_server *s = live->first; s; s = s->next) {
+		int64_t next = deadline(s);
+		at = next < at ? next : at;
+	}
+	return at;
+}
+
+void live_new_day(struct live *live, int64_t now)
+{
+	move_clock(live, now);
+	for (struct live_server *s = live->first; s; s = s->next) {
+		uint64_t at = 0;
+		for (struct live_object *o; (o = live_set_next(&s->sets[LIVE_QUEUE], &at));)
+			LIVE_AS(queue, o)->today = (struct live_figures){ 0 };
+		at = 0;
+		for (struct live_object *o; (o = live_set_next(&s->sets[LIVE_AGENT], &at));)
+			live_agent_new_day(LIVE_AS(agent, o));
+	}
+}
+
+const char *live_change_name(enum live_change_kind kind)
+{
+	static const char *const names[LIVE_CHANGES] = {
+		"call.started", "call.ringing", "call.answered", "call.connected", "call.changed", "call.queued", "call.held", "call.unheld",
+		"call.transferred", "call.parked", "call.merged", "call.ended", "queue.joined", "queue.left", "queue.refused",
+		"queue.changed", "queue.member", "agent.changed", "endpoint.changed", "conference.joined", "conference.left",
+		"live.synced", "live.overflow",
+	};
+	return names[kind];
+}
+
+const char *live_kind_name(enum live_kind kind)
+{
+	static const char *const names[LIVE_KINDS] = {
+		"channel", "call", "bridge", "conference", "lot", "queue", "agent", "endpoint", "participant", "parked", "caller", "member",
+		"wait",
+	};
+	return names[kind];
+}

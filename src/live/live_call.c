@@ -1,0 +1,608 @@
+#include "live/live_internal.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+const char *live_call_state_name(int state)
+{
+	static const char *const names[LIVE_CALL_STATES] = { "new", "ringing", "queued", "up", "held", "parked", "conference", "ended" };
+	return names[state];
+}
+
+struct live_call_more *live_call_extra(struct live_call *call)
+{
+	if (!call->more)
+		call->more = mem_zalloc(sizeof *call->more);
+	return call->more;
+}
+
+/* ---- indexes ---- */
+
+/* Which index a field belongs to, or -1. */
+static int group_of(const struct live_call *call, struct live_name *const *field)
+{
+	return field == &call->account ? 0 : field == &call->queue ? 1 : field == &call->agent ? 2 : field == &call->trunk ? 3 : -1;
+}
+
+static void leave_group(struct live_call *call, int group, const struct live_name *name)
+{
+	struct live_group *from = LIVE_AS(group, live_object_named(name, LIVE_GROUP_ACCOUNT + group));
+	if (!from || call->group_seq[group] == 0)
+		return;
+	live_set_remove(&from->calls, call->group_seq[group]);
+	call->group_seq[group] = 0;
+	if (from->calls.count == 0) {
+		struct live_server *s = call->object.server;
+		s->indexed = from->calls.last > s->indexed ? from->calls.last : s->indexed;
+		live_set_close(&from->calls);
+		live_object_remove(&from->object);
+	}
+}
+
+static void enter_group(struct live_call *call, int group, struct live_name *name)
+{
+	struct live_server *s = call->object.server;
+	if (!name)
+		return;
+	struct live_group *to = LIVE_AS(group, live_object_named(name, LIVE_GROUP_ACCOUNT + group));
+	if (!to) {
+		to = mem_zalloc(sizeof *to);
+		live_object_init(&to->object, LIVE_GROUP_ACCOUNT + group, s, live_names_keep(name));
+		to->calls.last = s->indexed; /* a walk may have begun in an index of this name that has gone */
+	}
+	call->group_seq[group] = live_set_add(&to->calls, &call->object);
+}
+
+void live_call_set(struct live_call *call, struct live_name **field, struct slice value)
+{
+	struct live_server *s = call->object.server;
+	if (value.len > LIVE_TEXT_MAX)
+		value.len = LIVE_TEXT_MAX;
+	if (slice_eq(live_name_text(*field), value))
+		return;
+	int group = group_of(call, field);
+	if (group >= 0)
+		leave_group(call, group, *field);
+	live_names_set(&s->names, field, value);
+	if (group >= 0 && !call->object.gone)
+		enter_group(call, group, *field);
+	call->changed = true;
+	live_call_touch(call);
+}
+
+static void set_state(struct live_call *call, int state)
+{
+	struct live_server *s = call->object.server;
+	if (call->state_seq != 0)
+		live_set_remove(&s->states[call->state], call->state_seq);
+	call->state = (uint8_t)state;
+	call->state_seq = state == LIVE_CALL_IS_ENDED ? 0 : live_set_add(&s->states[state], &call->object);
+}
+
+/* ---- coming to be ---- */
+
+struct live_call *live_call_by_id(const struct live_server *s, struct slice id)
+{
+	const struct live_name *name = live_names_find(&s->names, id);
+	struct live_object *object = live_object_named(name, LIVE_CALL);
+	if (object)
+		return LIVE_AS(call, object);
+	object = live_object_named(name, LIVE_ALIAS);
+	return object ? LIVE_AS(alias, object)->call : NULL;
+}
+
+static struct live_call *make(struct live_server *s, struct slice id)
+{
+	/* Each has a channel, but for those that wait for their end. */
+	if (!live_object_fits(s, LIVE_CALL, s->sets[LIVE_CALL].count, s->live->options.limits.channels + 1024, id))
+		return NULL;
+	struct live_call *call = mem_zalloc(sizeof *call);
+	list_init(&call->channels);
+	list_init(&call->lingering);
+	list_init(&call->touched);
+	live_object_init(&call->object, LIVE_CALL, s, live_names_intern(&s->names, id));
+	call->rank = ++s->ranks;
+	call->started = s->live->now;
+	set_state(call, LIVE_CALL_NEW);
+	live_call_told(call, LIVE_CALL_STARTED);
+	return call;
+}
+
+static bool is_number(struct slice exten)
+{
+	return exten.len > 0 && !slice_eq(exten, SLICE("s")) && !slice_eq(exten, SLICE("h")) && !slice_eq(exten, SLICE("i")) &&
+	       !slice_eq(exten, SLICE("t"));
+}
+
+/* Who calls while he holds another call consults. */
+static void find_consulted(struct live_call *call, const struct live_channel *channel)
+{
+	struct live_server *s = call->object.server;
+	for (struct list *node = channel->endpoint->holding.next; node != &channel->endpoint->holding; node = node->next) {
+		struct live_channel *held = list_entry(node, struct live_channel, in_holding);
+		if (!held->call || held->call == call)
+			continue;
+		live_names_set(&s->names, &live_call_extra(call)->consults, live_name_text(held->call->object.key));
+		return;
+	}
+}
+
+/* Who calls whom, as the first channel says. */
+static void describe(struct live_call *call, struct live_channel *channel)
+{
+	struct slice device = live_channel_device(live_channel_interface(live_name_text(channel->name)));
+	struct slice number = live_name_text(channel->number), exten = live_name_text(channel->exten);
+	call->originated = channel->originated;
+	/* CallerIDNum of an Originate is what the phone shall show. */
+	live_call_set(call, &call->from, channel->originated ? device : number);
+	if (!channel->originated || slice_eq(number, device))
+		live_call_set(call, &call->from_name, live_name_text(channel->caller_name));
+	if (!channel->originated && is_number(exten))
+		live_call_set(call, &call->to, exten);
+	live_call_set(call, &call->account, live_name_text(channel->account));
+	live_call_direction(call);
+	if (!channel->originated && channel->endpoint)
+		find_consulted(call, channel);
+}
+
+static void set_caller(struct live_call *call, struct live_channel *channel)
+{
+	call->caller = channel;
+	call->caller_key = live_names_keep(channel->object.key);
+	/* A channel that begins a call while it is down is called by an Originate, or will be in state Ring at once (Q90). */
+	call->undecided = channel->born && channel->state == LIVE_DOWN;
+	if (!call->undecided)
+		describe(call, channel);
+}
+
+void live_call_decide(struct live_channel *channel, bool originated)
+{
+	struct live_call *call = channel->call;
+	channel->originated |= originated;
+	if (!call || !call->undecided || call->caller != channel)
+		return;
+	call->undecided = false;
+	describe(call, channel);
+}
+
+static void attach(struct live_call *call, struct live_channel *channel)
+{
+	struct live_call *from = channel->call;
+	channel->call = call;
+	list_remove(&channel->in_call);
+	list_append(&call->channels, &channel->in_call);
+	call->channel_count++;
+	call->holding += channel->held_since != 0;
+	call->parked += channel->parked;
+	call->in_conference += channel->in_conference;
+	call->ringing += channel->rang;
+	if (channel->bridge)
+		live_bridge_moved(channel->bridge, from, call);
+	/* Whom a queue calls for one who waits is an agent. */
+	if (call->waiting > 0 && call->caller_key && channel->state != LIVE_RING && !from)
+		channel->agent = true;
+	if (!call->caller_key && slice_eq(live_name_text(channel->object.key), live_name_text(call->object.key)))
+		set_caller(call, channel);
+	live_call_touch(call);
+}
+
+/* Leaves its call without ending it. */
+static void detach(struct live_channel *channel)
+{
+	struct live_call *call = channel->call;
+	list_remove(&channel->in_call);
+	call->channel_count--;
+	call->holding -= channel->held_since != 0;
+	call->parked -= channel->parked;
+	call->in_conference -= channel->in_conference;
+	call->ringing -= channel->rang;
+	if (call->caller == channel)
+		call->caller = NULL;
+	live_call_touch(call);
+}
+
+struct live_call *live_call_own(struct live_channel *channel)
+{
+	if (channel->call)
+		return channel->call;
+	struct live_server *s = channel->object.server;
+	struct slice id = channel->linkedid ? live_name_text(channel->linkedid) : live_name_text(channel->object.key);
+	struct live_call *call = live_call_by_id(s, id);
+	if (!call)
+		call = make(s, id);
+	if (call)
+		attach(call, channel);
+	return call;
+}
+
+/* Age of the call that bore this id, the smaller the older; 0: no living call of that id. */
+static uint64_t rank_of(const struct live_server *s, struct slice id)
+{
+	const struct live_name *name = live_names_find(&s->names, id);
+	struct live_object *object = live_object_named(name, LIVE_CALL);
+	if (object)
+		return LIVE_AS(call, object)->rank;
+	object = live_object_named(name, LIVE_ALIAS);
+	return object ? LIVE_AS(alias, object)->rank : 0;
+}
+
+static void add_alias(struct live_call *call, struct slice id, uint64_t rank)
+{
+	struct live_server *s = call->object.server;
+	struct live_call_more *more = live_call_extra(call);
+	if (id.len == 0 || id.len > LIVE_TEXT_MAX)
+		return;
+	struct live_alias *alias = mem_zalloc(sizeof *alias);
+	live_object_init(&alias->object, LIVE_ALIAS, s, live_names_intern(&s->names, id));
+	alias->call = call;
+	alias->rank = rank;
+	alias->next = more->aliases;
+	more->aliases = alias;
+}
+
+void live_call_link(struct live_channel *channel, struct slice linkedid)
+{
+	struct live_server *s = channel->object.server;
+	struct slice had = live_name_text(channel->linkedid);
+	if (linkedid.len > LIVE_TEXT_MAX)
+		return;
+	if (!channel->call) {
+		live_names_set(&s->names, &channel->linkedid, linkedid);
+		live_call_own(channel);
+		return;
+	}
+	struct live_call *other = live_call_by_id(s, linkedid);
+	if (!other)
+		/* An id that nothing told of: older than the picture, or a new one of a call that goes on. */
+		add_alias(channel->call, linkedid, channel->call->rank);
+	else if (other != channel->call)
+		live_call_merge(channel->call, other);
+	/* Events may still carry the older copy (Q63): a younger id never comes back. */
+	uint64_t rank = rank_of(s, linkedid), had_rank = rank_of(s, had);
+	if (had.len == 0 || had_rank == 0 || rank <= had_rank)
+		live_names_set(&s->names, &channel->linkedid, linkedid);
+}
+
+/* ---- becoming one ---- */
+
+static void move_aliases(struct live_call *from, struct live_call *to)
+{
+	while (from->more && from->more->aliases) {
+		struct live_alias *alias = from->more->aliases;
+		from->more->aliases = alias->next;
+		alias->call = to;
+		alias->next = live_call_extra(to)->aliases;
+		to->more->aliases = alias;
+	}
+}
+
+static void stop_clocks(struct live_call *call, int64_t at)
+{
+	live_clock_run(&call->talk, false, at);
+	live_clock_run(&call->conference, false, at);
+}
+
+static void leave_indexes(struct live_call *call)
+{
+	struct live_name *const fields[LIVE_GROUPS] = { call->account, call->queue, call->agent, call->trunk };
+	for (int i = 0; i < LIVE_GROUPS; i++)
+		leave_group(call, i, fields[i]);
+}
+
+/* Reports the end and lets go of the call. */
+static void conclude(struct live_call *call, int64_t at)
+{
+	struct live_server *s = call->object.server;
+	if (call->pending & (1u << LIVE_CALL_STARTED)) {
+		call->pending = 0;
+		live_tell(s, LIVE_CALL_STARTED, &call->object, NULL);
+	}
+	stop_clocks(call, at);
+	call->ended = at;
+	if (call->ring_from != 0 && call->ring_to == 0)
+		call->ring_to = at;
+	leave_indexes(call);
+	set_state(call, LIVE_CALL_IS_ENDED);
+	list_remove(&call->touched);
+	list_remove(&call->lingering);
+	live_agent_call_ended(call);
+	if (call->result == LIVE_RESULT_MERGED)
+		live_tell(s, LIVE_CALL_MERGED, &call->object, NULL);
+	live_tell(s, LIVE_CALL_ENDED, &call->object, NULL);
+	call->caller = NULL;
+}
+
+static void drop_aliases(struct live_call *call)
+{
+	while (call->more && call->more->aliases) {
+		struct live_alias *alias = call->more->aliases;
+		call->more->aliases = alias->next;
+		live_object_remove(&alias->object);
+	}
+}
+
+struct live_call *live_call_merge(struct live_call *a, struct live_call *b)
+{
+	if (!a || !b || a == b)
+		return a ? a : b;
+	struct live_call *to = a->rank < b->rank ? a : b, *from = to == a ? b : a;
+	struct live_server *s = to->object.server;
+	int64_t now = s->live->now;
+	char id[LIVE_TEXT_MAX + 1];
+	struct slice key = { id, from->object.key->len };
+	memcpy(id, from->object.key->text, from->object.key->len);
+
+	live_queue_merged(from, to);
+	list_each_safe(node, &from->channels) {
+		struct live_channel *channel = list_entry(node, struct live_channel, in_call);
+		if (channel->held_since != 0) { /* what it held so far was the other call's */
+			from->hold += now - channel->held_since;
+			channel->held_since = now;
+		}
+		detach(channel);
+		attach(to, channel);
+	}
+	to->incomplete |= from->incomplete;
+	to->dial_tried |= from->dial_tried;
+	from->result = LIVE_RESULT_MERGED;
+	live_names_set(&s->names, &live_call_extra(from)->into, live_name_text(to->object.key));
+	uint64_t rank = from->rank;
+	conclude(from, now);
+	move_aliases(from, to);
+	live_object_remove(&from->object);
+	add_alias(to, key, rank);
+	to->changed = true;
+	live_call_touch(to);
+	return to;
+}
+
+void live_call_join(struct live_channel *a, struct live_channel *b)
+{
+	if (!a || !b)
+		return;
+	if (!a->call && b->call)
+		attach(b->call, a);
+	else if (a->call && !b->call)
+		attach(a->call, b);
+	else
+		live_call_merge(live_call_own(a), live_call_own(b));
+}
+
+/* ---- what it is ---- */
+
+void live_call_touch(struct live_call *call)
+{
+	if (!call->object.gone && list_empty(&call->touched))
+		list_append(&call->object.server->touched, &call->touched);
+}
+
+void live_call_told(struct live_call *call, enum live_change_kind kind)
+{
+	call->pending |= (uint16_t)(1u << kind);
+	live_call_touch(call);
+}
+
+#define PEER_STEPS 8
+
+/* A party that can be heard in this bridge, looking through Local pairs. */
+static struct live_channel *find_party(const struct live_bridge *bridge, const struct live_channel *but, int steps)
+{
+	int looked = 0;
+	if (!bridge || steps == 0)
+		return NULL;
+	list_each(node, &bridge->channels) {
+		struct live_channel *channel = list_entry(node, struct live_channel, in_bridge);
+		if (!channel->local && channel != but)
+			return channel;
+		if (++looked == PEER_STEPS)
+			break;
+	}
+	looked = 0;
+	list_each(node, &bridge->channels) {
+		struct live_channel *channel = list_entry(node, struct live_channel, in_bridge);
+		if (channel->local && channel->pair && channel != but && channel->pair->bridge != bridge) {
+			struct live_channel *found = find_party(channel->pair->bridge, channel->pair, steps - 1);
+			if (found && found != but)
+				return found;
+		}
+		if (++looked == PEER_STEPS)
+			break;
+	}
+	return NULL;
+}
+
+struct live_channel *live_call_peer(const struct live_call *call)
+{
+	const struct live_channel *caller = call->caller;
+	if (caller && caller->bridge)
+		return find_party(caller->bridge, caller, PEER_STEPS);
+	int looked = 0;
+	/* The caller is gone or behind a Local channel: the youngest who is joined with somebody. */
+	for (struct list *node = call->channels.prev; node != &call->channels && looked < PEER_STEPS; node = node->prev, looked++) {
+		struct live_channel *channel = list_entry(node, struct live_channel, in_call);
+		if (channel != caller && !channel->local && channel->bridge)
+			return channel;
+	}
+	return NULL;
+}
+
+void live_call_direction(struct live_call *call)
+{
+	const struct live_channel *caller = call->caller;
+	if (!caller || caller->local)
+		return;
+	int trunk = caller->endpoint ? live_endpoint_trunk(caller->endpoint) : -1;
+	/* A phone's own number is its name; whether anything else is a phone nothing says. */
+	if (trunk < 0 && slice_eq(live_name_text(call->from), live_channel_device(live_channel_interface(live_name_text(caller->name)))))
+		trunk = 0;
+	if (trunk == 1) {
+		call->direction = 1;
+		live_call_set(call, &call->trunk, live_name_text(caller->endpoint->object.key));
+	} else if (trunk == 0 && call->direction == 0) {
+		call->direction = 3;
+	}
+}
+
+static int state_of(const struct live_call *call)
+{
+	if (call->parked > 0)
+		return LIVE_CALL_IS_PARKED;
+	if (call->in_conference > 0)
+		return LIVE_CALL_CONFERENCE;
+	if (call->holding > 0)
+		return LIVE_CALL_IS_HELD;
+	if (call->talking > 0)
+		return LIVE_CALL_UP;
+	if (call->waiting > 0)
+		return LIVE_CALL_IS_QUEUED;
+	if (call->ringing > 0)
+		return LIVE_CALL_IS_RINGING;
+	return call->answered_once && (!call->caller || call->caller->state == LIVE_IS_UP) ? LIVE_CALL_UP : LIVE_CALL_NEW;
+}
+
+static void look_for_firsts(struct live_call *call, int64_t now)
+{
+	if (!call->answered_once && call->caller && call->caller->state == LIVE_IS_UP) {
+		call->answered_once = true;
+		if (!call->no_history && !call->object.server->resync) {
+			call->answered = now;
+			call->pending |= 1u << LIVE_CALL_ANSWERED;
+		}
+	}
+	if (call->talking == 0)
+		return;
+	struct live_channel *peer = live_call_peer(call);
+	if (!peer || peer->object.key == call->peer_id)
+		return;
+	live_names_set(&call->object.server->names, &call->peer_id, live_name_text(peer->object.key));
+	if (!call->connected_once && !call->no_history && !call->object.server->resync)
+		call->connected = now;
+	if (!call->answered_by && peer->endpoint && peer != call->caller)
+		live_call_set(call, &call->answered_by, live_name_text(peer->endpoint->object.key));
+	call->connected_once = true;
+	call->ended_by = 0; /* whoever hung up before did not end this */
+	call->pending |= 1u << LIVE_CALL_CONNECTED;
+}
+
+static void tell_pending(struct live_call *call)
+{
+	static const uint16_t changed = 1u << LIVE_CALL_CHANGED;
+	struct live_server *s = call->object.server;
+	if (call->changed && call->pending == 0)
+		call->pending = changed;
+	call->changed = false;
+	for (int kind = LIVE_CALL_STARTED; kind <= LIVE_CALL_PARKED && call->pending != 0; kind++) {
+		if (!(call->pending & (1u << kind)))
+			continue;
+		call->pending &= (uint16_t)~(1u << kind);
+		live_tell(s, (enum live_change_kind)kind, &call->object, NULL);
+	}
+}
+
+static bool waits_for_response(const struct live_call *call)
+{
+	return call->originated && !call->answered_once && !call->originate_told && call->result != LIVE_RESULT_UNSEEN &&
+	       call->object.server->connected;
+}
+
+static void settle(struct live_call *call)
+{
+	struct live_server *s = call->object.server;
+	int64_t now = s->live->now;
+	if (call->channel_count == 0) {
+		call->undecided = false;
+		if (call->ended == 0)
+			call->ended = now;
+		stop_clocks(call, call->ended);
+		if (!waits_for_response(call))
+			live_call_finish(call);
+		else if (list_empty(&call->lingering))
+			list_append(&s->lingering, &call->lingering);
+		return;
+	}
+	if (call->undecided)
+		return;
+	look_for_firsts(call, now);
+	if (call->ringing > 0 && call->ring_from == 0) {
+		list_each(node, &call->channels) {
+			struct live_channel *channel = list_entry(node, struct live_channel, in_call);
+			if (!channel->rang || channel->agent)
+				continue;
+			call->ring_from = call->no_history ? 0 : now;
+			call->pending |= 1u << LIVE_CALL_RINGING;
+			break;
+		}
+	}
+	int state = state_of(call);
+	if (state != call->state) {
+		set_state(call, state);
+		call->changed = true;
+	}
+	tell_pending(call);
+}
+
+void live_call_settle(struct live_server *s)
+{
+	while (!list_empty(&s->touched)) {
+		struct live_call *call = list_entry(s->touched.next, struct live_call, touched);
+		list_remove(&call->touched);
+		settle(call);
+	}
+}
+
+/* ---- the end ---- */
+
+void live_call_leave(struct live_channel *channel)
+{
+	detach(channel);
+	channel->call = NULL;
+}
+
+void live_call_finish(struct live_call *call)
+{
+	if (call->result != LIVE_RESULT_UNSEEN)
+		call->result = (uint8_t)live_result_of(call);
+	conclude(call, call->ended);
+	drop_aliases(call);
+	live_object_remove(&call->object);
+}
+
+void live_call_failed(struct live_server *s, struct slice id, struct slice channel, struct slice exten, int64_t reason)
+{
+	struct live_call *call = make(s, id);
+	if (!call)
+		return;
+	call->originated = call->originate_told = true;
+	call->ended = s->live->now;
+	live_call_set(call, &call->from, live_channel_device(channel));
+	live_call_set(call, &call->to, exten);
+	live_result_originate(call, reason);
+	live_call_finish(call);
+}
+
+void live_call_free(struct live_object *object)
+{
+	struct live_call *c = LIVE_AS(call, object);
+	struct live_names *names = &object->server->names;
+	struct live_name **fields[] = {
+		&c->from, &c->from_name, &c->to, &c->to_name, &c->trunk, &c->queue, &c->agent, &c->agent_name, &c->answered_by,
+		&c->account, &c->caller_key, &c->peer_id,
+	};
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+		live_names_drop(names, fields[i]);
+	if (!c->more)
+		return;
+	struct live_name **more[] = {
+		&c->more->transferred_from, &c->more->transferred_to, &c->more->forwarded_from, &c->more->fetched_by,
+		&c->more->consults, &c->more->into,
+	};
+	for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+		live_names_drop(names, more[i]);
+	while (c->more->waits) {
+		struct live_object *wait = &c->more->waits->object;
+		c->more->waits = c->more->waits->next;
+		live_object_remove(wait);
+	}
+	free(c->more);
+}

@@ -1,0 +1,9 @@
+#ifndef LIVE_ITEMS_H
+#define LIVE_ITEMS_H
+
+#include "live/live_internal.h"
+
+/* Takes over one item of the open list; items of no interest are ignored. */
+void live_items_take(struct live_server *s, const struct message *item);
+
+#endif

@@ -1,0 +1,114 @@
+/* How a call ended. Each step of it says how it would end if nothing more came (`outcome`); two people who talked, or nobody
+ * called at all, decide before that. */
+#include "live/live_internal.h"
+
+const char *live_result_name(int result)
+{
+	static const char *const names[LIVE_RESULTS] = {
+		NULL, "answered", "busy", "no_answer", "cancelled", "congestion", "unreachable", "rejected", "abandoned", "timeout",
+		"failed", "merged", "unseen",
+	};
+	return names[result];
+}
+
+static enum live_result of_status(struct slice status)
+{
+	static const struct {
+		const char *status;
+		enum live_result result;
+	} known[] = {
+		{ "ANSWER", LIVE_RESULT_ANSWERED }, { "BUSY", LIVE_RESULT_BUSY }, { "NOANSWER", LIVE_RESULT_NO_ANSWER },
+		{ "CANCEL", LIVE_RESULT_CANCELLED }, { "CONGESTION", LIVE_RESULT_CONGESTION },
+		{ "CHANUNAVAIL", LIVE_RESULT_UNREACHABLE },
+	};
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (slice_eq_nocase(status, slice_cstr(known[i].status)))
+			return known[i].result;
+	return LIVE_RESULT_FAILED;
+}
+
+void live_result_dial_end(struct live_call *call, struct live_channel *leg, struct slice status, bool forwarded)
+{
+	enum live_result result = of_status(status);
+	if ((leg && leg->agent) || forwarded)
+		return;
+	call->dial_tried = true;
+	/* 21: the phone declined; 19 as its own word, not as the exchange's patience: do not disturb. */
+	if (leg && result != LIVE_RESULT_ANSWERED && (leg->cause == 21 || (leg->cause == 19 && result == LIVE_RESULT_NO_ANSWER)))
+		result = LIVE_RESULT_REJECTED;
+	/* Some servers say NOANSWER where the caller gave up (Q73). */
+	else if (result == LIVE_RESULT_NO_ANSWER && call->caller_hung)
+		result = LIVE_RESULT_CANCELLED;
+	call->outcome = (uint8_t)result;
+}
+
+void live_result_dial_status(struct live_call *call, struct slice status)
+{
+	if (status.len == 0)
+		return;
+	enum live_result result = of_status(status);
+	call->dial_tried = true;
+	/* DIALSTATUS knows no rejection; of one it says CHANUNAVAIL, NOANSWER or BUSY. */
+	if (call->outcome == LIVE_RESULT_REJECTED && result != LIVE_RESULT_ANSWERED && result != LIVE_RESULT_CANCELLED)
+		return;
+	if (result == LIVE_RESULT_NO_ANSWER && call->caller_hung)
+		result = LIVE_RESULT_CANCELLED;
+	call->outcome = (uint8_t)result;
+}
+
+void live_result_hangup(struct live_call *call, struct live_channel *leg, int cause)
+{
+	if (leg == call->caller)
+		call->cause = (uint8_t)cause;
+	/* chan_sip tells a rejection only now, after a DialEnd that said BUSY. */
+	else if (leg->dialled && !leg->agent && cause == 21 && (call->outcome == LIVE_RESULT_BUSY || call->outcome == LIVE_RESULT_NO_ANSWER))
+		call->outcome = LIVE_RESULT_REJECTED;
+}
+
+void live_result_originate(struct live_call *call, int64_t reason)
+{
+	/* enum ast_control_frame_type; 0 says nothing: what the leg itself told is better. */
+	switch (reason) {
+	case 3:
+		call->outcome = LIVE_RESULT_NO_ANSWER;
+		break;
+	case 5:
+		call->outcome = LIVE_RESULT_BUSY;
+		break;
+	case 8:
+		call->outcome = LIVE_RESULT_CONGESTION;
+		break;
+	default:
+		if (call->outcome == LIVE_RESULT_NONE)
+			call->outcome = LIVE_RESULT_FAILED;
+	}
+}
+
+/* The dialplan alone ended it. */
+static enum live_result of_cause(const struct live_call *call)
+{
+	switch (call->cause) {
+	case 17:
+		return LIVE_RESULT_BUSY;
+	case 34:
+	case 38:
+	case 42:
+	case 44:
+		return LIVE_RESULT_CONGESTION;
+	default:
+		return call->caller_hung ? LIVE_RESULT_CANCELLED : LIVE_RESULT_FAILED;
+	}
+}
+
+enum live_result live_result_of(const struct live_call *call)
+{
+	if (call->connected_once || call->conference.total > 0)
+		return LIVE_RESULT_ANSWERED;
+	if (call->shut_down)
+		return LIVE_RESULT_FAILED;
+	if (call->outcome != LIVE_RESULT_NONE)
+		return (enum live_result)call->outcome;
+	if (call->answered_once && !call->conference_tried)
+		return LIVE_RESULT_ANSWERED;
+	return call->answered_once ? LIVE_RESULT_FAILED : of_cause(call);
+}
