@@ -79,7 +79,7 @@ static void leave(jump_fn *const *real, void *env, int value) __attribute__((nor
 
 static void leave(jump_fn *const *real, void *env, int value)
 {
-	if (kill_state.target)
+	if (kill_state.target && !kill_state.keeps)
 		kill_state.on = 1;
 	if (!*real)
 		find_jumps();
@@ -200,6 +200,7 @@ bool kill_run(void (*fn)(void *arg), void *arg)
 
 	kill_state.on = 0;
 	kill_state.due = 0;
+	kill_state.keeps = 0;
 	kill_state.target = &here;
 	if (sigsetjmp(here, 0) == 0) {
 		fn(arg);
@@ -210,6 +211,7 @@ bool kill_run(void (*fn)(void *arg), void *arg)
 	if (retry.armed)
 		arm(false);
 	kill_state.due = before.due;
+	kill_state.keeps = before.keeps;
 	kill_state.target = before.target;
 	kill_state.on = before.on;
 	return ended;

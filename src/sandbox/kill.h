@@ -17,7 +17,7 @@
  *
  * An error leaves C functions by longjmp, and then handlers and __close run Lua code. So longjmp() itself is wrapped: it turns
  * the flag on, and kill_pcallk() and kill_resume() set it back to what it was when they were called. Therefore, inside of a
- * SANDBOX_FUNCTION: no lua_pcall, lua_resume, lua_closethread, lua_load or luaL_load* without one of these around it.
+ * SANDBOX_FUNCTION: no bare lua_call, lua_pcall, lua_resume, lua_closethread, lua_load or luaL_load*.
  *
  * Not for ThreadSanitizer, which does not survive a jump out of a signal handler. Lua must be a shared library.
  */
@@ -37,6 +37,7 @@ struct kill_state {
 	volatile sig_atomic_t on;
 	volatile sig_atomic_t due;
 	void *volatile target;  /* where the innermost kill_run() returns; NULL: nothing runs that could be killed */
+	volatile sig_atomic_t keeps; /* errors leave the flag as it is */
 	uint64_t at;            /* tests: the n-th crossing from now on is due; 0: none */
 };
 
@@ -134,6 +135,18 @@ static inline int kill_resume(lua_State *co, lua_State *from, int args, int *res
 {
 	int was = kill_allow();
 	int status = lua_resume(co, from, args, results);
+	kill_restore(was);
+	return status;
+}
+
+/* Calls into a state of the host's own (lua-cjson's): it is not killed, and its errors leave the flag off. It must not call into
+ * the rule's state. */
+static inline int kill_pcall_held(lua_State *own, int args, int results, int handler)
+{
+	int was = kill_hold(), kept = kill_state.keeps;
+	kill_state.keeps = 1;
+	int status = lua_pcall(own, args, results, handler);
+	kill_state.keeps = kept;
 	kill_restore(was);
 	return status;
 }

@@ -167,6 +167,19 @@ static void bursts(void)
 		CHECK(a.used <= limit);
 		thin(&a, sizes[i], &chain, 0);
 	}
+	/* Also long before the cap: what one size has left, the next one takes first. */
+	arena_trim(&a);
+	for (size_t size = 16; size <= 1024; size += 16) {
+		void *chain = NULL;
+		for (size_t have = 0; have < MIB; have += size) {
+			void **block = get(&a, size);
+			*block = chain;
+			chain = block;
+		}
+		thin(&a, size, &chain, 0);
+	}
+	CHECK_NAMED(a.used < 2 * MIB, "sizes that come one after the other use the same memory");
+
 	void *chain = NULL, *block;
 	hoard(&a, 600, &chain);
 	CHECK(get(&a, 4 * MIB) == NULL);
