@@ -36,7 +36,7 @@ return {
   ami = { module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message")), unit "frame_log",
     module(specs("ami/pending", "ami/dialogues", "ami/captures")),
     sanitized(module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message", "ami/pending"))) },
-  net = { unit "link", unit "tls", specs("link/login", "engine/session"), scenario "tls,resolv" },
+  net = { unit "net", unit "stream", unit "tls", unit "link", sanitized(unit "stream"), sanitized(unit "tls"), specs("link/login", "engine/session"), scenario "tls,resolv" },
   sandbox = { unit "arena", unit "stdlib", unit "kill", module(specs("rules/faults", "rules/waiting", "rules/files")) },
   value = { unit "json", unit "stdlib", module(specs("rules/output", "rules/store", "rules/settings")) },
   link = { unit "link", specs("link/login", "engine/session"), scenario "backlog,session" },
