@@ -12,7 +12,7 @@ OBJ     := $(BUILD)/obj
 JOBS    := -j$(shell nproc)
 
 # What is needed, by its Debian packages.
-PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libmicrohttpd-dev libpcre2-dev libsystemd-dev lua-cjson lua-busted
+PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libmicrohttpd-dev libpcre2-dev libsystemd-dev libsqlite3-dev lua-cjson lua-busted
 # What only the tests need: a second compiler and its fuzzer, a counter of instructions, who reads the metrics and the package.
 TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian
 
@@ -27,9 +27,9 @@ comma    := ,
 SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS) -fvisibility=hidden -pthread
 LDFLAGS_ALL = $(LDFLAGS) $(SANFLAGS) -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
-LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libmicrohttpd libpcre2-8 libsystemd) -lev -lm
+LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libmicrohttpd libpcre2-8 libsystemd sqlite3) -lev -lm
 
-LAYERS  := base observe ami live net link sandbox value rules rules/api config engine control sim cli harness
+LAYERS  := base observe ami live persist net link sandbox value rules rules/api config engine control sim cli harness
 SOURCES := $(wildcard $(LAYERS:%=src/%/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OBJ)/%.o)
 # The Lua module links the pure layers and the rules, for tests and for trying rules without a daemon.
