@@ -1,0 +1,321 @@
+/* Persistent state on a disk that is full, fails, loses power, or gives back other bytes than were written. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include "faulty_vfs.h"
+#include "persist_support.h"
+
+#define SECOND CLOCK_NS_PER_S
+
+static bool is_failing(void)
+{
+	struct persist_status status;
+	persist_status(p, &status);
+	return status.failing;
+}
+
+static size_t files_like(const char *part)
+{
+	DIR *dir = opendir(folder);
+	size_t count = 0;
+	for (struct dirent *e; (e = readdir(dir));)
+		count += strstr(e->d_name, part) != NULL;
+	closedir(dir);
+	return count;
+}
+
+/* While the disk fails with `write` or `sync`. */
+static void fails_and_recovers(int write, int sync)
+{
+	struct answer answer = { 0 }, pushed;
+	struct persist_status status;
+	struct persist_job job;
+	fresh_folder();
+	open_state(NULL);
+	set("s", "before", "1", 0);
+	int64_t id = push_and_wait("q", "before");
+	sync_state();
+
+	atomic_store(&fault_write, write);
+	atomic_store(&fault_sync, sync);
+	CHECK(push("q", "lost", &pushed) == 0 && POLL_UNTIL(pushed.count == 1) && pushed.code == ERR_BACKPRESSURE && is_failing());
+	CHECK(push("q", "refused", &pushed) == -1 && persist_sync(p, on_answer, &answer, NULL) == -1);
+	CHECK(persist_job_take(p, SLICE("q"), 3, clock_mono_ns(), on_answer, &answer, NULL) == -1);
+	CHECK(set("s", "during", "2", 0) == 0 && set("s", "before", "3", 0) == 0 && has("s", "during", "2"));
+	persist_status(p, &status);
+	CHECK(status.dirty_bytes > 0 && status.error && status.failures > 0);
+	CHECK(persist_job_get(p, id, &job) && job.state == PERSIST_JOB_WAITING && job.try == 0);
+
+	atomic_store(&fault_write, 0);
+	atomic_store(&fault_sync, 0);
+	CHECK(POLL_UNTIL(!is_failing()) && sync_state());
+	persist_status(p, &status);
+	CHECK(status.dirty_bytes == 0);
+	CHECK(query("SELECT count(*) FROM job") == 1);
+	CHECK(query("SELECT count(*) FROM (SELECT value FROM entry UNION SELECT value FROM log) WHERE value='2'") == 1);
+	CHECK(take_and_wait("q", 3) == id && close_state() == 0);
+	open_state(NULL);
+	CHECK(has("s", "during", "2") && has("s", "before", "3"));
+	CHECK(persist_job_get(p, id, &job) && job.try == 0);
+	close_state();
+	remove_folder();
+}
+
+static void what_cannot_be_written_is_bounded(void)
+{
+	char key[20];
+	struct persist_status status;
+	struct err err;
+	int n = 0;
+	fresh_folder();
+	test_options.dirty_bytes = 100000;
+	open_state(NULL);
+	struct persist_store *s = persist_store_open(p, SLICE("s"), NULL);
+	atomic_store(&fault_write, SQLITE_FULL);
+	struct answer answer;
+	push("q", "x", &answer);
+	CHECK(POLL_UNTIL(answer.count == 1));
+	int rc;
+	do {
+		snprintf(key, sizeof key, "%d", n);
+		rc = persist_store_set(s, persist_store_writer(p, SLICE("r")), slice_cstr(key), SLICE("x"), 0, clock_mono_ns(), &err);
+	} while (rc == 0 && ++n < 100000);
+	CHECK(rc == -1 && err.code == ERR_BACKPRESSURE && n > 100 && n < 2000);
+	persist_status(p, &status);
+	CHECK(status.dirty_bytes <= 100000 && persist_store_usage(s).entries == (size_t)n);
+	CHECK(persist_store_delete(s, SLICE("1"), clock_mono_ns(), &err) == -1 && has("s", "1", "x"));
+	atomic_store(&fault_write, 0);
+	CHECK(POLL_UNTIL(!is_failing()) && sync_state());
+	close_state();
+	test_options.dirty_bytes = 0;
+	CHECK(query("SELECT count(*) FROM (SELECT id FROM entry UNION SELECT entry FROM log)") == n);
+	remove_folder();
+}
+
+static void changes_that_do_not_reach_the_disk_are_counted_at_the_end(void)
+{
+	fresh_folder();
+	open_state(NULL);
+	sync_state();
+	atomic_store(&fault_write, SQLITE_FULL);
+	set("s", "a", "1", 0);
+	CHECK(persist_close(&p, clock_mono_ns(), 0.3) == -1);
+	atomic_store(&fault_write, 0);
+	remove_folder();
+}
+
+/* A single failure anywhere leaves everything consistent. */
+static void one_failure_anywhere(int code, int places)
+{
+	fresh_folder();
+	char key[20];
+	for (int n = 1; n <= places; n++) {
+		struct answer a, b;
+		open_state(NULL);
+		atomic_store(&fault_once_code, code);
+		atomic_store(&fault_in, n);
+		snprintf(key, sizeof key, "%d", n);
+		set("s", key, "x", 0);
+		bool asked = push("q", key, &a) == 0;
+		CHECK(POLL_UNTIL(!asked || a.count == 1));
+		bool asked_again = push("q", key, &b) == 0;
+		CHECK(POLL_UNTIL(!asked_again || b.count == 1));
+		atomic_store(&fault_in, 0);
+		CHECK(POLL_UNTIL(!is_failing()));
+		int64_t jobs = (asked && a.code == ERR_NONE) + (asked_again && b.code == ERR_NONE), seen = 0;
+		for (int64_t id; (id = take_and_wait("q", 1)) != 0; seen++)
+			persist_job_done(p, id, clock_mono_ns());
+		CHECK(seen == jobs);
+		CHECK(close_state() == 0);
+	}
+	open_state(NULL);
+	CHECK(persist_store_usage(persist_store_open(p, SLICE("s"), NULL)).entries == (size_t)places);
+	CHECK(take_and_wait("q", 1) == 0);
+	close_state();
+	remove_folder();
+}
+
+/* Loads the file until the power is cut at the n-th write; tells `out` what was on disk by then. */
+static void load_until_cut(int n, int out)
+{
+	char text[20];
+	srand((unsigned)n);
+	fault_record = 1;
+	atomic_store(&fault_cut, 1);
+	open_state(NULL);
+	atomic_store(&fault_in, n);
+	for (int i = 0;; i++) {
+		snprintf(text, sizeof text, "%d.%d", n, i);
+		int64_t id = push_and_wait("q", text);
+		set("s", text, text, 0);
+		bool synced = i % 3 == 0 && sync_state();
+		int64_t note[2] = { id, synced ? i : -1 };
+		if (write(out, note, sizeof note) != sizeof note)
+			_exit(1);
+	}
+}
+
+static void survives_power_cuts(void)
+{
+	char text[20];
+	struct persist_job job;
+	fresh_folder();
+	for (int n = 1; n < 150; n += 7) {
+		int pipe_ends[2];
+		int64_t note[2];
+		CHECK(pipe(pipe_ends) == 0);
+		fflush(stdout);
+		pid_t child = fork();
+		if (child == 0)
+			load_until_cut(n, pipe_ends[1]);
+		close(pipe_ends[1]);
+		int64_t ids[1000], synced[1000];
+		int count = 0;
+		while (read(pipe_ends[0], note, sizeof note) == sizeof note && count < 1000) {
+			ids[count] = note[0];
+			synced[count++] = note[1];
+		}
+		close(pipe_ends[0]);
+		waitpid(child, NULL, 0);
+		struct persist_status status;
+		CHECK(open_state(NULL));
+		persist_status(p, &status);
+		CHECK(status.damages == 0);
+		for (int i = 0; i < count; i++) {
+			CHECK(persist_job_get(p, ids[i], &job));
+			snprintf(text, sizeof text, "%d.%d", n, i);
+			CHECK(synced[i] == -1 || has("s", text, text));
+		}
+		close_state();
+	}
+	remove_folder();
+}
+
+static void fill(int entries)
+{
+	char key[20], value[60];
+	for (int i = 0; i < entries; i++) {
+		snprintf(key, sizeof key, "key %d", i);
+		snprintf(value, sizeof value, "the value of %d, with some more bytes", i);
+		set("s", key, value, i % 2 ? 0 : 3600 * SECOND);
+	}
+}
+
+static bool has_all(int entries)
+{
+	char key[20], value[60];
+	for (int i = 0; i < entries; i++) {
+		snprintf(key, sizeof key, "key %d", i);
+		snprintf(value, sizeof value, "the value of %d, with some more bytes", i);
+		if (!has("s", key, value))
+			return false;
+	}
+	return true;
+}
+
+static bool is_rewritten(void)
+{
+	struct persist_status status;
+	persist_status(p, &status);
+	return status.damages > 0 && !status.rewriting;
+}
+
+/* Damage that is found while the engine runs: nothing is lost, the old file is kept. */
+static void damage_while_running(bool by_hand)
+{
+	struct answer answer = { 0 };
+	struct persist_job job;
+	struct persist_spool_stats stats;
+	char command[200];
+	test_options.limits.store_entries = 100000;
+	fresh_folder();
+	open_state(NULL);
+	fill(5000);
+	int64_t id = push_and_wait("q", "waits"), runs = push_and_wait("q2", "runs");
+	CHECK(take_and_wait("q2", 2) == runs);
+	struct persist_spool *s = persist_spool_open(p, SLICE("crm"), NULL);
+	persist_spool_write(s, SLICE("line"), 0, clock_mono_ns(), NULL, NULL, NULL);
+	persist_spool_batch(s, 5, 100, clock_mono_ns(), on_answer, &answer, NULL);
+	CHECK(POLL_UNTIL(answer.count == 1) && sync_state());
+	if (by_hand) {
+		/* Before it is folded. */
+		snprintf(command, sizeof command, "sqlite3 %s \"UPDATE log SET value='other' WHERE id = 2500\"", state_file);
+		CHECK(system(command) == 0);
+	} else {
+		atomic_store(&fault_once_code, SQLITE_CORRUPT);
+		atomic_store(&fault_in, 1);
+		/* What is asked for meanwhile is answered once the new file is in place. */
+		CHECK(push_and_wait("q", "meanwhile") > id && is_rewritten());
+	}
+	CHECK(POLL_UNTIL(is_rewritten()) && !is_failing() && has_all(5000));
+	CHECK(files_like(".damaged-") >= 1 && files_like("rewrite") == 0);
+	CHECK(push_and_wait("q", "later") > id && sync_state());
+	CHECK(query("SELECT count(*) FROM (SELECT id FROM entry UNION SELECT entry FROM log)") == 5000);
+	/* A change of one entry leaves the others alone. */
+	CHECK(set("s", "one more", "x", 0) == 0 && sync_state());
+	/* The lock has followed. */
+	struct persist *first = p;
+	CHECK(!open_state(NULL));
+	p = first;
+	CHECK(persist_close(&p, clock_mono_ns(), 10) == 0);
+	open_state(NULL);
+	CHECK(has_all(5000) && has("s", "one more", "x") && persist_job_get(p, id, &job) && slice_eq(job.body, SLICE("waits")));
+	CHECK(persist_job_get(p, runs, &job) && job.state == PERSIST_JOB_WAITING && job.try == 0);
+	persist_spool_stats(persist_spool_open(p, SLICE("crm"), NULL), &stats);
+	CHECK(stats.lines == 1 && stats.batches == 1);
+	close_state();
+	remove_folder();
+	test_options.limits.store_entries = 0;
+}
+
+/* Changes are on their way to the disk in less than 100 ms, without anybody waiting for them. */
+static void commits_in_time(void)
+{
+	struct persist_status before, after;
+	fresh_folder();
+	open_state(NULL);
+	sync_state();
+	persist_status(p, &before);
+	uint64_t began = clock_mono_ns();
+	set("s", "a", "1", 0);
+	CHECK(POLL_UNTIL((persist_status(p, &after), after.commits > before.commits)));
+	uint64_t took = clock_mono_ns() - began;
+	CHECK(took > 50 * CLOCK_NS_PER_MS && took < 400 * CLOCK_NS_PER_MS);
+	CHECK(query("SELECT count(*) FROM log WHERE value='1'") == 1);
+	/* Several changes of one entry are one row. */
+	persist_status(p, &before);
+	for (int i = 0; i < 100; i++)
+		set("s", "b", "2", 0);
+	sync_state();
+	persist_status(p, &after);
+	CHECK(after.rows - before.rows <= 5);
+	/* A commit that somebody waits for does not wait for others. */
+	began = clock_mono_ns();
+	unsigned syncs = atomic_load(&fault_syncs);
+	for (int i = 0; i < 20; i++)
+		CHECK(push_and_wait("q", "x") != 0);
+	CHECK(clock_mono_ns() - began < 20 * 80 * CLOCK_NS_PER_MS && atomic_load(&fault_syncs) - syncs >= 20);
+	close_state();
+	remove_folder();
+}
+
+int main(void)
+{
+	log_set_level(LOG_ERROR);
+	if (!freopen("/dev/null", "w", stderr)) /* errors are logged on purpose */
+		return 1;
+	faulty_install();
+	commits_in_time();
+	fails_and_recovers(SQLITE_FULL, 0);
+	fails_and_recovers(SQLITE_IOERR_WRITE, 0);
+	fails_and_recovers(0, SQLITE_IOERR_FSYNC);
+	what_cannot_be_written_is_bounded();
+	changes_that_do_not_reach_the_disk_are_counted_at_the_end();
+	one_failure_anywhere(SQLITE_FULL, 12);
+	one_failure_anywhere(SQLITE_IOERR_WRITE, 6);
+	survives_power_cuts();
+	damage_while_running(true);
+	damage_while_running(false);
+	return check_report();
+}
