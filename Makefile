@@ -3,18 +3,19 @@
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-# SANITIZE=1: AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own.
+# SANITIZE=1: AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own; SANITIZE=thread: ThreadSanitizer.
 SANITIZE ?=
 WERROR   ?=
-BUILD   := build$(if $(SANITIZE),-sanitize)
+BUILD   := build$(if $(SANITIZE),-sanitize$(if $(filter thread,$(SANITIZE)),-thread))
 OBJ     := $(BUILD)/obj
 # The builds that a command makes on its way use every core.
 JOBS    := -j$(shell nproc)
 
 # What is needed, by its Debian packages.
 PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libmicrohttpd-dev libpcre2-dev libsystemd-dev libsqlite3-dev lua-cjson lua-busted
-# What only the tests need: a second compiler and its fuzzer, a counter of instructions, who reads the metrics and the package.
-TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian
+# What only the tests need: a second compiler and its fuzzer, a counter of instructions, who reads the metrics, the package and
+# the state file.
+TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian sqlite3
 
 # Under sanitizers more optimization only makes gcc warn of what cannot be.
 CFLAGS   ?= $(if $(SANITIZE),-O2,-O3) -g
@@ -24,7 +25,7 @@ CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE $(shell pkg-config --cflags-only-I lua5.4 | s
 # All symbols are bound at the start (-z now): calls of libraries need no PLT.
 HARDEN   := -fstack-protector-strong -fPIC -fno-plt $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 comma    := ,
-SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+SANFLAGS := $(if $(SANITIZE),-fsanitize=$(if $(filter thread,$(SANITIZE)),thread,address$(comma)undefined) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(WARNINGS) $(HARDEN) $(SANFLAGS) -fvisibility=hidden -pthread
 LDFLAGS_ALL = $(LDFLAGS) $(SANFLAGS) -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
 LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libmicrohttpd libpcre2-8 libsystemd sqlite3) -lev -lm
@@ -41,13 +42,15 @@ PROGRAM_OBJECTS := $(filter-out $(OBJ)/harness/%,$(OBJECTS))
 # C tests of single layers: each is a program of its own, linked with everything but the commands.
 LIBRARY := $(BUILD)/libhookswitch.a
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*_test.c))
+# Programs of the same kind that specs start: loads on persistent state, to be killed or to fill the disk.
+LOADS   := $(addprefix $(BUILD)/tests/,persist_load persist_full)
 
 # What specs start beside the program: a scripted peer, certificates, a name server, a stand-in for systemd, a wall clock to
 # preload. Never sanitized.
 TOOLS   := $(addprefix $(BUILD)/tests/,peer certificates nameserver notify wallclock.so)
 TOOL_FLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -D_GNU_SOURCE -fPIC -fvisibility=hidden
 
-.PHONY: all build deps tests test run bench soak clean help
+.PHONY: all build deps tests test run bench soak persist clean help
 all: build
 
 help:
@@ -57,6 +60,7 @@ help:
 	@echo 'make bench    compare with the least that must be done, some minutes'
 	@echo 'make fuzz     fuzz the pure layers, FUZZ_SECONDS (600) each; needs clang'
 	@echo 'make soak     50 servers, floods, restarts and reloads for SOAK_SECONDS (600)'
+	@echo 'make persist  persistent state: 300 kills, 300 damaged files of each kind, its threads under ThreadSanitizer'
 	@echo 'make install  into PREFIX (/usr/local), SYSCONFDIR (/etc), below DESTDIR'
 	@echo 'make deb      a Debian package in $(BUILD)/'
 	@echo 'make clean    remove what was built'
@@ -88,7 +92,18 @@ soak: deps
 	@$(MAKE) -s $(JOBS) build
 	@HOOKSWITCH=$(CURDIR)/$(BUILD)/hookswitch tests/soak
 
-tests: $(UNITS) $(TOOLS)
+# What would take make test too long.
+persist: deps
+	@tests/install-packages $(TEST_PACKAGES)
+	@$(MAKE) -s $(JOBS) WERROR=1 build tests
+	@DAMAGE_ROUNDS=300 $(BUILD)/tests/persist_damage_test
+	@PERSIST_KILLS=300 LUA_CPATH='$(CURDIR)/$(BUILD)/?.so;;' HOOKSWITCH=$(CURDIR)/$(BUILD)/hookswitch \
+	  busted --lua=/usr/bin/lua5.4 tests/spec/persist/kill_spec.lua
+	@$(MAKE) -s $(JOBS) SANITIZE=thread $(patsubst %,build-sanitize-thread/tests/%,persist_test persist_faults_test)
+	@for test in persist_test persist_faults_test; do \
+	  TSAN_OPTIONS=halt_on_error=1 build-sanitize-thread/tests/$$test || exit 1; done
+
+tests: $(UNITS) $(LOADS) $(TOOLS)
 
 $(BUILD)/hookswitch: $(PROGRAM_OBJECTS)
 	$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
@@ -125,7 +140,7 @@ $(OBJ)/flags: FORCE
 FORCE:
 
 clean:
-	rm -rf build build-sanitize build-clang build-fuzz
+	rm -rf build build-sanitize build-sanitize-thread build-clang build-fuzz
 
 include tests/fuzz/fuzz.mk tests/bench/bench.mk tests/mutants/mutants.mk conf/install.mk
 -include $(OBJECTS:.o=.d)
