@@ -60,7 +60,7 @@ describe("an action", function()
     end)
 
     it("Q32 refuses CR, LF, NUL, colon, blank and bytes beyond ASCII in a key, and an empty one", function()
-      for _, bad in ipairs { "", "a:b", "a: ", "a b", "\r\nAction", "a\nb", "a\0", "\0", ":", "\xc3\xa9", "a\t" } do
+      for _, bad in ipairs { "", "a:b", "a: ", "a b", "\r\nAction", "a\nb", "a\0", "\0", ":", "\xc3\xa9", "a\t", "a\x7f", "a\x80" } do
         refused { { "Action", "Ping" }, { bad, "1" } }
         refused { { "Action", "Setvar" }, { "Variable", { { "X" .. bad .. "\n", "1" } } } }
       end
@@ -216,6 +216,13 @@ describe("the catalogue", function()
       end
     end
     assert.same({}, unknown)
+  end)
+
+  it("takes a name for a slip of the pen up to three letters, and for another word beyond", function()
+    assert.equal("Newchannel", catalogue.nearest_event "Newchannelxyz")
+    assert.is_nil(catalogue.nearest_event "Newchannelwxyz")
+    assert.equal("QueueStatus", catalogue.nearest_action "QueueStatusxyz")
+    assert.is_nil(catalogue.nearest_action "QueueStatuswxyz")
   end)
 
   it("names the nearest one for a slip of the pen", function()

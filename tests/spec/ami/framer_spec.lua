@@ -241,6 +241,40 @@ describe("the framer", function()
       end)
     end)
 
+    it("Q10 splits no other header of it, and none that swallowed nothing", function()
+      each_way(frame("Event: Agents", "CallStarted: 1795210109", "LoginChanXY: a\nb: c", "CallStartedX: d\ne: f"), nil, function(r)
+        assert.same({ { "Event", "Agents" }, { "CallStarted", "1795210109" }, { "LoginChanXY", "a\nb: c" }, { "CallStartedX", "d\ne: f" } },
+          r[1].headers)
+      end)
+    end)
+
+    it("Q10 splits it wherever it stands, and only as far as headers are allowed", function()
+      local function agents(before, after)
+        local lines = { "Event: Agents" }
+        for i = 1, before do lines[#lines + 1] = "A" .. i .. ": " .. i end
+        lines[#lines + 1] = "CallStarted: 1\nLoggedInTime: 2"
+        for i = 1, after do lines[#lines + 1] = "B" .. i .. ": " .. i end
+        return frame(table.unpack(lines))
+      end
+      for _, around in ipairs { { 0, 0 }, { 13, 0 }, { 0, 13 }, { 20, 10 }, { 30, 0 }, { 0, 30 }, { 31, 0 }, { 40, 22 } } do
+        each_way(agents(around[1], around[2]) .. frame "Event: Next", nil, function(r)
+          local headers = r[1].headers
+          assert.equal(around[1] + around[2] + 3, #headers)
+          assert.same({ "CallStarted", "1" }, headers[around[1] + 2])
+          assert.same({ "LoggedInTime", "2" }, headers[around[1] + 3])
+          for i = 1, around[2] do assert.same({ "B" .. i, tostring(i) }, headers[around[1] + 3 + i]) end
+          assert.equal("Next", r[2].name)
+        end)
+      end
+      each_way(agents(13, 1), { max_headers = 16 }, function(r)
+        assert.equal(16, #r[1].headers)
+        assert.same({ "CallStarted", "1\nLoggedInTime: 2" }, r[1].headers[15])
+      end)
+      each_way(agents(13, 0), { max_headers = 16 }, function(r)
+        assert.same({ "LoggedInTime", "2" }, r[1].headers[16])
+      end)
+    end)
+
     it("Q10 splits no other event's value", function()
       each_way(frame("Event: UserEvent", "CallStarted: 1\nActionID: t-1-1"), nil, function(r)
         assert.same({ { "Event", "UserEvent" }, { "CallStarted", "1\nActionID: t-1-1" } }, r[1].headers)
@@ -290,6 +324,17 @@ describe("the framer", function()
       each_way("Response: Follows\r\nPrivilege: Command\r\nthe mark --END COMMAND--\nis data--END COMMAND--\r\n\r\n", nil, function(r)
         assert.equal("the mark --END COMMAND--\nis data", r[1].text)
       end)
+    end)
+
+    it("Q12 takes a first line of text for text, even when it looks like a header: it ends in a bare LF", function()
+      for _, line in ipairs { "Message: from the CLI", "Privilege: none", "ActionID: 9" } do
+        local text = line .. "\nmore\n"
+        each_way("Response: Follows\r\nPrivilege: Command\r\nActionID: 7\r\n" .. text .. "--END COMMAND--\r\n\r\n", nil, function(r)
+          assert.equal(text, r[1].text)
+          assert.equal("7", r[1].action_id)
+          assert.equal(3, #r[1].headers)
+        end)
+      end
     end)
 
     it("Q12 counts no line of the text as one without colon", function()
