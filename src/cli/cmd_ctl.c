@@ -16,8 +16,8 @@
 #include "base/mem.h"
 #include "cli/cmd.h"
 #include "cli/hints.h"
-#include "cli/screen.h"
 #include "cli/take.h"
+#include "cli/top.h"
 #include "config/config.h"
 #include "control/commands.h"
 #include "control/console.h"
@@ -51,6 +51,7 @@ struct request {
 	const char *socket, *config;
 	double timeout; /* s; 0: as the command needs */
 	const char *recording; /* the file for the answer of `record`, or NULL */
+	struct top_options top;
 	char **words;   /* the command and its arguments */
 	int word_count;
 	bool json; /* given before the command */
@@ -166,7 +167,7 @@ struct answer {
 	bool json;   /* asked for */
 	bool stream; /* it has no end of its own, and is shown as it comes */
 	const char *recording; /* the file it goes to; NULL: it is none */
-	bool screen; /* one screen after the other, for a terminal */
+	const struct top_options *top; /* drawn here; NULL: it is another answer */
 };
 
 /* Takes the first line when it is there. -1 when it is no exit code. */
@@ -253,8 +254,8 @@ static int receive(int fd, const char *path, uint64_t deadline, struct answer *a
 			break;
 		if (answer->recording && answer->code == CMD_OK)
 			return take_recording(fd, &answer->bytes, answer->recording, answer->json);
-		if (answer->screen && answer->code == CMD_OK) {
-			if (screen_show(fd, &answer->bytes))
+		if (answer->top && answer->code == CMD_OK) {
+			if (top_run(fd, &answer->bytes, answer->top))
 				return CMD_OK;
 			break;
 		}
@@ -266,9 +267,9 @@ static int receive(int fd, const char *path, uint64_t deadline, struct answer *a
 		        buf_len(&answer->bytes) > 0 ? "what answers is no hookswitch" : "the connection was closed without an answer");
 		return CMD_NO_DAEMON;
 	}
-	if (!answer->screen && show(answer) == -1)
+	if (!(answer->top && answer->code == CMD_OK) && show(answer) == -1)
 		return CMD_FAULT;
-	if ((answer->stream || answer->screen) && answer->code == CMD_OK) {
+	if ((answer->stream || answer->top) && answer->code == CMD_OK) {
 		fprintf(stderr, "hookswitch ctl: the daemon has ended the stream: it stopped, or nothing was read here for a minute\n");
 		return CMD_NO_DAEMON;
 	}
@@ -284,8 +285,8 @@ static int ask(const struct request *request, const char *path)
 		answer.json |= strcmp(request->words[i], "--json") == 0;
 	answer.recording = request->recording;
 	bool top = strcmp(request->words[0], "top") == 0;
-	answer.screen = top && request->word_count == 1 && !answer.json;
-	answer.stream |= top && answer.json && (request->word_count < 2 || strcmp(request->words[1], "--once") != 0);
+	answer.top = top && !answer.json ? &request->top : NULL;
+	answer.stream |= top && answer.json && !request->top.once;
 	struct buf out;
 	int code = CMD_USAGE;
 
@@ -403,6 +404,37 @@ static void take_json(struct request *request)
 	request->word_count = kept;
 }
 
+/* The options of `top` are for who draws it; the daemon is told how many samples to send. */
+static int read_top(struct request *request)
+{
+	static char name[] = "top", once[] = "--once", *words[] = { name, once };
+
+	take_json(request);
+	for (int i = 1; i < request->word_count; i++) {
+		const char *word = request->words[i], *equals = strchr(word, '=');
+		size_t len = equals ? (size_t)(equals - word) : strlen(word);
+		const char **value = len == 6 && strncmp(word, "--sort", 6) == 0 ? &request->top.sort :
+		                     len == 8 && strncmp(word, "--server", 8) == 0 ? &request->top.server : NULL;
+		if (strcmp(word, "--once") == 0) {
+			request->top.once = true;
+		} else if (value && (equals || i + 1 < request->word_count)) {
+			*value = equals ? equals + 1 : request->words[++i];
+		} else {
+			fprintf(stderr, "hookswitch ctl: top: '%s' is not understood; the options are --once, --json, --sort COLUMN, --server NAME\n", word);
+			return CMD_USAGE;
+		}
+	}
+	if (request->top.sort && !top_check_sort(request->top.sort))
+		return CMD_USAGE;
+	/* Elsewhere than on a terminal that can be drawn on one drawing is enough. */
+	const char *terminal = getenv("TERM");
+	if (!request->json && (!isatty(STDOUT_FILENO) || !terminal || strcmp(terminal, "dumb") == 0))
+		request->top.once = true;
+	request->words = words;
+	request->word_count = request->top.once ? 2 : 1;
+	return CMD_OK;
+}
+
 int cmd_ctl(int argc, char **argv)
 {
 	struct request request = { .timeout = 0 };
@@ -432,15 +464,10 @@ int cmd_ctl(int argc, char **argv)
 			request.word_count = 2;
 		}
 	}
-	/* Elsewhere than on a terminal one screen is enough. */
-	char *once[] = { (char[]){ "top" }, (char[]){ "--once" } };
-	if (strcmp(request.words[0], "top") == 0)
-		take_json(&request);
-	if (strcmp(request.words[0], "top") == 0 && request.word_count == 1 && !request.json && !isatty(STDOUT_FILENO)) {
-		request.words = once;
-		request.word_count = 2;
-	}
-	code = ask(&request, request.socket);
+	if (strcmp(request.words[0], "top") == 0 && read_top(&request) != CMD_OK)
+		code = cmd_usage_error("ctl");
+	else
+		code = ask(&request, request.socket);
 	free(configured);
 	return code;
 }

@@ -119,9 +119,13 @@ static const struct command commands[] = {
 	  "At most 2,000 lines a second are shown; how many more there were is said. Lines with * are the\n"
 	  "engine's own events and those that rules and the console emit.\n"
 	  "example: hookswitch ctl tail --event 'Queue*' --where Queue=support\n", 0, -1, false, ROLE_LOOK, command_tail },
-	{ "top", "[--once] [--json]", "a screen of rates every second: servers, slowest rules; q ends it",
-	  "  --once  one screen, as where there is no terminal\n"
-	  "  --json  a line with all rates every second; with --once only one\n", 0, 1, false, ROLE_LOOK, command_top },
+	{ "top", "[--once] [--sort COLUMN] [--server NAME] [--json]", "a screen of rates every second: servers, slowest rules; q ends it",
+	  "  --once         one screen, as where there is no terminal\n"
+	  "  --sort COLUMN  sort by this column, such as events/s, backlog, cpu or memory\n"
+	  "  --server NAME  this server alone, with the actions that wait for its answer\n"
+	  "  --json         a line with all that is measured every second; with --once only one\n"
+	  "keys: tab other table, left and right sort by another column, r reverse, up, down and pages\n"
+	  "select, enter the selected server alone, escape back. Without colours where NO_COLOR is set.\n", 0, 1, false, ROLE_LOOK, command_top },
 	{ "record", "SERVER [OUT] [--json]", "record what a server sends in the daemon's session, until Ctrl-C",
 	  "As `hookswitch record` does, with secrets masked, for `hookswitch replay`. OUT is the file\n"
 	  "(default: SERVER.ami). One client at a time can record a server.\n", 1, 1, false, ROLE_LOOK, command_record },

@@ -1,4 +1,6 @@
-/* `top`: a screen of rates every second; screens are parted by form feeds. `top --once`: one of them. With --json each is a line. */
+/* `top`: what there is and how fast it goes, every second, for `ctl top`, which draws it: a row for the daemon and for each server,
+ * rule and pending action, "KIND<tab>NAME=VALUE<tab>…", and a form feed at the end. With --json each sample is one line. `--once`:
+ * one sample. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +15,15 @@
 #include "control/render.h"
 #include "control/table.h"
 
-#define FIRST_SCREEN 0.5 /* seconds: rates need two looks */
+#define ACTIONS_SHOWN 1000 /* in one sample */
+#define FIRST_SAMPLE 0.5 /* seconds: rates need two looks */
 #define REFRESH 1.0
 
 /* What was counted of a server or a rule at a look, and how fast it goes. */
 struct sample {
 	char name[80];
 	size_t index;         /* in the engine's order */
-	uint64_t counts[4];   /* servers: events, bytes in, bytes out, shed; rules: calls, errors */
+	uint64_t counts[4];   /* servers: events, bytes in, bytes out, shed; rules: calls, errors, missed */
 	double seconds;       /* rules: CPU */
 	double rates[4], load; /* load: CPU seconds each second */
 };
@@ -67,7 +70,7 @@ static void look_around(struct engine *engine, struct look *look)
 	}
 	for (size_t i = 0; host_rule_view(engine_host(engine), i, &rule) && !rule.draining; i++) {
 		struct sample *s = grow(&look->rules, &look->rule_count, rule.name);
-		memcpy(s->counts, (uint64_t[]){ rule.calls, rule.errors, 0, 0 }, sizeof s->counts);
+		memcpy(s->counts, (uint64_t[]){ rule.calls, rule.errors, rule.skipped + rule.missed, 0 }, sizeof s->counts);
 		s->seconds = rule.seconds;
 	}
 }
@@ -97,181 +100,189 @@ static void measure(struct sample *samples, size_t count, const struct sample *l
 	}
 }
 
-static int busier_server(const void *a, const void *b)
+/* ---- the sample's rows ---- */
+
+/* A row as JSON, or as NAME=VALUE for `ctl top`, which draws them: values have no tab and no line end. */
+struct row_writer {
+	struct writer json;
+	struct buf *out;
+	bool is_json;
+};
+
+static void row_begin(struct row_writer *row, const char *kind)
 {
-	const struct sample *x = a, *y = b;
-	return x->rates[0] != y->rates[0] ? (x->rates[0] < y->rates[0] ? 1 : -1) : (x->index > y->index) - (x->index < y->index);
+	if (row->is_json)
+		writer_open(&row->json, NULL, '{');
+	else
+		buf_append_cstr(row->out, kind);
 }
 
-static int slower_rule(const void *a, const void *b)
+static void row_end(struct row_writer *row)
 {
-	const struct sample *x = a, *y = b;
-	if (x->load != y->load)
-		return x->load < y->load ? 1 : -1;
-	if (x->seconds != y->seconds)
-		return x->seconds < y->seconds ? 1 : -1;
-	return (x->index > y->index) - (x->index < y->index);
+	if (row->is_json)
+		writer_close(&row->json, '}');
+	else
+		buf_append_char(row->out, '\n');
 }
 
-/* ---- the screen ---- */
-
-static void print_head(struct engine *engine, const struct look *look, struct buf *out)
+/* One without a text is null, or left out. */
+static void row_text(struct row_writer *row, const char *name, const char *text)
 {
-	struct link_view view;
-	size_t ready = 0;
-	double events = 0;
-	char age[TEXT_SHORT];
+	bool none = !text || text[0] == '\0';
 
-	for (size_t i = 0; engine_server_view(engine, i, &view); i++)
-		ready += strcmp(view.state, "ready") == 0;
-	for (size_t i = 0; i < look->server_count; i++)
-		events += look->servers[i].rates[0];
-	buf_printf(out, "hookswitch %s, pid %ld, up %s, generation %u, %zu of %zu servers ready, %.0f events/s\n\n", HOOKSWITCH_VERSION,
-	           (long)getpid(), text_age(engine_uptime(engine), age), host_generation(engine_host(engine)), ready,
-	           look->server_count, events);
-}
-
-static void print_servers(struct engine *engine, const struct look *look, struct buf *out)
-{
-	static const struct table_column columns[] = {
-		{ "SERVER", false }, { "STATE", false }, { "EVENTS/S", true }, { "IN/S", true }, { "OUT/S", true }, { "SHED/S", true },
-		{ "BACKLOG", true }, { "PENDING", true }, { "PING", true },
-	};
-	struct table table;
-	struct link_view view;
-	char text[TEXT_SHORT];
-
-	table_init(&table, columns, sizeof columns / sizeof *columns);
-	for (size_t i = 0; i < look->server_count && engine_server_view(engine, look->servers[i].index, &view); i++) {
-		const struct sample *s = &look->servers[i];
-		table_cell(&table, "%s", s->name);
-		table_cell(&table, "%s", view.state);
-		table_cell(&table, "%.0f", s->rates[0]);
-		table_cell(&table, "%s", text_bytes((uint64_t)s->rates[1], text));
-		table_cell(&table, "%s", text_bytes((uint64_t)s->rates[2], text));
-		table_cell(&table, "%.0f", s->rates[3]);
-		table_cell(&table, "%llu", (unsigned long long)view.backlog_events);
-		table_cell(&table, "%u", view.pending);
-		if (view.heartbeat_rtt < 0)
-			table_cell(&table, "-");
-		else
-			table_cell(&table, "%.1f ms", view.heartbeat_rtt * 1e3);
+	if (row->is_json) {
+		writer_text(&row->json, name, none ? NULL : text);
+	} else if (!none) {
+		buf_printf(row->out, "\t%s=", name);
+		text_clean(row->out, slice_cstr(text));
 	}
-	table_print(&table, "", out);
-	buf_append_char(out, '\n');
 }
 
-static void print_rules(struct engine *engine, const struct look *look, struct buf *out)
+/* The same for one that is below 0. */
+static void row_number(struct row_writer *row, const char *name, double value)
 {
-	static const struct table_column columns[] = {
-		{ "RULE", false }, { "STATE", false }, { "CPU", true }, { "CALLS/S", true }, { "ERRORS/S", true }, { "CPU TIME", true },
-		{ "WAITING", true }, { "PENDING", true }, { "MEMORY", true },
-	};
-	struct table table;
-	struct host_rule_view view;
-	char text[TEXT_SHORT];
-
-	table_init(&table, columns, sizeof columns / sizeof *columns);
-	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), look->rules[i].index, &view); i++) {
-		const struct sample *s = &look->rules[i];
-		table_cell(&table, "%s", s->name);
-		table_cell(&table, "%s", render_rule_state(&view));
-		table_cell(&table, "%.1f %%", s->load * 100);
-		table_cell(&table, "%.0f", s->rates[0]);
-		table_cell(&table, "%.1f", s->rates[1]);
-		table_cell(&table, "%.3f s", s->seconds);
-		table_cell(&table, "%u", view.waiting);
-		table_cell(&table, "%u", view.pending);
-		table_cell(&table, "%s", text_bytes(view.memory, text));
-	}
-	table_print(&table, "", out);
+	if (row->is_json)
+		writer_number(&row->json, name, value < 0 ? (double)NAN : value);
+	else if (value >= 0)
+		buf_printf(row->out, "\t%s=%.6f", name, value);
 }
 
-/* ---- for programs ---- */
-
-static void write_server(struct writer *writer, const struct sample *s, const struct link_view *view)
+static void row_integer(struct row_writer *row, const char *name, uint64_t value)
 {
-	writer_open(writer, NULL, '{');
-	writer_text(writer, "name", s->name);
-	writer_text(writer, "state", view->state);
-	writer_number(writer, "events_per_second", s->rates[0]);
-	writer_number(writer, "bytes_in_per_second", s->rates[1]);
-	writer_number(writer, "bytes_out_per_second", s->rates[2]);
-	writer_number(writer, "shed_per_second", s->rates[3]);
-	writer_integer(writer, "backlog_events", view->backlog_events);
-	writer_integer(writer, "pending", view->pending);
-	writer_number(writer, "heartbeat_rtt", view->heartbeat_rtt < 0 ? (double)NAN : view->heartbeat_rtt);
-	writer_close(writer, '}');
+	if (row->is_json)
+		writer_integer(&row->json, name, value);
+	else
+		buf_printf(row->out, "\t%s=%llu", name, (unsigned long long)value);
 }
 
-static void write_rule(struct writer *writer, const struct sample *s, const struct host_rule_view *view)
+static void put_server(struct row_writer *row, const struct sample *s, const struct link_view *view)
 {
-	writer_open(writer, NULL, '{');
-	writer_text(writer, "name", s->name);
-	writer_text(writer, "state", render_rule_state(view));
-	writer_number(writer, "load", s->load);
-	writer_number(writer, "calls_per_second", s->rates[0]);
-	writer_number(writer, "errors_per_second", s->rates[1]);
-	writer_number(writer, "seconds", s->seconds);
-	writer_integer(writer, "waiting", view->waiting);
-	writer_integer(writer, "pending", view->pending);
-	writer_integer(writer, "memory", view->memory);
-	writer_close(writer, '}');
+	row_begin(row, "server");
+	row_text(row, "name", s->name);
+	row_text(row, "state", view->state);
+	row_number(row, "state_age", view->state_age);
+	row_number(row, "events_per_second", s->rates[0]);
+	row_number(row, "bytes_in_per_second", s->rates[1]);
+	row_number(row, "bytes_out_per_second", s->rates[2]);
+	row_number(row, "shed_per_second", s->rates[3]);
+	row_integer(row, "events", view->events);
+	row_integer(row, "shed", view->shed);
+	row_integer(row, "backlog_events", view->backlog_events);
+	row_integer(row, "backlog_bytes", view->backlog_bytes);
+	row_integer(row, "pending", view->pending);
+	row_number(row, "heartbeat_rtt", view->heartbeat_rtt);
+	row_text(row, "address", view->address[0] ? view->address : view->host);
+	row_integer(row, "port", view->port);
+	row_text(row, "version", view->version);
+	row_text(row, "breaker", view->breaker);
+	row_integer(row, "sessions", view->sessions);
+	row_integer(row, "failures", view->failures);
+	row_number(row, "next_try", view->next_try);
+	row_text(row, "last_reason", view->last_reason);
+	row_text(row, "last_text", view->last_text);
+	row_end(row);
 }
 
-/* In the engine's order: a program sorts as it likes. */
-static void write_json(struct engine *engine, const struct look *look, struct buf *out)
+static void put_rule(struct row_writer *row, const struct sample *s, const struct host_rule_view *view)
 {
-	struct host_rule_view rule;
-	struct link_view server;
-	struct writer writer;
-
-	writer_init(&writer, out);
-	writer_open(&writer, NULL, '{');
-	writer_number(&writer, "time", clock_wall());
-	writer_number(&writer, "uptime", engine_uptime(engine));
-	writer_integer(&writer, "generation", host_generation(engine_host(engine)));
-	writer_open(&writer, "servers", '[');
-	for (size_t i = 0; i < look->server_count && engine_server_view(engine, i, &server); i++)
-		write_server(&writer, &look->servers[i], &server);
-	writer_close(&writer, ']');
-	writer_open(&writer, "rules", '[');
-	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), i, &rule); i++)
-		write_rule(&writer, &look->rules[i], &rule);
-	writer_close(&writer, ']');
-	writer_close(&writer, '}');
-	buf_append_char(out, '\n');
+	row_begin(row, "rule");
+	row_text(row, "name", s->name);
+	row_text(row, "state", render_rule_state(view));
+	row_number(row, "load", s->load);
+	row_number(row, "calls_per_second", s->rates[0]);
+	row_number(row, "errors_per_second", s->rates[1]);
+	row_number(row, "missed_per_second", s->rates[2]);
+	row_integer(row, "calls", view->calls);
+	row_integer(row, "errors", view->errors);
+	row_integer(row, "missed", view->skipped + view->missed);
+	row_number(row, "seconds", s->seconds);
+	row_integer(row, "waiting", view->waiting);
+	row_integer(row, "pending", view->pending);
+	row_integer(row, "memory", view->memory);
+	row_end(row);
 }
 
-static void print_screen(struct top *top, struct buf *out)
+struct action_rows {
+	struct row_writer *row;
+	const char *server;
+	unsigned count;
+};
+
+static void put_action(void *ctx, const struct engine_pending *pending)
+{
+	struct action_rows *rows = ctx;
+
+	if (rows->count++ >= ACTIONS_SHOWN)
+		return;
+	row_begin(rows->row, "action");
+	row_text(rows->row, "server", rows->server);
+	row_text(rows->row, "action", pending->action);
+	row_text(rows->row, "sent_by", pending->rule ? pending->rule : pending->sender);
+	row_number(rows->row, "age", pending->age);
+	row_number(rows->row, "left", pending->left);
+	row_end(rows->row);
+}
+
+static void list_begin(struct row_writer *row, const char *name)
+{
+	if (row->is_json)
+		writer_open(&row->json, name, '[');
+}
+
+static void list_end(struct row_writer *row)
+{
+	if (row->is_json)
+		writer_close(&row->json, ']');
+}
+
+/* In the engine's order: who shows them sorts. */
+static void put_sample(struct top *top, const struct look *look, struct buf *out)
 {
 	struct engine *engine = top->client->console->engine;
-	struct look look, sorted;
+	struct row_writer row = { .out = out, .is_json = top->json };
+	struct action_rows actions = { .row = &row };
+	struct host_rule_view rule;
+	struct link_view server;
 
-	look_around(engine, &look);
+	writer_init(&row.json, out);
+	row_begin(&row, "daemon");
+	row_text(&row, "version", HOOKSWITCH_VERSION);
+	row_integer(&row, "pid", (uint64_t)getpid());
+	row_number(&row, "time", clock_wall());
+	row_number(&row, "uptime", engine_uptime(engine));
+	row_integer(&row, "generation", host_generation(engine_host(engine)));
+	if (!top->json)
+		row_end(&row);
+	list_begin(&row, "servers");
+	for (size_t i = 0; i < look->server_count && engine_server_view(engine, i, &server); i++)
+		put_server(&row, &look->servers[i], &server);
+	list_end(&row);
+	list_begin(&row, "rules");
+	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), i, &rule); i++)
+		put_rule(&row, &look->rules[i], &rule);
+	list_end(&row);
+	list_begin(&row, "actions");
+	for (size_t i = 0; i < look->server_count && actions.count < ACTIONS_SHOWN && engine_server_view(engine, i, &server); i++) {
+		actions.server = server.name;
+		engine_pending_each(engine, i, put_action, &actions);
+	}
+	list_end(&row);
+	if (top->json)
+		row_end(&row);
+	buf_append_char(out, top->json ? '\n' : '\f');
+}
+
+static void take_sample(struct top *top, struct buf *out)
+{
+	struct look look;
+
+	look_around(top->client->console->engine, &look);
 	double seconds = (double)(look.at - top->last.at) / 1e9;
 	measure(look.servers, look.server_count, top->last.servers, top->last.server_count, seconds > 0 ? seconds : 1);
 	measure(look.rules, look.rule_count, top->last.rules, top->last.rule_count, seconds > 0 ? seconds : 1);
 	look_close(&top->last);
 	top->last = look;
-	if (top->json) {
-		write_json(engine, &look, out);
-		return;
-	}
-
-	sorted = look;
-	sorted.servers = mem_alloc((look.server_count + 1) * sizeof *look.servers);
-	sorted.rules = mem_alloc((look.rule_count + 1) * sizeof *look.rules);
-	for (size_t i = 0; i < look.server_count; i++)
-		sorted.servers[i] = look.servers[i];
-	for (size_t i = 0; i < look.rule_count; i++)
-		sorted.rules[i] = look.rules[i];
-	qsort(sorted.servers, sorted.server_count, sizeof *sorted.servers, busier_server);
-	qsort(sorted.rules, sorted.rule_count, sizeof *sorted.rules, slower_rule);
-	print_head(engine, &sorted, out);
-	print_servers(engine, &sorted, out);
-	print_rules(engine, &sorted, out);
-	look_close(&sorted);
+	put_sample(top, &look, out);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
@@ -281,19 +292,17 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)events;
 
 	if (top->once) {
-		print_screen(top, &client->out);
+		take_sample(top, &client->out);
 		client->cancel(client);
 		client_finish(client, 0);
 		return;
 	}
 	timer->repeat = REFRESH;
 	ev_timer_again(loop, timer);
-	/* Who has not taken the last screen gets a fresh one later. */
+	/* Who has not taken the last sample gets a fresh one later. */
 	if (buf_len(&client->out) > 0)
 		return;
-	print_screen(top, &client->out);
-	if (!top->json)
-		buf_append_char(&client->out, '\f');
+	take_sample(top, &client->out);
 	client_flush(client);
 }
 
@@ -318,7 +327,7 @@ int command_top(struct request *request)
 	top->once = request->argc > 0;
 	top->json = request->json;
 	look_around(request->engine, &top->last);
-	ev_timer_init(&top->timer, on_timer, FIRST_SCREEN, 0);
+	ev_timer_init(&top->timer, on_timer, FIRST_SAMPLE, 0);
 	top->timer.data = top;
 	ev_timer_start(client->console->loop, &top->timer);
 	client->work = top;
