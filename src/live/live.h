@@ -159,8 +159,9 @@ struct live_stats {
 	int64_t snapshot_time; /* µs, of the last one */
 	uint64_t contradictions, unseen, doubts, refused; /* refused: lists, once each a session */
 	uint64_t overflow[LIVE_KINDS];
+	uint32_t texts;        /* different ones that are kept */
 };
-const struct live_stats *live_stats(const struct live_server *server);
+const struct live_stats *live_stats(struct live_server *server);
 
 /* ---- reading ---- */
 

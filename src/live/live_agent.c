@@ -18,6 +18,7 @@ struct live_agent *live_agent_get(struct live_server *s, struct slice interface,
 	agent = mem_zalloc(sizeof *agent);
 	list_init(&agent->members);
 	list_init(&agent->wrapping);
+	list_init(&agent->in_call);
 	agent->since = s->live->now;
 	agent->state = AWAY;
 	live_object_init(&agent->object, LIVE_AGENT, s, live_names_intern(&s->names, interface));
@@ -138,25 +139,6 @@ void live_agent_review(struct live_agent *agent)
 		live_agent_end(agent);
 }
 
-void live_agent_connect(struct live_agent *agent, struct live_call *call)
-{
-	agent->call = call;
-	agent->calls++;
-	live_agent_review(agent);
-}
-
-void live_agent_complete(struct live_agent *agent, int64_t talk, uint32_t wrapup)
-{
-	struct live_server *s = agent->object.server;
-	agent->call = NULL;
-	agent->talk += talk;
-	agent->wrapup_until = wrapup > 0 ? s->live->now + wrapup * LIVE_SECOND : 0;
-	list_remove(&agent->wrapping);
-	if (wrapup > 0)
-		list_append(&s->wrapping, &agent->wrapping);
-	live_agent_review(agent);
-}
-
 void live_agent_tick(struct live_server *s, int64_t now)
 {
 	list_each_safe(node, &s->wrapping) {
@@ -168,14 +150,40 @@ void live_agent_tick(struct live_server *s, int64_t now)
 	}
 }
 
-/* AgentComplete comes before; this is for calls whose events were missed, and for those who went into another call. */
-void live_agent_call_ended(struct live_call *call)
+static void set_call(struct live_agent *agent, struct live_call *call)
 {
-	struct live_agent *agent = LIVE_AS(agent, live_object_named(call->agent, LIVE_AGENT));
-	if (agent && agent->call == call) {
-		agent->call = NULL;
+	agent->call = call;
+	list_remove(&agent->in_call);
+	if (call)
+		list_append(&call->agents, &agent->in_call);
+}
+
+void live_agent_moved(struct live_call *from, struct live_call *to)
+{
+	while (!list_empty(&from->agents)) {
+		struct live_agent *agent = list_entry(from->agents.next, struct live_agent, in_call);
+		set_call(agent, to);
 		live_agent_review(agent);
 	}
+}
+
+void live_agent_connect(struct live_agent *agent, struct live_call *call)
+{
+	set_call(agent, call);
+	agent->calls++;
+	live_agent_review(agent);
+}
+
+void live_agent_complete(struct live_agent *agent, int64_t talk, uint32_t wrapup)
+{
+	struct live_server *s = agent->object.server;
+	set_call(agent, NULL);
+	agent->talk += talk;
+	agent->wrapup_until = wrapup > 0 ? s->live->now + wrapup * LIVE_SECOND : 0;
+	list_remove(&agent->wrapping);
+	if (wrapup > 0)
+		list_append(&s->wrapping, &agent->wrapping);
+	live_agent_review(agent);
 }
 
 void live_agent_new_day(struct live_agent *agent)
@@ -192,7 +200,7 @@ void live_agent_new_day(struct live_agent *agent)
 void live_agent_end(struct live_agent *agent)
 {
 	list_remove(&agent->wrapping);
-	agent->call = NULL;
+	set_call(agent, NULL);
 	live_object_remove(&agent->object);
 }
 

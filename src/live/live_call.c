@@ -99,6 +99,7 @@ static struct live_call *make(struct live_server *s, struct slice id)
 		return NULL;
 	struct live_call *call = mem_zalloc(sizeof *call);
 	list_init(&call->channels);
+	list_init(&call->agents);
 	list_init(&call->lingering);
 	list_init(&call->touched);
 	live_object_init(&call->object, LIVE_CALL, s, live_names_intern(&s->names, id));
@@ -174,7 +175,7 @@ static void attach(struct live_call *call, struct live_channel *channel)
 	list_append(&call->channels, &channel->in_call);
 	call->channel_count++;
 	call->holding += channel->held_since != 0;
-	call->parked += channel->parked;
+	call->parked += channel->parked != NULL;
 	call->in_conference += channel->in_conference;
 	call->ringing += channel->rang;
 	if (channel->bridge)
@@ -194,7 +195,7 @@ static void detach(struct live_channel *channel)
 	list_remove(&channel->in_call);
 	call->channel_count--;
 	call->holding -= channel->held_since != 0;
-	call->parked -= channel->parked;
+	call->parked -= channel->parked != NULL;
 	call->in_conference -= channel->in_conference;
 	call->ringing -= channel->rang;
 	if (call->caller == channel)
@@ -306,7 +307,7 @@ static void conclude(struct live_call *call, int64_t at)
 	set_state(call, LIVE_CALL_IS_ENDED);
 	list_remove(&call->touched);
 	list_remove(&call->lingering);
-	live_agent_call_ended(call);
+	live_agent_moved(call, NULL);
 	if (call->result == LIVE_RESULT_MERGED)
 		live_tell(s, LIVE_CALL_MERGED, &call->object, NULL);
 	live_tell(s, LIVE_CALL_ENDED, &call->object, NULL);
@@ -334,6 +335,7 @@ struct live_call *live_call_merge(struct live_call *a, struct live_call *b)
 	memcpy(id, from->object.key->text, from->object.key->len);
 
 	live_queue_merged(from, to);
+	live_agent_moved(from, to);
 	list_each_safe(node, &from->channels) {
 		struct live_channel *channel = list_entry(node, struct live_channel, in_call);
 		if (channel->held_since != 0) { /* what it held so far was the other call's */

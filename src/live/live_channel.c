@@ -194,7 +194,8 @@ void live_channel_end(struct live_channel *channel, bool unseen)
 	if (unseen)
 		s->stats.unseen++;
 	live_conference_channel_ended(channel);
-	live_parking_take(channel);
+	if (channel->parked)
+		live_parking_remove(channel->parked);
 	live_bridge_leave(channel);
 	if (channel->held_since != 0) {
 		if (channel->call) {

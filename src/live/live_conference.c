@@ -43,12 +43,16 @@ struct live_participant *live_conference_join(struct live_conference *conference
 		p->object.suspect = false;
 		return p;
 	}
+	if (channel->in_room)
+		live_conference_leave(channel->in_room);
 	if (!live_object_fits(s, LIVE_PARTICIPANT, s->parts[LIVE_PARTICIPANT], s->live->options.limits.channels, id))
 		return NULL;
 	p = mem_zalloc(sizeof *p);
 	live_object_init(&p->object, LIVE_PARTICIPANT, s, live_names_keep(channel->object.key));
 	p->object.serial = live_set_add(&conference->participants, &p->object);
 	p->conference = conference;
+	p->is = channel;
+	channel->in_room = p;
 	p->since = s->live->now;
 	live_names_set(&s->names, &p->channel, live_name_text(channel->name));
 	live_names_set(&s->names, &p->number, live_name_text(channel->number));
@@ -64,33 +68,22 @@ void live_conference_leave(struct live_participant *p)
 {
 	struct live_conference *conference = p->conference;
 	struct live_server *s = p->object.server;
-	struct live_channel *channel = live_channel_by_id(s, live_name_text(p->object.key));
+	struct live_channel *channel = p->is;
 	live_tell(s, LIVE_CONFERENCE_LEFT, &p->object, NULL);
 	live_set_remove(&conference->participants, p->object.serial);
 	map_remove(&conference->by_id, live_name_text(p->object.key));
 	s->parts[LIVE_PARTICIPANT]--;
 	p->conference = NULL;
+	p->is = NULL;
+	channel->in_room = NULL;
 	live_object_remove(&p->object);
-	if (channel)
-		live_conference_mark(channel, false);
-}
-
-static struct live_participant *find(struct live_server *s, struct slice id)
-{
-	uint64_t at = 0;
-	for (struct live_object *o; (o = live_set_next(&s->sets[LIVE_CONFERENCE], &at));) {
-		struct live_participant *p = map_get(&LIVE_AS(conference, o)->by_id, id);
-		if (p)
-			return p;
-	}
-	return NULL;
+	live_conference_mark(channel, false);
 }
 
 void live_conference_channel_ended(struct live_channel *channel)
 {
-	struct live_participant *p = channel->in_conference ? find(channel->object.server, live_name_text(channel->object.key)) : NULL;
-	if (p)
-		live_conference_leave(p);
+	if (channel->in_room)
+		live_conference_leave(channel->in_room);
 	live_conference_mark(channel, false);
 }
 

@@ -78,6 +78,8 @@ struct live_channel {
 	struct live_bridge *bridge;
 	struct live_channel *pair;       /* the other half of a Local channel */
 	struct live_endpoint *endpoint;
+	struct live_participant *in_room; /* of a conference */
+	struct live_parked *parked;      /* NULL: it is not */
 	struct live_caller *in_queue;    /* as whom it waits, or waits for the reason of having left */
 	struct list in_call, in_bridge, by_time, in_holding;
 	int64_t since, held_since;       /* held_since: 0 while it does not hold */
@@ -89,7 +91,7 @@ struct live_channel {
 	bool rang, dialled, agent;       /* dialled: some Dial's or Queue's leg; agent: a queue's */
 	bool originated;                 /* the first leg of an Originate */
 	bool shut_down;                  /* the exchange stopped under it */
-	bool parked, in_conference;
+	bool in_conference;              /* counted in its call's */
 };
 
 struct live_bridge {
@@ -141,7 +143,7 @@ struct live_call {
 	struct live_channel *caller;     /* NULL once it has hung up */
 	struct live_name *caller_key;    /* its uniqueid, also afterwards */
 	struct live_call_more *more;
-	struct list channels, lingering, touched;
+	struct list channels, agents, lingering, touched;
 	uint64_t rank;
 	int64_t started, answered, connected, ended;
 	int64_t ring_from, ring_to;
@@ -224,6 +226,7 @@ struct live_agent {
 	struct live_name *name;
 	struct list members;
 	struct live_call *call;
+	struct list in_call;       /* of its agents */
 	int64_t since, logged_in, wrapup_until;
 	struct list wrapping;
 	uint32_t calls, missed;
@@ -253,6 +256,7 @@ struct live_endpoint {
 struct live_participant {
 	struct live_object object; /* key: uniqueid */
 	struct live_conference *conference;
+	struct live_channel *is;   /* NULL when it has gone */
 	struct live_name *channel, *number, *name;
 	int64_t since;
 	bool admin, marked, muted, talking, waiting;
@@ -271,6 +275,7 @@ struct live_conference {
 struct live_parked {
 	struct live_object object; /* key: uniqueid */
 	struct live_lot *lot;
+	struct live_channel *is;   /* NULL when it has gone */
 	struct live_name *channel, *by, *space;
 	int64_t since, timeout;    /* timeout: 0: unknown */
 };
@@ -498,7 +503,8 @@ struct live_agent *live_agent_get(struct live_server *s, struct slice interface,
 void live_agent_review(struct live_agent *agent);
 void live_agent_connect(struct live_agent *agent, struct live_call *call);
 void live_agent_complete(struct live_agent *agent, int64_t talk, uint32_t wrapup);
-void live_agent_call_ended(struct live_call *call);
+/* Those who are on `from` are on `to` now; NULL: on none. */
+void live_agent_moved(struct live_call *from, struct live_call *to);
 void live_agent_end(struct live_agent *agent);
 void live_agent_new_day(struct live_agent *agent);
 void live_agent_free(struct live_object *object);
@@ -533,8 +539,6 @@ void live_conference_free_participant(struct live_object *object);
 void live_parking_event(struct live_server *s, const struct live_reader *r, int what);
 struct live_lot *live_parking_lot(struct live_server *s, struct slice name, bool make);
 struct live_parked *live_parking_put(struct live_lot *lot, struct live_channel *channel);
-struct live_parked *live_parking_of(struct live_channel *channel);
-void live_parking_take(struct live_channel *channel);
 void live_parking_remove(struct live_parked *parked);
 void live_parking_end(struct live_lot *lot);
 void live_parking_free(struct live_object *object);

@@ -119,7 +119,7 @@ static void parked(struct live_server *s, const struct live_reader *r)
 	live_parking_event(s, r, 1);
 	enum live_prefix prefix = live_headers_of(r, LIVE_PARKEE, LIVE_H_CHANNEL).len > 0 ? LIVE_PARKEE : LIVE_PLAIN;
 	struct live_channel *c = live_channel_get(s, r, prefix);
-	struct live_parked *p = c ? live_parking_of(c) : NULL;
+	struct live_parked *p = c ? c->parked : NULL;
 	int64_t duration = live_headers_int(r, prefix == LIVE_PARKEE ? LIVE_H_PARKING_DURATION : LIVE_H_DURATION, -1);
 	if (!p)
 		return;

@@ -15,35 +15,10 @@ struct live_lot *live_parking_lot(struct live_server *s, struct slice name, bool
 	return lot;
 }
 
-struct live_parked *live_parking_of(struct live_channel *channel)
-{
-	struct live_server *s = channel->object.server;
-	if (!channel->parked)
-		return NULL;
-	uint64_t at = 0;
-	for (struct live_object *o; (o = live_set_next(&s->sets[LIVE_LOT], &at));) {
-		struct live_parked *parked = map_get(&LIVE_AS(lot, o)->by_id, live_name_text(channel->object.key));
-		if (parked)
-			return parked;
-	}
-	return NULL;
-}
-
-static void mark(struct live_channel *channel, bool parked)
-{
-	if (channel->parked == parked)
-		return;
-	channel->parked = parked;
-	if (!channel->call)
-		return;
-	channel->call->parked += parked ? 1 : UINT32_MAX;
-	live_call_touch(channel->call);
-}
-
 struct live_parked *live_parking_put(struct live_lot *lot, struct live_channel *channel)
 {
 	struct live_server *s = channel->object.server;
-	struct live_parked *parked = live_parking_of(channel);
+	struct live_parked *parked = channel->parked;
 	struct slice id = live_name_text(channel->object.key);
 	if (parked && parked->lot == lot)
 		return parked;
@@ -59,7 +34,12 @@ struct live_parked *live_parking_put(struct live_lot *lot, struct live_channel *
 	live_names_set(&s->names, &parked->channel, live_name_text(channel->name));
 	map_set(&lot->by_id, id, parked);
 	s->parts[LIVE_PARKED]++;
-	mark(channel, true);
+	parked->is = channel;
+	channel->parked = parked;
+	if (channel->call) {
+		channel->call->parked++;
+		live_call_touch(channel->call);
+	}
 	return parked;
 }
 
@@ -67,20 +47,17 @@ void live_parking_remove(struct live_parked *parked)
 {
 	struct live_lot *lot = parked->lot;
 	struct live_server *s = parked->object.server;
-	struct live_channel *channel = live_channel_by_id(s, live_name_text(parked->object.key));
-	if (channel)
-		mark(channel, false);
+	struct live_channel *channel = parked->is;
+	channel->parked = NULL;
+	parked->is = NULL;
+	if (channel->call) {
+		channel->call->parked--;
+		live_call_touch(channel->call);
+	}
 	live_set_remove(&lot->parked, parked->object.serial);
 	map_remove(&lot->by_id, live_name_text(parked->object.key));
 	s->parts[LIVE_PARKED]--;
 	live_object_remove(&parked->object);
-}
-
-void live_parking_take(struct live_channel *channel)
-{
-	struct live_parked *parked = live_parking_of(channel);
-	if (parked)
-		live_parking_remove(parked);
 }
 
 void live_parking_end(struct live_lot *lot)
@@ -146,7 +123,8 @@ static void unpark(struct live_server *s, const struct live_reader *r, bool fetc
 	struct live_channel *channel = live_channel_seen(s, r, prefix, false);
 	if (!channel)
 		return;
-	live_parking_take(channel);
+	if (channel->parked)
+		live_parking_remove(channel->parked);
 	if (!fetched)
 		return;
 	struct live_channel *retriever = live_channel_seen(s, r, LIVE_RETRIEVER, true);

@@ -57,6 +57,36 @@ static void begin(struct live_server *s, uint32_t todo, int64_t now)
 	s->live->in_flight++;
 }
 
+static void look_for_unknown(struct live_server *s)
+{
+	unsigned unknown = 0, known = 0;
+	for (int i = LIVE_STEP_CHANNELS; i <= LIVE_STEP_ROOMS; i++)
+		*(s->told_steps & BIT(i) ? &known : &unknown) |= steps[i].part;
+	s->unknown = unknown & ~known;
+}
+
+static void finish(struct live_server *s)
+{
+	if (runs(s))
+		return;
+	s->step = -1;
+	live_names_drop(&s->names, &s->asked);
+	if (!s->running)
+		return;
+	s->running = false;
+	s->live->in_flight--;
+	if (s->second || !s->connected)
+		return;
+	look_for_unknown(s);
+	s->synced_once = true;
+	s->overflowed = false;
+	s->stats.snapshots++;
+	s->stats.snapshot_time = s->live->now - s->began;
+	live_tell_change(s, &(struct live_change){
+		.kind = LIVE_SYNCED, .reason = s->why, .count = s->confirmed, .gone = s->gone_by_list, .corrected = s->corrected,
+	});
+}
+
 void live_snapshot_want(struct live_server *s, const char *why, int64_t at)
 {
 	if (!s->connected)
@@ -97,6 +127,13 @@ static struct live_channel *doubtful(const struct live_server *s, int64_t now)
 	return now - seen >= s->live->options.doubt ? channel : NULL;
 }
 
+/* False: of what it would ask nothing is possible, it is through. */
+static bool goes_on(struct live_server *s)
+{
+	finish(s);
+	return runs(s);
+}
+
 /* Makes the server ready to ask something; false: nothing is due. */
 static bool is_due(struct live_server *s, int64_t now)
 {
@@ -111,13 +148,13 @@ static bool is_due(struct live_server *s, int64_t now)
 		s->second = false;
 		s->last_began = now;
 		begin(s, possible(s) | (s->listed_commands ? 0 : BIT(LIVE_STEP_COMMANDS)), now);
-		return true;
+		return goes_on(s);
 	}
 	if (s->suspected != 0 && now >= s->suspects_at) {
 		s->second = true;
 		begin(s, s->suspected & possible(s), now);
 		s->suspected = 0;
-		return runs(s);
+		return goes_on(s);
 	}
 	struct live_channel *channel = doubtful(s, now);
 	if (!channel)
@@ -127,7 +164,7 @@ static bool is_due(struct live_server *s, int64_t now)
 	s->second = true;
 	begin(s, 0, now);
 	live_snapshot_ask(s, LIVE_STEP_STATUS, channel->name);
-	return runs(s);
+	return goes_on(s);
 }
 
 static void open_step(struct live_server *s, int step)
@@ -363,36 +400,6 @@ static bool is_empty(const struct live_server *s, const struct message *response
 	if (s->step == LIVE_STEP_STATUS || s->step == LIVE_STEP_ROOM || s->step == LIVE_STEP_BRIDGE)
 		return slice_find(text, SLICE("ermission")) < 0 && slice_find(text, SLICE("nvalid/unknown command")) < 0;
 	return slice_starts_with_nocase(text, SLICE("No "));
-}
-
-static void look_for_unknown(struct live_server *s)
-{
-	unsigned unknown = 0, known = 0;
-	for (int i = LIVE_STEP_CHANNELS; i <= LIVE_STEP_ROOMS; i++)
-		*(s->told_steps & BIT(i) ? &known : &unknown) |= steps[i].part;
-	s->unknown = unknown & ~known;
-}
-
-static void finish(struct live_server *s)
-{
-	if (runs(s))
-		return;
-	s->step = -1;
-	live_names_drop(&s->names, &s->asked);
-	if (!s->running)
-		return;
-	s->running = false;
-	s->live->in_flight--;
-	if (s->second || !s->connected)
-		return;
-	look_for_unknown(s);
-	s->synced_once = true;
-	s->overflowed = false;
-	s->stats.snapshots++;
-	s->stats.snapshot_time = s->live->now - s->began;
-	live_tell_change(s, &(struct live_change){
-		.kind = LIVE_SYNCED, .reason = s->why, .count = s->confirmed, .gone = s->gone_by_list, .corrected = s->corrected,
-	});
 }
 
 void live_answer(struct live_server *s, enum live_answer how, const struct message *response, int64_t now)

@@ -9,6 +9,7 @@ FUZZ_TARGETS := framer action pending frame_log config redact
 FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Isrc -D_GNU_SOURCE $(WARNINGS) -fno-sanitize-recover=all \
                 -fsanitize=fuzzer,address,undefined
 FUZZ_SOURCES := $(wildcard src/ami/*.c) $(addprefix src/base/,buf.c err.c heap.c mem.c pool.c slice.c utf8.c)
+FUZZ_LIVE_SOURCES := $(wildcard src/live/*.c) $(FUZZ_SOURCES) src/base/map.c
 # The configuration is read by Lua.
 FUZZ_CONFIG_SOURCES := $(wildcard src/config/*.c) src/sandbox/chunk.c $(addprefix src/base/,buf.c err.c faults.c map.c mem.c slice.c utf8.c value.c clock.c)
 # Masking, up to what a recording gets.
@@ -25,6 +26,10 @@ $(FUZZ_BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SOURCES) $(wildcard src/ami/*.h
 	$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $< $(FUZZ_SOURCES)
 
 $(FUZZ_BUILD)/fuzz_frame_log: tests/unit/frame_log_drive.h
+
+$(FUZZ_BUILD)/fuzz_live: tests/fuzz/fuzz_live.c $(FUZZ_LIVE_SOURCES) $(wildcard src/live/*.h src/ami/*.h src/base/*.h) tests/fuzz/require.h
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $< $(FUZZ_LIVE_SOURCES)
 
 $(FUZZ_BUILD)/fuzz_config: tests/fuzz/fuzz_config.c $(FUZZ_CONFIG_SOURCES) $(wildcard src/config/*.h src/base/*.h) tests/fuzz/require.h
 	@mkdir -p $(@D)

@@ -65,3 +65,11 @@ for kind = 0, 8 do
     for where = 0, 3 do write("redact", ("%d-%d-%d"):format(kind, number, where), string.char(kind, 6, 40 + where * 20, where * 85, 128) .. bytes) end
   end
 end
+
+-- Long lives of a few channels: whatever the bytes are, they make events.
+math.randomseed(11)
+for i = 1, 24 do
+  local bytes = {}
+  for n = 1, 160 * i do bytes[n] = string.char(math.random(0, 255)) end
+  write("live", "life" .. i, table.concat(bytes))
+end
