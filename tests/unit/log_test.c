@@ -434,6 +434,30 @@ static void write_file(const char *name, const char *text)
 	CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
 }
 
+/* A file is as readable, whoever makes it: a unit with a umask, logrotate, a shell. */
+static void makes_files_with_one_mode(void)
+{
+	static const mode_t masks[] = { 0, 022, 077 };
+	struct err err;
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+		unlink(path);
+		unlink(other_path);
+		mode_t before = umask(masks[i]);
+		CHECK(log_start(&(struct log_options){ .level = LOG_INFO, .file = path }, &err) == 0);
+		CHECK(log_sink_set(1, other_path, &err) == 0);
+		log_stop(10);
+		CHECK(stat(path, &st) == 0 && (st.st_mode & 07777) == 0640);
+		CHECK(stat(other_path, &st) == 0 && (st.st_mode & 07777) == 0640);
+		/* One that is there keeps its own. */
+		CHECK(chmod(path, 0600) == 0 && log_start(&(struct log_options){ .level = LOG_INFO, .file = path }, &err) == 0);
+		log_stop(10);
+		CHECK(stat(path, &st) == 0 && (st.st_mode & 07777) == 0600);
+		umask(before);
+	}
+}
+
 /* After a crash, a power loss or a full disk: what was torn stays, what comes is whole. */
 static void begins_with_a_whole_line(void)
 {
@@ -618,6 +642,7 @@ int main(void)
 	reopens_by_name_and_keeps_the_old_on_failure();
 	writes_sinks_in_order();
 	a_sink_that_fails_harms_no_other();
+	makes_files_with_one_mode();
 	begins_with_a_whole_line();
 	a_line_that_a_full_disk_cuts_is_lost_alone();
 	stop_keeps_its_deadline();

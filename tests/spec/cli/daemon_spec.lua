@@ -139,6 +139,36 @@ describe("run as a daemon", function()
     end)
   end)
 
+  it("has a unit that systemd understands, which tries again for ever, ever more slowly", function()
+    local unit = helper.read "conf/hookswitch.service"
+    assert.matches("%[Unit%].*\nStartLimitIntervalSec=0\n.*%[Service%]", unit)
+    assert.matches("\nRestart=on%-failure\n", unit)
+    local folder = helper.folder()
+    -- What systemd runs before each start, with a clock of its own.
+    local before = assert(unit:match "\nExecStartPre=%-/bin/sh %-c '([^\n]*)'\n"):gsub("%$%$", "$")
+    local after = assert(unit:match "\nExecStartPost=%-([^\n]*)\n")
+    helper.write_file(folder .. "/sleep", "#!/bin/sh\necho $1\n")
+    os.execute("chmod +x " .. folder .. "/sleep")
+    local env = { RUNTIME_DIRECTORY = folder, PATH = folder .. ":" .. os.getenv "PATH" }
+    local function waits(n)
+      local list = {}
+      for i = 1, n do
+        local code, out, err = helper.run("-c", before, { program = "/bin/sh", env = env })
+        assert.are.equal(0, code)
+        assert.are.equal("", err)
+        list[i] = tonumber(out)
+      end
+      return list
+    end
+    assert.are.same({ 0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60 }, waits(14))
+    assert.are.equal(0, (helper.run("-c", after, { program = "/bin/sh", env = env })))
+    assert.are.same({ 0, 5 }, waits(2))
+    if not os.execute "command -v systemd-analyze >/dev/null 2>&1" then return pending "systemd-analyze is not installed" end
+    helper.write_file(folder .. "/hookswitch.service", (unit:gsub("/usr/local/bin/hookswitch", helper.binary)))
+    local _, out, err = helper.run("-c", "systemd-analyze verify --man=no " .. folder .. "/hookswitch.service", { program = "sh" })
+    for _, line in ipairs(helper.lines(out .. err)) do assert.is_nil(line:find("hookswitch.service", 1, true), line) end
+  end)
+
   it("has a unit that systemd calls hardened", function()
     if not os.execute "command -v systemd-analyze >/dev/null 2>&1" then return pending "systemd-analyze is not installed" end
     local code, out, err = helper.run("-c", "systemd-analyze security --offline=true --threshold=20 --no-pager conf/hookswitch.service",

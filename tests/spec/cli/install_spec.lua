@@ -94,16 +94,66 @@ describe("install", function()
     assert.matches("/etc/hookswitch/hookswitch.lua ", conffiles)
     assert.matches("/etc/hookswitch/scripts/calls.lua ", conffiles)
 
-    -- What the operator has changed outlives the program, until it is purged.
+    -- What the operator has changed outlives the program, until it is purged; what only the operator and the daemon have made
+    -- outlives that too.
     helper.write_file(root .. "/etc/hookswitch/hookswitch.lua", "return { servers = {} }\n")
+    local own = { "/etc/hookswitch/scripts/mine.lua", "/etc/hookswitch/pbx1.secret", "/etc/hookswitch/conf.d/pbx2.lua", "/var/log/hookswitch/journal.log" }
+    for _, file in ipairs(own) do helper.write_file(root .. file, "mine\n") end
     assert.are.equal(0, (sh(dpkg .. "-r hookswitch", root)))
     assert.is_false(helper.exists(root .. "/usr/bin/hookswitch"))
     assert.are.equal("return { servers = {} }\n", helper.read(root .. "/etc/hookswitch/hookswitch.lua"))
     code, out, err = sh(dpkg .. "-P hookswitch", root)
     assert.are.equal(0, code, out .. err)
-    local _, left = sh("cd \"$1\" && find . -path ./var/lib/dpkg -prune -o -type f -print", root)
-    assert.is_nil(left:find("hookswitch.lua", 1, true))
-    assert.is_nil(left:find("/usr/bin", 1, true))
+    assert.matches("/etc/hookswitch has files that are not the package's", out)
+    assert.matches("/var/log/hookswitch has files that are not the package's", out)
+    local _, left = sh("cd \"$1\" && find . -path ./var/lib/dpkg -prune -o -type f -path '*hookswitch*' -print", root)
+    left = helper.lines(left)
+    table.sort(left)
+    local wanted = {}
+    for i, file in ipairs(own) do wanted[i] = "." .. file end
+    table.sort(wanted)
+    assert.are.same(wanted, left)
+  end)
+
+  it("leaves nothing behind when it is purged and nobody has added anything", function()
+    if not os.execute "command -v dpkg-deb >/dev/null 2>&1 && [ $(id -u) = 0 ]" then return pending "dpkg-deb as root is needed" end
+    local root = helper.folder()
+    local dpkg = "dpkg --root=\"$1\" --force-script-chrootless --force-depends --force-confnew "
+    assert.are.equal(0, (sh("mkdir -p \"$1\"/var/lib/dpkg/info \"$1\"/var/lib/dpkg/updates \"$1\"/etc \"$1\"/var/log/hookswitch && : >\"$1\"/var/lib/dpkg/status", root)))
+    assert.are.equal(0, (sh(dpkg .. "-i \"$2\"", root, deb())))
+    local code, out, err = sh(dpkg .. "-P hookswitch", root)
+    assert.are.equal(0, code, out .. err)
+    assert.is_nil(out:find("not the package's", 1, true))
+    for _, path in ipairs { "/etc/hookswitch", "/var/log/hookswitch", "/usr/bin/hookswitch", "/usr/share/doc/hookswitch" } do
+      assert.is_false(helper.exists(root .. path), path)
+    end
+  end)
+
+  -- A package's script where systemd runs and `systemctl COMMAND` fails for the commands in `failing`.
+  local function script_under_systemd(script, failing, ...)
+    local folder = helper.folder()
+    helper.write_file(folder .. "/systemctl", ([[#!/bin/sh
+      echo "$*" >>%s/told
+      for word; do case "$word" in %s) echo "Job failed." >&2; exit 1;; esac; done
+    ]]):format(folder, failing))
+    helper.write_file(folder .. "/systemd-sysusers", "#!/bin/sh\n")
+    os.execute(("chmod +x %s/system*"):format(folder))
+    local code, out, err = sh([[folder=$1; shift; exec unshare -rm sh -c 'mount -t tmpfs none /run && mkdir -p /run/systemd/system && PATH=$0:$PATH exec sh "$@"' "$folder" "$@"]],
+      folder, "conf/debian/" .. script, ...)
+    return code, out .. err, helper.exists(folder .. "/told") and helper.read(folder .. "/told") or ""
+  end
+
+  it("is configured when the service does not start again after an upgrade, and says so", function()
+    if not os.execute "unshare -rm mount -t tmpfs none /run 2>/dev/null" then return pending "needs namespaces" end
+    local code, out, told = script_under_systemd("postinst", "nothing", "configure", "0.1.0")
+    assert.are.same({ 0, "", "daemon-reload\ntry-restart hookswitch.service\n" }, { code, out, told })
+    code, out = script_under_systemd("postinst", "try-restart|daemon-reload", "configure", "0.1.0")
+    assert.are.equal(0, code, out)
+    assert.matches("the service did not start again after the upgrade%. See: hookswitch check; journalctl %-u hookswitch", out)
+    code, out = script_under_systemd("prerm", "disable", "remove")
+    assert.are.equal(0, code, out)
+    assert.matches("the service was not stopped", out)
+    assert.are.equal(0, (script_under_systemd("postrm", "daemon-reload", "remove")))
   end)
 
   it("makes a package without an error of lintian", function()
