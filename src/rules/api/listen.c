@@ -268,7 +268,7 @@ void listen_read(lua_State *L, int names, int filter, struct listen_arguments *o
 }
 
 /* Listeners stand outside of Lua, and count all the same. */
-void listen_charge(lua_State *L, const struct listen_arguments *args)
+bool listen_charge(lua_State *L, const struct listen_arguments *args)
 {
 	struct rule *rule = rule_of(L);
 	size_t bytes = LISTENER_BYTES + args->count * 2 * sizeof(void *) + rule->scratch->filter_bytes;
@@ -277,8 +277,9 @@ void listen_charge(lua_State *L, const struct listen_arguments *args)
 	if (a->cap && a->used + bytes > a->cap)
 		lua_gc(L, LUA_GCCOLLECT);
 	if (!rule_charge(rule, bytes))
-		luaL_error(L, "no memory left for a listener (limits.rule_memory)");
+		return false;
 	args->filter->bytes = bytes;
+	return true;
 }
 
 /* ---- functions ---- */
@@ -305,8 +306,11 @@ static int add_listener(lua_State *L, bool once)
 	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.listener);
 	lua_setmetatable(L, -2);
 	lua_pushvalue(L, fn);
-	listen_charge(L, &args);
 	int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	if (!listen_charge(L, &args)) {
+		luaL_unref(L, LUA_REGISTRYINDEX, ref);
+		return luaL_error(L, LISTEN_NO_MEMORY);
+	}
 	struct listener *l = listener_add(rule, args.names, args.count, args.filter, args.priority, args.label, once, ref, NULL);
 	*handle = listener_handle(l);
 	return 1;

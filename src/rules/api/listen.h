@@ -13,8 +13,9 @@ struct listen_arguments {
 };
 /* Reads them from the stack at `names` and `filter`; leaves more on it. */
 void listen_read(lua_State *L, int names, int filter, struct listen_arguments *out) RAISES;
-/* Charges the rule for the listener that is about to be made of them. */
-void listen_charge(lua_State *L, const struct listen_arguments *args) RAISES;
+/* Charges the rule for the listener that is about to be made of them. False when its memory is used up. Raises nothing. */
+bool listen_charge(lua_State *L, const struct listen_arguments *args);
+#define LISTEN_NO_MEMORY "no memory left for a listener (limits.rule_memory)"
 /* ami.subscribe and ami.wait, in subscription.c. */
 int subscription_new(lua_State *L);
 int subscription_wait(lua_State *L);

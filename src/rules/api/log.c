@@ -53,7 +53,8 @@ static bool shows_itself(lua_State *L)
 	return true;
 }
 
-/* Reads { key = value } into fields, sorted by name: a table has no order of its own. Texts stay on the stack. */
+/* Reads { key = value } into fields, sorted by name: a table has no order of its own. Names and texts stay on the stack, for a
+ * __tostring may take them out of the table. */
 static size_t read_fields(lua_State *L, int index, struct log_field *fields, size_t max, struct buf *work)
 {
 	size_t count = 0;
@@ -85,7 +86,7 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 			break;
 		}
 		}
-		lua_insert(L, -2); /* the value stays below the key that lua_next needs */
+		lua_pushvalue(L, -2); /* for lua_next, which takes it */
 	}
 	qsort(fields, count, sizeof *fields, compare_fields);
 	return count;

@@ -1,5 +1,6 @@
 /* `metric` for rules: families named hookswitch_rule_…. A handle knows its family by name, so it stays good when a newer
  * rule replaces the family. */
+#include <math.h>
 #include <stdio.h>
 
 #include "observe/log.h"
@@ -87,6 +88,13 @@ static struct metric_handle *check_metric(lua_State *L)
 	return object_check(L, 1, rule_of(L)->meta.metric, "a metric");
 }
 
+/* One number that is none would be in the sum for ever. */
+static void check_finite(lua_State *L, const struct metric_handle *h, const char *method, lua_Number n)
+{
+	if (!isfinite(n))
+		luaL_error(L, "metric %s: %s takes a finite number", h->name, method);
+}
+
 static int metric_inc(lua_State *L)
 {
 	struct metric_handle *h = check_metric(L);
@@ -96,9 +104,13 @@ static int metric_inc(lua_State *L)
 		has_number = true;
 	if (h->type == METRIC_HISTOGRAM || (h->type == METRIC_COUNTER && !(n >= 0)))
 		return luaL_error(L, "metric %s: %s", h->name, h->type == METRIC_HISTOGRAM ? "a histogram has observe()" : "a counter only grows");
+	check_finite(L, h, "inc", n);
 	struct series *s = find_series(L, h, has_number ? 3 : 2);
-	if (s)
-		s->value += n;
+	if (!s)
+		return 0;
+	if (isfinite(s->value))
+		check_finite(L, h, "inc", s->value + n);
+	s->value += n;
 	return 0;
 }
 
@@ -120,6 +132,7 @@ static int metric_observe(lua_State *L)
 	lua_Number n = luaL_checknumber(L, 2);
 	if (h->type != METRIC_HISTOGRAM)
 		return luaL_error(L, "metric %s: only a histogram has observe()", h->name);
+	check_finite(L, h, "observe", n);
 	struct series *s = find_series(L, h, 3);
 	if (s)
 		series_observe(s, n);
@@ -169,7 +182,8 @@ static void read_buckets(lua_State *L, int index, struct metric_handle *h)
 	luaL_argcheck(L, h->bucket_count > 0 && h->bucket_count <= METRIC_BUCKETS_MAX, index, "1 to 32 buckets");
 	for (size_t i = 0; i < h->bucket_count; i++) {
 		lua_rawgeti(L, index, (lua_Integer)i + 1);
-		h->buckets[i] = luaL_checknumber(L, -1);
+		luaL_argcheck(L, lua_isnumber(L, -1) && isfinite(lua_tonumber(L, -1)), index, "buckets are finite numbers");
+		h->buckets[i] = lua_tonumber(L, -1);
 		luaL_argcheck(L, i == 0 || h->buckets[i] > h->buckets[i - 1], index, "buckets rise");
 		lua_pop(L, 1);
 	}

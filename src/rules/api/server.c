@@ -107,6 +107,7 @@ static bool take_rate(struct rule *rule, uint32_t server)
 
 struct sending {
 	int action, options; /* stack indices; options 0: none */
+	double timeout;      /* 0: none given */
 	uint32_t server;
 	const char *server_name;
 };
@@ -127,35 +128,40 @@ static double read_timeout(lua_State *L, int index)
 	return timeout;
 }
 
-/* Checks and sends. The request, or NULL with `err`. */
-static struct request *send_action(lua_State *L, const struct sending *sending, char id[ACTION_ID_MAX + 1], struct err *err)
+/* Builds the action in the scratch and asks whether it may be sent. -1 with `err`. May raise. */
+static int prepare(lua_State *L, const struct sending *sending, struct err *err)
 {
 	struct rule *rule = rule_of(L);
-	struct host *host = rule->host;
-	double timeout = read_timeout(L, sending->options);
 
 	if (build_action(L, sending->action, &rule->scratch->action, err) || policy_check(rule->policy, rule->name, &rule->scratch->action, err)) {
 		count_denied(rule, err->code);
-		return NULL;
+		return -1;
 	}
 	if (rule->ending) {
 		err_set(err, ERR_CANCELLED, "newer rules were loaded, or the engine stops");
 		count_denied(rule, err->code);
-		return NULL;
+		return -1;
 	}
 	if (rule->pending >= rule->limits.pending) {
 		err_set(err, ERR_BACKPRESSURE, "%u actions of this rule wait for their answers (limits.pending)", rule->pending);
 		count_denied(rule, err->code);
-		return NULL;
+		return -1;
 	}
 	if (!take_rate(rule, sending->server)) {
 		err_set(err, ERR_BACKPRESSURE, "more than %u actions a second of this rule to this server (limits.actions_per_second)",
 		        rule->limits.actions_per_second);
 		count_denied(rule, err->code);
-		return NULL;
+		return -1;
 	}
+	return 0;
+}
+
+/* Sends what prepare() has built; raises nothing. The request, or NULL with `err`. */
+static struct request *transmit(struct rule *rule, const struct sending *sending, char id[ACTION_ID_MAX + 1], struct err *err)
+{
+	struct host *host = rule->host;
 	struct request *request = request_create(rule, sending->server, sending->server_name);
-	if (host->ops.send(host->ctx, sending->server, rule->name, &rule->scratch->action, timeout, request, id, err)) {
+	if (host->ops.send(host->ctx, sending->server, rule->name, &rule->scratch->action, sending->timeout, request, id, err)) {
 		count_denied(rule, err->code);
 		request_free(request);
 		return NULL;
@@ -163,7 +169,7 @@ static struct request *send_action(lua_State *L, const struct sending *sending, 
 	return request;
 }
 
-/* [action, options, fn] at 2 … of a method: where they stand. */
+/* [action, options, fn] at 2 … of a method: where they stand. The place of the function, or 0. */
 static int find_arguments(lua_State *L, struct sending *sending)
 {
 	luaL_checktype(L, 2, LUA_TTABLE);
@@ -174,6 +180,7 @@ static int find_arguments(lua_State *L, struct sending *sending)
 		luaL_argerror(L, 3, "options (a table) or a callback (a function) is expected");
 	if (!lua_isnoneornil(L, 4) && fn != 4)
 		luaL_argerror(L, 4, "a callback (a function) is expected");
+	sending->timeout = read_timeout(L, sending->options);
 	return fn;
 }
 
@@ -183,12 +190,14 @@ static int send_to(lua_State *L, struct sending *sending)
 	char id[ACTION_ID_MAX + 1];
 	struct err err;
 	int fn = find_arguments(L, sending), ref = LUA_NOREF;
+	if (prepare(L, sending, &err))
+		return error_push_failure(L, rule, &err);
 	if (fn) {
-		/* Made before anything is sent: it may raise. */
+		/* The last that may raise: a reference that nobody holds would stay for ever. */
 		lua_pushvalue(L, fn);
 		ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	}
-	struct request *request = send_action(L, sending, id, &err);
+	struct request *request = transmit(rule, sending, id, &err);
 	if (!request) {
 		luaL_unref(L, LUA_REGISTRYINDEX, ref);
 		return error_push_failure(L, rule, &err);
@@ -214,7 +223,7 @@ static int call_to(lua_State *L, struct sending *sending)
 	if (find_arguments(L, sending))
 		return luaL_error(L, "call takes no callback: it returns the answer (send takes one)");
 	task_check_wait(L, "call");
-	struct request *request = send_action(L, sending, id, &err);
+	struct request *request = prepare(L, sending, &err) ? NULL : transmit(rule, sending, id, &err);
 	if (!request && (err.code == ERR_INVALID || err.code == ERR_DENIED))
 		return error_push_failure(L, rule, &err);
 	if (request) {

@@ -175,8 +175,10 @@ static int next(lua_State *L, struct subscription *sub, double seconds)
 
 static double read_seconds(lua_State *L, int index, double otherwise)
 {
-	double seconds = luaL_optnumber(L, index, otherwise);
-	luaL_argcheck(L, seconds == otherwise || seconds >= 0, index, "a number of seconds, not negative, is expected");
+	if (lua_isnoneornil(L, index))
+		return otherwise;
+	double seconds = luaL_checknumber(L, index);
+	luaL_argcheck(L, seconds >= 0, index, "a number of seconds, not negative, is expected");
 	return seconds;
 }
 
@@ -242,7 +244,8 @@ static struct subscription *create(lua_State *L)
 	list_init(&sub->queue);
 	list_append(&rule->subscriptions, &sub->of_rule);
 	*handle = sub;
-	listen_charge(L, &args);
+	if (!listen_charge(L, &args))
+		luaL_error(L, LISTEN_NO_MEMORY);
 	sub->listener = listener_add(rule, args.names, args.count, args.filter, args.priority, args.label, false, LUA_NOREF, sub);
 	return sub;
 }
