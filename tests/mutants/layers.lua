@@ -37,6 +37,8 @@ return {
     module(specs("ami/pending", "ami/dialogues", "ami/captures")), sanitized(unit "ami"),
     sanitized(module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message", "ami/pending"))) },
   net = { unit "net", unit "stream", unit "tls", unit "link", sanitized(unit "stream"), sanitized(unit "tls"), specs("link/login", "engine/session"), scenario "tls,resolv" },
+  live = { module(specs "live/captures") },
+  persist = { unit "persist", unit "persist_faults", unit "persist_damage" },
   sandbox = { unit "arena", unit "stdlib", unit "kill", module(specs("rules/faults", "rules/waiting", "rules/files")) },
   value = { unit "json", unit "stdlib", module(specs("rules/output", "rules/store", "rules/settings")) },
   link = { unit "link", specs("link/login", "engine/session"), scenario "backlog,session" },

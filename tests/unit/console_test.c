@@ -344,7 +344,7 @@ static void write_config(void)
 {
 	FILE *file = fopen(config_path, "w");
 
-	fprintf(file, "return { servers = {}, log = { file = \"log\" } }\n");
+	fprintf(file, "return { servers = {}, log = { file = \"log\", throttle_burst = 1000000 } }\n");
 	fclose(file);
 }
 
@@ -393,6 +393,24 @@ static void stays_open_until_it_has_stopped(pid_t pid)
 	CHECK(access(socket_path, F_OK) == -1);
 }
 
+/* P9: every kind of it that this test has seen counted. */
+static void logs_who_was_dropped(const char *path)
+{
+	static const char *const reasons[] = { "request", "clients", "slow", "silent" };
+	char *text = mem_zalloc(1 << 20);
+	FILE *file = fopen(path, "r");
+
+	CHECK(file && fread(text, 1, (1 << 20) - 1, file) > 0);
+	if (file)
+		fclose(file);
+	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+		char *record = mem_printf("\"msg\":\"console client dropped\",\"reason\":\"%s\"", reasons[i]);
+		CHECK_NAMED(strstr(text, record), record);
+		free(record);
+	}
+	free(text);
+}
+
 int main(void)
 {
 	const char *where = getenv("TMPDIR");
@@ -420,6 +438,7 @@ int main(void)
 		drops_who_wastes_its_time();
 		tells_each_what_its_reload_came_to();
 		stays_open_until_it_has_stopped(pid);
+		logs_who_was_dropped(log);
 	}
 	unlink(log);
 	unlink(config_path);
