@@ -153,6 +153,9 @@ static int load_rules(struct plan *plan)
 	options.ops = &load_ops;
 	options.ctx = plan;
 	options.store = plan->store;
+	options.budget = plan->budget ? plan->budget : &plan->own_budget;
+	if (!plan->running) /* these limits hold from now on; those of a reload, once it is good */
+		options.budget->limit = options.limits.memory;
 	options.on_loop = plan->loader ? on_loop : NULL;
 	options.policy = mapping_policy(plan->config);
 	options.skip_bad_files = plan->skip_bad_files;

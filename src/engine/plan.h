@@ -5,6 +5,7 @@
 #include "engine/server.h"
 #include "engine/loader.h"
 #include "observe/log.h"
+#include "sandbox/arena.h"
 
 struct log_file;
 struct redact_patterns;
@@ -14,6 +15,8 @@ struct plan {
 	const char *path;
 	const struct config *running; /* NULL at start-up */
 	struct link_hub *hub;         /* NULL: made later, links too (start-up) */
+	struct arena_budget *budget; /* of the host, for limits.memory; NULL: own_budget */
+	struct arena_budget own_budget;
 	struct store *store;
 	struct host_snapshot *snapshot; /* of the running rules, owned; NULL: all are loaded */
 	struct engine *engine;

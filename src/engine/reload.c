@@ -230,7 +230,7 @@ static int start_log(const struct engine *e, const struct config *config, struct
 
 int engine_first_plan(struct engine *e, bool strict, struct faults *faults)
 {
-	struct plan plan = { .path = e->config_path, .log_format = e->log_format, .store = host_store(e->host), .engine = e, .skip_bad_files = !strict,
+	struct plan plan = { .path = e->config_path, .log_format = e->log_format, .store = host_store(e->host), .budget = host_budget(e->host), .engine = e, .skip_bad_files = !strict,
 	                     .owner = &engine_link_owner };
 	struct err err;
 	plan_make(&plan);
@@ -325,7 +325,7 @@ static void begin(struct engine *e)
 {
 	struct err err;
 	struct plan *plan = mem_zalloc(sizeof *plan);
-	*plan = (struct plan){ .path = e->config_path, .log_format = e->log_format, .running = e->config, .hub = e->hub, .store = host_store(e->host), .engine = e,
+	*plan = (struct plan){ .path = e->config_path, .log_format = e->log_format, .running = e->config, .hub = e->hub, .store = host_store(e->host), .budget = host_budget(e->host), .engine = e,
 	                       .loader = e->loader, .owner = &engine_link_owner, .snapshot = e->reload_all ? NULL : host_snapshot_take(e->host) };
 	e->reload_all = false;
 	e->plan = plan;

@@ -344,6 +344,7 @@ static int load_rules(struct replay *r, const struct replay_options *options, st
 
 	r->host = host_create(&rules.limits, &replay_ops, r, r->metrics);
 	rules.store = host_store(r->host);
+	rules.budget = host_budget(r->host);
 	struct rule_set *loaded = rule_set_load(&rules, faults);
 	policy_unref(&rules.policy);
 	if (loaded)

@@ -212,7 +212,7 @@ int harness_load(struct harness *h)
 			names[count++] = h->servers[i]->name;
 	struct host_snapshot *running = h->reload_all ? NULL : host_snapshot_take(h->host);
 	const struct rules_options options = {
-		.rules = h->rules, .lib = h->lib, .limits = h->limits, .ops = &harness_ops, .ctx = h, .store = host_store(h->host),
+		.rules = h->rules, .lib = h->lib, .limits = h->limits, .ops = &harness_ops, .ctx = h, .store = host_store(h->host), .budget = host_budget(h->host),
 		.servers = names, .server_count = count, .settings = &h->settings, .policy = h->policy, .running = running,
 	};
 	struct rule_set *set = rule_set_load(&options, &h->faults);

@@ -97,9 +97,9 @@ static int rules_starve(lua_State *L)
 	struct host *host = check_harness(L)->host;
 	lua_Integer n = luaL_checkinteger(L, 2);
 	luaL_argcheck(L, n >= 0, 2, "a number from 0 is expected");
-	uint64_t left = host->rule_count > 0 ? host->rules[0]->alloc.fail_at : 0;
+	uint64_t left = host->rule_count > 0 ? host->rules[0]->arena.fail_at : 0;
 	for (size_t i = 0; i < host->rule_count; i++)
-		host->rules[i]->alloc.fail_at = (uint64_t)n;
+		host->rules[i]->arena.fail_at = (uint64_t)n;
 	lua_pushinteger(L, (lua_Integer)left);
 	return 1;
 }

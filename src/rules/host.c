@@ -17,6 +17,7 @@
 
 #define DRAINING_MAX 4u   /* replaced states of one rule; one more ends the oldest's waits early */
 #define SWEEP_MAX 1000u   /* expired store entries removed in one turn */
+#define WORTH_COLLECTING ((size_t)1024 * 1024)
 #define RULES_MAX 4096u
 #define RULE_SERIES (4 * RULES_MAX) /* each rule and what it fails by */
 
@@ -124,7 +125,7 @@ static void collect(void *ctx)
 		set_by_rule(h->m.timers, r, r->timer_count);
 		set_by_rule(h->m.listeners, r, r->listener_count);
 		set_by_rule(h->m.waiting, r, r->waiting);
-		set_by_rule(h->m.memory, r, (double)r->alloc.used);
+		set_by_rule(h->m.memory, r, (double)r->arena.used);
 		set_by_rule(h->m.quarantined_listeners, r, r->quarantine.active ? r->listener_count : listeners_quarantined(r));
 	}
 	h->m.generation->value = h->last_number;
@@ -139,6 +140,7 @@ struct host *host_create(const struct host_limits *limits, const struct host_ops
 {
 	struct host *h = mem_zalloc(sizeof *h);
 	h->limits = *limits;
+	h->budget.limit = limits->memory;
 	h->ops = *ops;
 	h->ctx = ctx;
 	h->metrics = metrics;
@@ -217,12 +219,18 @@ void host_destroy(struct host **host)
 void host_configure(struct host *host, const struct host_limits *limits)
 {
 	host->limits = *limits;
+	host->budget.limit = limits->memory;
 	store_limit(host->store, &limits->store);
 }
 
 unsigned host_generation(const struct host *host)
 {
 	return host->last_number;
+}
+
+struct arena_budget *host_budget(struct host *host)
+{
+	return &host->budget;
 }
 
 struct store *host_store(struct host *host)
@@ -540,11 +548,17 @@ static uint64_t end_drains(struct host *host, uint64_t now)
 	return next;
 }
 
+/* Garbage of one rule must not take what another one needs. */
+static bool is_tight(const struct arena_budget *b)
+{
+	return b->limit && atomic_load_explicit(&b->used, memory_order_relaxed) > b->limit - b->limit / 4;
+}
+
 uint64_t host_turn(struct host *host)
 {
 	uint64_t now = host->ops.now(host->ctx);
 	struct rule *rule;
-	bool more = false;
+	bool more = false, tight = is_tight(&host->budget);
 
 	host->turn++;
 	if (host->late_first)
@@ -557,7 +571,7 @@ uint64_t host_turn(struct host *host)
 	/* Subscriptions that ended without an event of their names coming by are freed here. */
 	listeners_sweep(host);
 	host_each_rule(rule, host)
-		more |= rule->alloc.pressed && rule_relieve(rule);
+		more |= (rule->pressed || (tight && rule->arena.used >= WORTH_COLLECTING)) && rule_relieve(rule);
 	uint64_t next = end_drains(host, now);
 	uint64_t expiry = store_next_expiry(host->store);
 	if (expiry <= now)

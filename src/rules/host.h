@@ -13,6 +13,7 @@
 #include "rules/policy.h"
 #include "rules/store.h"
 
+struct arena_budget;
 struct host;
 struct rule;
 struct rule_set;
@@ -93,6 +94,7 @@ void host_snapshot_destroy(struct host_snapshot **snapshot);
 struct rules_options {
 	const char *rules, *lib;       /* folders */
 	struct host_limits limits;
+	struct arena_budget *budget;   /* of the host that will adopt them; NULL: limits.rule_memory alone bounds them */
 	const struct host_ops *ops;    /* only sink_exists(), wall() and now() (NULL: the real clock) are called while loading */
 	void *ctx;
 	/* Runs `fn` on the loop's thread and waits for it, so that a rule can read a store while it loads; NULL: the caller is that
@@ -125,6 +127,8 @@ void host_destroy_rule(struct rule **rule);
 /* How many sets were adopted: 1 is the first; 0: none. */
 unsigned host_generation(const struct host *host);
 struct store *host_store(struct host *host);
+/* Of the memory of all rules; outlives every rule that was loaded with it. */
+struct arena_budget *host_budget(struct host *host);
 
 /* ---- what happens ---- */
 

@@ -40,7 +40,7 @@ void host_view(const struct host *host, struct host_view *out)
 	list_each(it, &host->draining)
 		out->draining_count++;
 	host_each_rule(rule, host)
-		out->memory += rule->alloc.used;
+		out->memory += rule->arena.used;
 }
 
 static const struct rule *rule_at(const struct host *host, size_t index)
@@ -61,7 +61,7 @@ bool host_rule_view(const struct host *host, size_t index, struct host_rule_view
 		.name = r->name, .file = r->file, .digest = rule_source_digest(r->source), .listeners = r->listener_count, .timers = r->timer_count,
 		.subscriptions = r->subscription_count, .waiting = r->waiting, .pending = r->pending, .calls = r->counts.calls,
 		.errors = r->counts.errors, .deadlines = r->counts.deadlines, .refused = r->counts.refused,
-		.seconds = r->counts.sampled * DEADLINE_TICK, .memory = r->alloc.used, .quarantined = r->quarantine.active,
+		.seconds = r->counts.sampled * DEADLINE_TICK, .memory = r->arena.used, .quarantined = r->quarantine.active,
 		.failed = r->failed, .quarantined_listeners = listeners_quarantined(r), .disabled = r->disabled, .missed = r->missed,
 		.skipped = r->counts.skipped, .last_error = r->last_error ? r->last_error : "", .draining = index >= host->rule_count, .since = r->since,
 		.number = r->number, .change = host_rule_change_name(r->change),

@@ -106,7 +106,7 @@ static void count_error(struct rule *rule, enum outcome outcome)
 /* Whether it was refused memory since the last look. */
 static bool take_refusals(struct rule *rule)
 {
-	uint64_t refused = rule->alloc.refused;
+	uint64_t refused = rule->arena.refused;
 	bool was_refused = refused != rule->counts.refused_seen;
 	rule->counts.refused_seen = refused;
 	return was_refused;
@@ -222,11 +222,12 @@ bool rule_relieve(struct rule *rule)
 {
 	uint64_t now = rule_now(rule);
 	/* While much stays in use, a collection a second is enough. */
-	if (rule->alloc.pressed && !rule->collecting && now - rule->collected >= COLLECT_PAUSE)
+	if (!rule->collecting && now - rule->collected >= COLLECT_PAUSE)
 		rule->collecting = true;
 	if (rule->collecting && lua_gc(rule->L, LUA_GCSTEP, 0)) {
 		rule->collecting = false;
-		rule->alloc.pressed = false;
+		rule->pressed = false;
+		arena_trim(&rule->arena);
 		rule->collected = now;
 	}
 	return rule->collecting;

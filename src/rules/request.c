@@ -32,6 +32,9 @@ void request_orphan(struct request *r)
 	request_forget(r);
 	list_remove(&r->of_rule);
 	r->rule->pending--;
+	if (r->charged)
+		rule_credit(r->rule, sizeof *r);
+	r->charged = false;
 	r->rule = NULL;
 }
 

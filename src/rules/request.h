@@ -10,6 +10,7 @@ struct request {
 	struct task *task;   /* who waits in call(), or NULL */
 	int callback;        /* of send(), LUA_NOREF: none */
 	uint32_t server;
+	bool charged;        /* to its rule's memory */
 	char server_name[RULE_NAME_MAX + 1];
 };
 

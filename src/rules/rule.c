@@ -21,6 +21,9 @@
 #define GC_PAUSE 1000
 #define GC_STEP_MULTIPLIER 400
 #define GC_STEP_SIZE 14 /* log2 of bytes */
+/* Refusals in one call: the first can be caught, one more cannot. */
+#define CALL_REFUSED_MAX 2u
+#define RELEASE_SLICE ((size_t)1024 * 1024) /* bytes unmapped at once: other threads that touch new memory wait for it */
 
 uint64_t rule_now(const struct rule *rule)
 {
@@ -39,12 +42,12 @@ double rule_wall(const struct rule *rule)
 
 bool rule_charge(struct rule *rule, size_t size)
 {
-	return alloc_charge(&rule->alloc, size);
+	return arena_charge(&rule->arena, size);
 }
 
 void rule_credit(struct rule *rule, size_t size)
 {
-	alloc_credit(&rule->alloc, size);
+	arena_credit(&rule->arena, size);
 }
 
 bool rule_has_waits(const struct rule *rule)
@@ -55,6 +58,43 @@ bool rule_has_waits(const struct rule *rule)
 		if (list_entry(it, struct request, of_rule)->callback != LUA_NOREF)
 			return true;
 	return false;
+}
+
+/* ---- its memory ---- */
+
+static bool late(void *ctx)
+{
+	(void)ctx;
+	return deadline_passed();
+}
+
+/* The collection is not charged to the rule's time. */
+static void on_collect(void *ctx, bool begins)
+{
+	(void)ctx;
+	deadline_hold(begins);
+}
+
+/* A full collection was made for it: a call that goes on asking, or that cost much already, ends here. */
+static void on_refused(void *ctx)
+{
+	struct rule *rule = ctx;
+	if (rule->refused_at[0] == '\0')
+		deadline_place(rule->refused_at, sizeof rule->refused_at);
+	if (rule->arena.call_refused >= CALL_REFUSED_MAX || deadline_was_held())
+		deadline_end_for_memory();
+}
+
+void rule_memory_begins(struct rule *rule)
+{
+	rule->arena.call_refused = 0;
+	rule->refused_at[0] = '\0';
+}
+
+void rule_memory_ends(struct rule *rule)
+{
+	arena_call_ended(&rule->arena);
+	rule->pressed |= arena_is_tight(&rule->arena);
 }
 
 /* ---- making ---- */
@@ -120,14 +160,18 @@ static struct rule *create(struct loading *loading, struct rule_source *source)
 	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		list_init(lists[i]);
-	alloc_init(&r->alloc, r->limits.rule_memory);
+	arena_init(&r->arena, r->limits.rule_memory, loading->options->budget);
+	r->arena.late = late;
+	r->arena.on_collect = on_collect;
+	r->arena.on_refused = on_refused;
+	r->arena.ctx = r;
 	return r;
 }
 
 /* The state with its libraries. False when it could not be made (told). */
 static bool open_state(struct rule *r)
 {
-	r->L = lua_newstate(alloc_lua, &r->alloc);
+	r->L = lua_newstate(arena_lua, &r->arena);
 	if (!r->L) {
 		faults_add(r->loading->faults, "%s: no memory for its Lua state (limits.rule_memory)", r->file);
 		return false;
@@ -152,6 +196,13 @@ static int push_main(lua_State *co, struct task *task, void *arg)
 	return 1;
 }
 
+/* What loading left behind goes: most rules are idle most of the time. */
+static void settle(struct rule *rule)
+{
+	lua_gc(rule->L, LUA_GCCOLLECT);
+	arena_trim(&rule->arena);
+}
+
 struct rule *rule_load(struct loading *loading, struct rule_source *source)
 {
 	struct rule *rule = create(loading, source);
@@ -163,6 +214,8 @@ struct rule *rule_load(struct loading *loading, struct rule_source *source)
 		task_start(task, push_main, rule);
 	if (!task || rule->last_error)
 		rule_unload(rule);
+	else
+		settle(rule);
 	return rule;
 }
 
@@ -186,10 +239,11 @@ void rule_destroy(struct rule **where)
 		rule_timer_cancel(list_entry(it, struct rule_timer, of_rule));
 	listeners_free_all(rule);
 	subscriptions_free_all(rule);
-	if (rule->L)
-		lua_close(rule->L);
-	alloc_close(&rule->alloc);
 	handle_close(&rule->handles);
+	/* Its state is dropped as it is: nothing outside of it depends on what is in there. */
+	while (arena_release_some(&rule->arena, RELEASE_SLICE))
+		continue;
+	arena_close(&rule->arena);
 	metrics_destroy(&rule->metrics);
 	policy_unref(&rule->policy);
 	rule_source_unref(&rule->source);

@@ -18,7 +18,7 @@
 #include "rules/handle.h"
 #include "rules/host.h"
 #include "rules/rule_source.h"
-#include "sandbox/alloc.h"
+#include "sandbox/arena.h"
 
 #define RAISES /* by longjmp */
 
@@ -92,7 +92,9 @@ struct rule {
 	struct host_limits limits;
 	struct policy *policy;   /* shared */
 	lua_State *L;            /* stack slot 1: the event being dispatched; 2: its server. NULL: it did not load */
-	struct alloc alloc;
+	struct arena arena;
+	char refused_at[72];     /* where the running call was when it was first refused memory: Lua's own error names no line */
+	bool pressed;            /* much memory is used: time to collect */
 	struct scratch *scratch; /* of the thread that runs it */
 	struct json *json;       /* of the scratch */
 	struct rule_metas meta;
@@ -165,6 +167,9 @@ double rule_wall(const struct rule *rule);
 /* Memory outside of Lua that the rule makes the engine keep. False when it is refused (counted). */
 bool rule_charge(struct rule *rule, size_t size);
 void rule_credit(struct rule *rule, size_t size);
+/* Around each run of its code. */
+void rule_memory_begins(struct rule *rule);
+void rule_memory_ends(struct rule *rule);
 /* Some of its own code may be waiting: tasks, or callbacks of actions. */
 bool rule_has_waits(const struct rule *rule);
 

@@ -18,6 +18,7 @@ struct host {
 	struct host_ops ops;
 	void *ctx;
 	struct metrics *metrics;
+	struct arena_budget budget; /* limits.memory: of all rules, those that load and those that are being freed too */
 	struct store *store;
 	struct scratch scratch;
 	bool scratch_ready;

@@ -31,21 +31,28 @@ static int new_thread(lua_State *L)
 struct task *task_take(struct rule *rule, const char *what)
 {
 	struct task *task;
+	int status = LUA_OK;
 
 	if (!list_empty(&rule->pool)) {
 		task = list_entry(rule->pool.next, struct task, in_queue);
 		list_remove(&task->in_queue);
 		rule->pool_count--;
 	} else {
-		task = mem_zalloc(sizeof *task);
-		list_init(&task->of_rule);
-		list_init(&task->in_queue);
-		lua_pushcfunction(rule->L, new_thread);
-		lua_pushlightuserdata(rule->L, task);
-		int status = lua_pcall(rule->L, 1, 0, 0);
-		if (status != LUA_OK) {
-			lua_pop(rule->L, 1);
-			free(task);
+		task = rule_charge(rule, sizeof *task) ? mem_zalloc(sizeof *task) : NULL;
+		if (task) {
+			task->rule = rule;
+			list_init(&task->of_rule);
+			list_init(&task->in_queue);
+			lua_pushcfunction(rule->L, new_thread);
+			lua_pushlightuserdata(rule->L, task);
+			status = lua_pcall(rule->L, 1, 0, 0);
+		}
+		if (!task || status != LUA_OK) {
+			if (task) {
+				lua_pop(rule->L, 1);
+				rule_credit(rule, sizeof *task);
+				free(task);
+			}
 			log_write(LOG_ERROR, "no memory for another call", F_TEXT("rule", rule->name), F_TEXT("reason", "memory"));
 			rule_note(rule, NULL, OUTCOME_MEMORY);
 			return NULL;
@@ -77,6 +84,7 @@ static void task_free(struct task *task)
 	list_remove(&task->of_rule);
 	if (!task->rule->closing)
 		luaL_unref(task->rule->L, LUA_REGISTRYINDEX, task->ref);
+	rule_credit(task->rule, sizeof *task);
 	free(task);
 }
 
@@ -188,7 +196,7 @@ static enum outcome outcome_of(const struct task *task, int status)
 {
 	if (deadline_passed() && !deadline_is_memory())
 		return OUTCOME_DEADLINE;
-	return status == LUA_ERRMEM || task->rule->alloc.call_refused > 0 ? OUTCOME_MEMORY : OUTCOME_ERROR;
+	return status == LUA_ERRMEM || task->rule->arena.call_refused > 0 ? OUTCOME_MEMORY : OUTCOME_ERROR;
 }
 
 static void fail(struct task *task, lua_State *co, int status)
@@ -200,8 +208,8 @@ static void fail(struct task *task, lua_State *co, int status)
 	task->outcome = outcome_of(task, status);
 	if (status == LUA_ERRMEM || !text)
 		buf_clear(&rule->scratch->traceback);
-	if (status == LUA_ERRMEM && rule->alloc.place[0])
-		snprintf(rule->place, sizeof rule->place, "%s: ", rule->alloc.place);
+	if (status == LUA_ERRMEM && rule->refused_at[0])
+		snprintf(rule->place, sizeof rule->place, "%s: ", rule->refused_at);
 	if (!text) {
 		text = "error object is not a string";
 		len = strlen(text);
@@ -241,9 +249,7 @@ static bool run(struct task *task, int args)
 
 	rule->current = task;
 	buf_clear(&rule->scratch->traceback);
-	rule->alloc.call_refused = 0;
-	rule->alloc.place[0] = '\0';
-	rule->alloc.last_stack = 0;
+	rule_memory_begins(rule);
 	task->suspending = false;
 	struct rule_clock began = rule_begins(rule);
 	deadline_begin(task->co, rule->loading ? rule->limits.load_deadline : rule->limits.deadline, rule->limits.stuck, rule->name);
@@ -254,7 +260,7 @@ static bool run(struct task *task, int args)
 		task->dead = true;
 	}
 	deadline_end();
-	rule->alloc.asked_twice = false;
+	rule_memory_ends(rule);
 	rule_ends(rule, began);
 	rule->current = before;
 
@@ -349,9 +355,7 @@ void task_close(struct task *task)
 	struct rule *rule = task->rule;
 
 	forget_waits(task);
-	rule->alloc.call_refused = 0;
-	rule->alloc.place[0] = '\0';
-	rule->alloc.last_stack = 0;
+	rule_memory_begins(rule);
 	task->outcome = OUTCOME_OK;
 	struct rule_clock began = rule_begins(rule);
 	rule->current = task;
@@ -370,7 +374,7 @@ void task_close(struct task *task)
 		fail(task, task->co, status);
 	task->closing--;
 	deadline_end();
-	rule->alloc.asked_twice = false;
+	rule_memory_ends(rule);
 	rule_ends(rule, began);
 	rule->current = NULL;
 	rule->waiting--;

@@ -10,6 +10,8 @@
 struct rule_timer *rule_timer_add(struct rule *rule, uint64_t delay, uint64_t interval, struct task *task, int callback)
 {
 	struct host *host = rule->host;
+	if (!rule_charge(rule, sizeof(struct rule_timer)))
+		return NULL;
 	struct rule_timer *t = mem_zalloc(sizeof *t);
 	t->rule = rule;
 	t->task = task;
@@ -62,6 +64,7 @@ void rule_timer_cancel(struct rule_timer *t)
 	rule->timer_count -= !t->task;
 	drop_callback(rule, t->callback);
 	list_remove(&t->of_rule);
+	rule_credit(rule, sizeof *t);
 	free(t);
 }
 

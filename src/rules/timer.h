@@ -17,7 +17,7 @@ struct rule_timer {
 	uint64_t handle;      /* for the rule; 0: none */
 };
 
-/* `delay` and `interval` (0: once) in ns. It wakes `task`, or calls `callback`. */
+/* `delay` and `interval` (0: once) in ns. It wakes `task`, or calls `callback`. NULL when memory is refused. */
 struct rule_timer *rule_timer_add(struct rule *rule, uint64_t delay, uint64_t interval, struct task *task, int callback);
 void rule_timer_cancel(struct rule_timer *timer);
 /* Starts the timers that a file made while it was loaded. */

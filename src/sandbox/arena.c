@@ -14,6 +14,7 @@
 #define LATE_BLOCK ((size_t)65536)
 #define RUN_CLASS UINT8_MAX
 #define SEARCH_MAX 16 /* chunks that may have a run of the length, before one is taken that must have */
+#define LODGE_STEPS 4 /* sizes */
 #define KEPT_MIN ((size_t)262144)
 
 #ifdef __SANITIZE_ADDRESS__
@@ -356,8 +357,8 @@ void arena_trim(struct arena *a)
 /* The first spans of a size are short, so that a small state stays small. */
 static unsigned span_units(const struct arena *a, unsigned class)
 {
-	unsigned least = cell_sizes[class] <= 512 ? 1 : 2, count = a->span_count[class];
-	return count < 4 ? least : count < 12 ? 4 : 8;
+	unsigned least = cell_sizes[class] <= 512 || cell_sizes[class] == UNIT ? 1 : 2, count = a->span_count[class];
+	return count < 8 ? least : count < 16 ? 4 : 8;
 }
 
 static struct span *new_span(struct arena *a, unsigned class, bool all)
@@ -394,13 +395,26 @@ static inline void put_cell(struct span *span, void *cell)
 	ASAN_POISON_MEMORY_REGION(cell, cell_sizes[span->class]);
 }
 
+/* In a small state, the first cells of a size stand in a span of larger ones that has some left: most sizes are rare there. */
+static struct span *lodge(const struct arena *a, unsigned class)
+{
+	if (a->span_count[class] > 0 || a->used > CHUNK)
+		return NULL;
+	for (unsigned larger = class + 1; larger < ARENA_CLASSES && larger <= class + LODGE_STEPS; larger++)
+		if (!list_empty(&a->spans[larger]))
+			return list_entry(a->spans[larger].next, struct span, of_class);
+	return NULL;
+}
+
 static void *take_cell(struct arena *a, unsigned class, bool all)
 {
 	struct list *spans = &a->spans[class];
-	struct span *span = list_empty(spans) ? new_span(a, class, all) : list_entry(spans->next, struct span, of_class);
+	struct span *span = list_empty(spans) ? lodge(a, class) : list_entry(spans->next, struct span, of_class);
+	if (!span)
+		span = new_span(a, class, all);
 	if (!span)
 		return NULL;
-	void *cell = get_cell(span, class);
+	void *cell = get_cell(span, span->class);
 	if (span->live == span->cells)
 		list_remove(&span->of_class);
 	return cell;
@@ -603,6 +617,27 @@ static bool forbidden(struct arena *a, size_t more)
 	return more >= LATE_BLOCK && a->late && a->late(a->ctx);
 }
 
+static void ask_twice(struct arena *a, bool on)
+{
+	a->asked_twice = on;
+	if (a->on_collect)
+		a->on_collect(a->ctx, on);
+}
+
+void arena_call_ended(struct arena *a)
+{
+	if (a->asked_twice)
+		ask_twice(a, false);
+}
+
+bool arena_is_tight(const struct arena *a)
+{
+	const struct arena_budget *b = a->budget;
+	if (a->limit && a->used > a->limit - a->limit / 4)
+		return true;
+	return b && b->limit && atomic_load_explicit(&b->used, memory_order_relaxed) > b->limit - b->limit / 4;
+}
+
 static void *allocate(struct arena *a, void *block, size_t old_size, size_t new_size) __attribute__((noinline));
 
 static void *allocate(struct arena *a, void *block, size_t old_size, size_t new_size)
@@ -616,14 +651,14 @@ static void *allocate(struct arena *a, void *block, size_t old_size, size_t new_
 			moved = change(a, block, old_size, new_size, true);
 		}
 	}
-	if (moved || !grows) {
-		a->asked_twice = a->asked_twice && !grows;
+	if (!grows)
 		return moved ? moved : block;
-	}
-	a->asked_twice = !a->asked_twice;
-	if (!a->asked_twice)
+	bool again = a->asked_twice;
+	if (!moved || again)
+		ask_twice(a, !moved && !again);
+	if (!moved && again)
 		fail(a);
-	return NULL;
+	return moved;
 }
 
 /* What is usual ends here: a cell is taken or freed, and its span stays where it is. */
@@ -642,12 +677,11 @@ void *arena_lua(void *ud, void *block, size_t old_size, size_t new_size)
 	}
 	if (new_size == 0)
 		return NULL;
-	if (new_size <= CELL_MAX && !a->fail_at) {
+	if (new_size <= CELL_MAX && !a->fail_at && !a->asked_twice) {
 		unsigned class = class_of(new_size);
 		const struct list *spans = &a->spans[class];
 		struct span *span = list_entry(spans->next, struct span, of_class);
 		if (!list_empty(spans) && span->live + 1 < span->cells) {
-			a->asked_twice = false;
 			block = get_cell(span, class);
 			mark(block, new_size);
 			return block;

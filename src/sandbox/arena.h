@@ -34,6 +34,8 @@ struct arena {
 	size_t limit; /* bytes; 0: none. Lower than `used`: nothing is taken any more */
 	/* When not NULL and it returns true, growth of 64 KiB and more is refused: some loops inside of Lua end in no other way. */
 	bool (*late)(void *ctx);
+	/* Called with true when the first request was refused, for Lua collects all garbage next; with false when that is over. */
+	void (*on_collect)(void *ctx, bool begins);
 	/* Called for every failure, `refused` and `call_refused` included it already. NULL: not. */
 	void (*on_refused)(void *ctx);
 	void *ctx;
@@ -65,6 +67,10 @@ void arena_close(struct arena *arena);
 /* The same in slices, for large arenas: gives back about `bytes` (at least one piece). True while there is more to give back. The
  * Lua state must never be used again after the first call. Any thread; arena_close() ends it. */
 bool arena_release_some(struct arena *arena, size_t bytes);
+/* More than three quarters of its limit, or of the budget's, are used: time to collect garbage. */
+bool arena_is_tight(const struct arena *arena);
+/* The call that allocated has ended: what was refused last will not be asked again. */
+void arena_call_ended(struct arena *arena);
 /* Gives back what holds nothing: for a state that has loaded, or that will be idle. */
 void arena_trim(struct arena *arena);
 /* A lua_Alloc; `ud` is the struct arena. Alignment is 8. Blocks that shrink never fail. */

@@ -6,7 +6,8 @@
 #include "base/clock.h"
 #include "sandbox/stdlib_parts.h"
 
-/* Its address marks the metatables of sealed tables; rules cannot make this key. */
+/* Its address marks the metatables of sealed tables, with the table's name; rules cannot make this key. Functions of these
+ * metatables have no upvalues: each state has fourteen of them, and shall be small. */
 static const char seal_mark;
 
 static double real_wall(void *ctx)
@@ -44,7 +45,9 @@ static void push_options(lua_State *L, const struct stdlib_options *options)
 
 static int seal_newindex(lua_State *L)
 {
-	const char *name = lua_tostring(L, lua_upvalueindex(1));
+	lua_getmetatable(L, 1);
+	lua_rawgetp(L, -1, &seal_mark);
+	const char *name = lua_tostring(L, -1);
 	if (lua_type(L, 2) == LUA_TSTRING)
 		return luaL_error(L, "'%s' is read-only (field '%s' was assigned)", name, lua_tostring(L, 2));
 	return luaL_error(L, "'%s' is read-only", name);
@@ -61,9 +64,16 @@ static int seal_next(lua_State *L)
 	return 2;
 }
 
+/* The table behind the sealed one at 1. */
+static void push_sealed(lua_State *L)
+{
+	lua_getmetatable(L, 1);
+	lua_getfield(L, -1, "__index");
+}
+
 static int seal_pairs(lua_State *L)
 {
-	lua_pushvalue(L, lua_upvalueindex(1));
+	push_sealed(L);
 	lua_pushcclosure(L, seal_next, 1);
 	lua_pushvalue(L, 1);
 	lua_pushnil(L);
@@ -72,7 +82,8 @@ static int seal_pairs(lua_State *L)
 
 static int seal_len(lua_State *L)
 {
-	lua_pushinteger(L, luaL_len(L, lua_upvalueindex(1)));
+	push_sealed(L);
+	lua_pushinteger(L, luaL_len(L, -1));
 	return 1;
 }
 
@@ -85,18 +96,16 @@ void stdlib_seal(lua_State *L, const char *name)
 	lua_createtable(L, 0, 6);
 	lua_pushvalue(L, table);
 	lua_setfield(L, -2, "__index");
-	lua_pushstring(L, name);
-	lua_pushcclosure(L, seal_newindex, 1);
+	lua_pushcfunction(L, seal_newindex);
 	lua_setfield(L, -2, "__newindex");
-	lua_pushvalue(L, table);
-	lua_pushcclosure(L, seal_pairs, 1);
+	lua_pushcfunction(L, seal_pairs);
 	lua_setfield(L, -2, "__pairs");
-	lua_pushvalue(L, table);
-	lua_pushcclosure(L, seal_len, 1);
+	lua_pushcfunction(L, seal_len);
 	lua_setfield(L, -2, "__len");
 	lua_pushboolean(L, 0);
 	lua_setfield(L, -2, "__metatable");
-	stdlib_mark_sealed(L);
+	lua_pushstring(L, name);
+	lua_rawsetp(L, -2, &seal_mark);
 	lua_setmetatable(L, -2);
 	lua_replace(L, table);
 }

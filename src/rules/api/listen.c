@@ -272,9 +272,9 @@ bool listen_charge(lua_State *L, const struct listen_arguments *args)
 {
 	struct rule *rule = rule_of(L);
 	size_t bytes = LISTENER_BYTES + args->count * 2 * sizeof(void *) + rule->scratch->filter_bytes;
-	const struct alloc *a = &rule->alloc;
+	const struct arena *a = &rule->arena;
 	/* As Lua does for its own blocks: what is refused only because of garbage is not refused. */
-	if (a->cap && a->used + bytes > a->cap)
+	if (a->limit && a->used + bytes > a->limit)
 		lua_gc(L, LUA_GCCOLLECT);
 	if (!rule_charge(rule, bytes))
 		return false;

@@ -39,7 +39,7 @@ static void seed_by_chance(struct rule *rule, uint64_t out[2])
 	if (getrandom(out, 2 * sizeof *out, GRND_NONBLOCK) != 2 * sizeof *out) {
 		/* Early in the life of a machine: two rules differ all the same. */
 		out[0] = (uint64_t)(uintptr_t)rule;
-		out[1] = rule->alloc.used;
+		out[1] = rule->arena.used;
 	}
 	seed(rule, out[0], out[1]);
 }

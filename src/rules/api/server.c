@@ -160,7 +160,13 @@ static int prepare(lua_State *L, const struct sending *sending, struct err *err)
 static struct request *transmit(struct rule *rule, const struct sending *sending, char id[ACTION_ID_MAX + 1], struct err *err)
 {
 	struct host *host = rule->host;
+	if (!rule_charge(rule, sizeof(struct request))) {
+		err_set(err, ERR_BACKPRESSURE, "no memory left for another action (limits.rule_memory)");
+		count_denied(rule, err->code);
+		return NULL;
+	}
 	struct request *request = request_create(rule, sending->server, sending->server_name);
+	request->charged = true;
 	if (host->ops.send(host->ctx, sending->server, rule->name, &rule->scratch->action, sending->timeout, request, id, err)) {
 		count_denied(rule, err->code);
 		request_free(request);

@@ -124,6 +124,20 @@ static int fail(lua_State *L, const struct err *err)
 	return luaL_error(L, "store: %s", err->text);
 }
 
+/* Pushes the copy `v` and frees it. Both stand in memory for a moment. */
+static void push_copy(lua_State *L, struct value *v)
+{
+	struct rule *rule = rule_of(L);
+	size_t size = value_size(v);
+	if (!rule_charge(rule, size)) {
+		value_close(v);
+		luaL_error(L, "store: no memory left for a copy of %d bytes (limits.rule_memory)", (int)size);
+	}
+	rule_credit(rule, size);
+	luavalue_push(L, v);
+	value_close(v);
+}
+
 static int space_get(lua_State *L)
 {
 	struct rule *rule = rule_of(L);
@@ -138,7 +152,7 @@ static int space_get(lua_State *L)
 	if (out->type == VALUE_NIL)
 		lua_pushvalue(L, 3);
 	else
-		luavalue_push(L, out);
+		push_copy(L, out);
 	value_close(out);
 	return 1;
 }
@@ -206,8 +220,7 @@ static int space_pairs(lua_State *L)
 	struct value *out = scratch_value(L, SCRATCH_ANSWER);
 	perform_safely(rule, &r);
 	*out = r.result;
-	luavalue_push(L, out);
-	value_close(out);
+	push_copy(L, out);
 	lua_pushcclosure(L, snapshot_next, 1);
 	return 1;
 }

@@ -166,10 +166,10 @@ static int next(lua_State *L, struct subscription *sub, double seconds)
 	if (sub->task)
 		return luaL_error(L, "another task waits for this subscription already");
 	struct task *task = rule_of(L)->current;
+	if (seconds >= 0 && !(task->timer = rule_timer_add(task->rule, clock_from_seconds(seconds), 0, task, LUA_NOREF)))
+		return luaL_error(L, "no memory left for a timer (limits.rule_memory)");
 	sub->task = task;
 	task->subscription = sub;
-	if (seconds >= 0)
-		task->timer = rule_timer_add(task->rule, clock_from_seconds(seconds), 0, task, LUA_NOREF);
 	return task_wait(L, next_ended, "subscription:next");
 }
 

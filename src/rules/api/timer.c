@@ -41,6 +41,10 @@ static int add_timer(lua_State *L, bool repeats)
 	lua_pushvalue(L, 2);
 	int ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	struct rule_timer *timer = rule_timer_add(rule, ns, repeats ? ns : 0, NULL, ref);
+	if (!timer) {
+		luaL_unref(L, LUA_REGISTRYINDEX, ref);
+		return luaL_error(L, "no memory left for a timer (limits.rule_memory)");
+	}
 	*handle = timer->handle = handle_add(&rule->handles, timer);
 	return 1;
 }
@@ -78,6 +82,8 @@ static int timer_sleep(lua_State *L)
 	task_check_wait(L, "timer.sleep");
 	struct task *task = rule_of(L)->current;
 	task->timer = rule_timer_add(task->rule, clock_from_seconds(s), 0, task, LUA_NOREF);
+	if (!task->timer)
+		return luaL_error(L, "no memory left for a timer (limits.rule_memory)");
 	return task_wait(L, sleep_ended, "timer.sleep");
 }
 

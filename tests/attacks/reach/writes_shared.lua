@@ -1,18 +1,10 @@
--- Tries to change what the other rules see: globals, a module and what is in it.
+-- Changes all that it can reach: globals and a module, of which every rule has its own instance.
 -- says: held
 shared_global = "mine"
 local mod = require "shared"
 for _, t in ipairs { mod, mod.nested, mod.nested.deeper } do
-  assert(not pcall(function() t.value = "changed" end))
-  assert(not pcall(rawset, t, "value", "changed"))
-  assert(not pcall(setmetatable, t, {}))
-  assert(not pcall(table.insert, t, "changed"))
-  assert(#t < 2 or not pcall(table.sort, t))
-  assert(not pcall(table.move, { "changed" }, 1, 1, 1, t))
-  assert(getmetatable(t) == false)
-  for key, value in pairs(t) do
-    if type(value) == "table" then assert(not pcall(rawset, value, key, "changed")) end
-  end
+  t.value = "changed"
+  table.insert(t, "changed")
 end
 math.randomseed(1)
 local first = math.random(1 << 40)

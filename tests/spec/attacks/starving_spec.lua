@@ -68,7 +68,7 @@ describe("an allocation that fails", function()
     local t = support.run(RULE)
     local failed, bytes = 0, 1000
     repeat
-      local good, faults = t:reload { limits = { load_memory = bytes } }
+      local good, faults = t:reload { limits = { rule_memory = bytes } }
       if not good then
         failed = failed + 1
         assert.is_true(#faults > 0)
@@ -76,8 +76,8 @@ describe("an allocation that fails", function()
         t:event "Alive"
         assert.same({ "alive" }, t:said(), bytes)
       end
-      bytes = bytes + 397
+      bytes = bytes + 1024
     until good
-    assert.is_true(failed > 50, failed)
+    assert.is_true(failed > 30, failed)
   end)
 end)
