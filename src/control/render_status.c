@@ -1,4 +1,5 @@
 /* The status: everything at a glance. */
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -12,13 +13,15 @@ static void print_reload_error(struct engine *engine, struct buf *out)
 {
 	double when = 0;
 	const char *error = engine_reload_error(engine, &when);
-	char time[TEXT_SHORT], age[TEXT_SHORT];
+	char text[160], time[TEXT_SHORT], age[TEXT_SHORT];
 
 	if (!error || error[0] == '\0')
 		return;
-	buf_printf(out, "\nthe last reload failed at %s (%s ago); what ran before goes on:\n", text_time(when, time),
-	           text_age(clock_wall() - when, age));
-	text_lines(out, "  ", error);
+	snprintf(text, sizeof text, "the last reload failed at %s (%s ago); what ran before goes on:", text_time(when, time),
+	         text_age(clock_wall() - when, age));
+	buf_append_char(out, '\n');
+	text_wrapped(out, "", text, STATUS_WIDTH);
+	text_wrapped(out, "  ", error, STATUS_WIDTH);
 }
 
 /* What was shed and missed stands with the servers and the rules. */
@@ -47,15 +50,15 @@ void render_status(struct engine *engine, struct buf *out)
 	double started = engine_started(engine);
 	char time[TEXT_SHORT], age[TEXT_SHORT];
 
-	buf_printf(out, "hookswitch %s, pid %ld, up %s since %s, log level %s\nconfiguration ", HOOKSWITCH_VERSION, (long)getpid(),
+	buf_printf(out, "hookswitch %s, pid %ld, up %s since %s\nlog level %s, configuration ", HOOKSWITCH_VERSION, (long)getpid(),
 	           text_age(engine_uptime(engine), age), text_time(started, time), log_level_name(log_get_level()));
 	text_clean(out, slice_cstr(engine_config(engine)->path));
 	buf_append_char(out, '\n');
 	print_lost(out);
 	buf_append_char(out, '\n');
-	render_servers(engine, out);
+	render_servers_brief(engine, out);
 	buf_append_char(out, '\n');
-	render_scripts(engine, out);
+	render_scripts_brief(engine, out);
 	print_reload_error(engine, out);
 }
 

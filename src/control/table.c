@@ -8,7 +8,8 @@
 #include "base/utf8.h"
 #include "observe/redact.h"
 
-#define GAP 2 /* spaces between columns */
+#define GAP 2      /* spaces between columns */
+#define NAME_MIN 8 /* characters of a first column that is cut */
 
 /* How much from the start is printable ASCII; eight bytes at once as long as it lasts. */
 static size_t plain_run(struct slice s)
@@ -67,6 +68,47 @@ void text_lines(struct buf *out, const char *indent, const char *text)
 	}
 }
 
+static void wrap_line(struct buf *out, const char *indent, struct slice line, unsigned width)
+{
+	size_t used = strlen(indent);
+
+	buf_append_cstr(out, indent);
+	for (bool first = true; line.len > 0; first = false) {
+		ptrdiff_t blank = slice_find(line, SLICE(" "));
+		struct slice word = slice_make(line.ptr, blank == -1 ? line.len : (size_t)blank);
+		size_t length = 0;
+		for (size_t i = 0; i < word.len; i++)
+			length += ((unsigned char)word.ptr[i] & 0xc0) != 0x80;
+		if (!first && used + 1 + length > width) {
+			buf_printf(out, "\n%s  ", indent);
+			used = strlen(indent) + 2;
+		} else if (!first) {
+			buf_append_char(out, ' ');
+			used++;
+		}
+		buf_append(out, word);
+		used += length;
+		size_t taken = word.len + (blank != -1);
+		line = slice_make(line.ptr + taken, line.len - taken);
+	}
+	buf_append_char(out, '\n');
+}
+
+void text_wrapped(struct buf *out, const char *indent, const char *text, unsigned width)
+{
+	struct buf clean;
+
+	buf_init(&clean, 0);
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+		buf_clear(&clean);
+		text_clean(&clean, slice_make(text, length));
+		wrap_line(out, indent, buf_slice(&clean), width);
+		text += length + (text[length] == '\n');
+	}
+	buf_close(&clean);
+}
+
 static size_t characters(const char *text)
 {
 	size_t count = 0;
@@ -103,6 +145,13 @@ void table_cell(struct table *table, const char *format, ...)
 static void print_cell(const struct table *table, size_t column, const char *text, struct buf *out)
 {
 	size_t width = characters(text), pad = table->widths[column] > width ? table->widths[column] - width : 0;
+	if (width > table->widths[column]) {
+		size_t kept = 0, end = 0;
+		for (; text[end] && (kept += ((unsigned char)text[end] & 0xc0) != 0x80) < table->widths[column]; end++)
+			continue;
+		buf_printf(out, "%.*s\u2026%*s", (int)end, text, GAP, "");
+		return;
+	}
 	bool last = column + 1 == table->column_count;
 
 	if (table->columns[column].right)
@@ -128,6 +177,19 @@ void table_print(struct table *table, const char *indent, struct buf *out)
 		cell += strlen(cell) + 1;
 	}
 	buf_close(&table->text);
+}
+
+void table_print_within(struct table *table, unsigned width, struct buf *out)
+{
+	size_t total = (table->column_count - 1) * GAP;
+
+	for (size_t i = 0; i < table->column_count; i++)
+		total += table->widths[i];
+	if (total > width) {
+		size_t over = total - width, first = table->widths[0];
+		table->widths[0] = first > over + NAME_MIN ? first - over : first < NAME_MIN ? first : NAME_MIN;
+	}
+	table_print(table, "", out);
 }
 
 const char *text_time(double epoch, char out[TEXT_SHORT])

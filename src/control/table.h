@@ -24,11 +24,16 @@ void table_init(struct table *table, const struct table_column *columns, size_t 
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Titles and rows, each line begun by `indent`. Closes the table. */
 void table_print(struct table *table, const char *indent, struct buf *out);
+/* The same in lines of at most `width` characters: what is too long for that is cut in the first column, but for its last 8. */
+void table_print_within(struct table *table, unsigned width, struct buf *out);
 
 /* Appends `text` with secrets masked (P8); control characters and bytes that are not UTF-8 become \n, \x1b …. */
 void text_clean(struct buf *out, struct slice text);
 /* The same for a text of several lines, each begun by `indent` and ended by a line end. */
 void text_lines(struct buf *out, const char *indent, const char *text);
+
+/* The same in lines of at most `width` characters, broken at blanks; what goes on in a line of its own stands two further in. */
+void text_wrapped(struct buf *out, const char *indent, const char *text, unsigned width);
 
 #define TEXT_SHORT 32
 /* "2026-11-20 21:57:03", local time. */

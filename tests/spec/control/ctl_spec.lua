@@ -25,9 +25,32 @@ describe("ctl", function()
       assert.are.equal("", err)
       assert.matches("^hookswitch [%d.]+, pid " .. d.pid .. ", up ", out)
       assert.matches("\npbx1 +ready ", out)
-      assert.matches("\ndead +%l+ .* refused: ", out)
+      assert.matches("\ndead +%l+ ", out)
+      assert.matches("\ndead: refused: ", out)
       assert.matches("\ngeneration 1 since %d+%-%d+%-%d+ %d+:%d+:%d+ ", out)
-      assert.matches("\ncrm +runs .* scripts/crm%.lua +%x+ +%S+ s  new\n", out)
+      assert.matches("\ncrm +runs ", out)
+      assert.matches("\ncrm +runs .* scripts/crm%.lua +%x+ +%S+ s  new\n", (select(2, d:ctl "scripts")))
+    end)
+
+    it("fits 80 characters, whatever the names and however long the faults", function()
+      local name = ("x"):rep(64)
+      local d = daemon {
+        servers = { pbx1 = helper.server(helper.sim("--events", "0", "--rate", "5000")), [name] = helper.server(helper.dead_port()) },
+        rules = { [name .. ".lua"] = "ami.on('crm.x', function() error(('many words '):rep(40)) end)", ["crm.lua"] = RULE },
+      }
+      d:ready "pbx1"
+      d:await { msg = "no session", server = name }
+      d:emit "crm.x"
+      d:await { kind = "error" }
+      d.project.rule("bad.lua", "error(('a reason '):rep(30))\n")
+      d:ctl "reload"
+      local _, out = d:ctl "status"
+      for _, line in ipairs(helper.lines(out)) do
+        assert.is_true(utf8.len(line) <= 80 or line:find "^log level %l+, configuration /" ~= nil, line)
+      end
+      for _, part in ipairs { "\nx+… +%l+ ", "\nx+: refused:\n  ", "\nx+… +runs ", "last error of x+:\n  ", "the last reload failed ", "\n    reason a reason" } do
+        assert.matches(part, out)
+      end
     end)
 
     it("tells programs the same as JSON", function()
