@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/ring.h"
 #include "base/wake.h"
+#include "sandbox/deadline.h"
 
 #define QUEUE_MAX 64
 
@@ -25,7 +26,7 @@ struct loader {
 	struct ring *to_loader, *to_loop;
 	struct wake wake;
 	pthread_t thread;
-	atomic_bool stop, ended;
+	atomic_bool stop, ended, interrupted;
 };
 
 static void send_back(struct loader *l, struct job *job)
@@ -39,8 +40,12 @@ static void send_back(struct loader *l, struct job *job)
 static void *run(void *arg)
 {
 	struct loader *l = arg;
-	while (!atomic_load(&l->stop)) {
+	deadline_stop_when(&l->interrupted);
+	for (;;) {
+		bool last = atomic_load(&l->stop);
 		struct job *job = ring_pop(l->to_loader);
+		if (!job && last)
+			break;
 		if (!job) {
 			wake_wait(&l->wake, WAKE_FOREVER);
 			continue;
@@ -105,6 +110,7 @@ void loader_destroy(struct loader **loader)
 	if (!l)
 		return;
 	*loader = NULL;
+	loader_interrupt(l);
 	atomic_store(&l->stop, true);
 	wake_post(&l->wake);
 	while (!atomic_load(&l->ended)) {
@@ -114,19 +120,17 @@ void loader_destroy(struct loader **loader)
 	if (l->thread)
 		pthread_join(l->thread, NULL);
 	take_answers(l);
-	struct job *job;
-	while ((job = ring_pop(l->to_loader))) {
-		job->work(job->arg);
-		if (job->done)
-			job->done(job->arg);
-		free(job);
-	}
 	ev_ref(l->loop);
 	ev_async_stop(l->loop, &l->back);
 	ring_destroy(&l->to_loader);
 	ring_destroy(&l->to_loop);
 	wake_close(&l->wake);
 	free(l);
+}
+
+void loader_interrupt(struct loader *l)
+{
+	atomic_store(&l->interrupted, true);
 }
 
 int loader_post(struct loader *l, loader_fn *work, loader_fn *done, void *arg, struct err *err)

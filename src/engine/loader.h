@@ -14,8 +14,10 @@ struct loader;
 typedef void loader_fn(void *arg);
 
 struct loader *loader_create(struct ev_loop *loop, struct err *err);
-/* Finishes all jobs first, on this thread when the loader has ended. Not while the loop runs. */
+/* Interrupts, and waits for the jobs to end. Not while the loop runs. */
 void loader_destroy(struct loader **loader);
+/* Rules that load, now or later, are ended within some ticks: what they would make is not wanted any more. */
+void loader_interrupt(struct loader *loader);
 /* 0, or -1 with ERR_BACKPRESSURE. `done` may be NULL. */
 int loader_post(struct loader *loader, loader_fn *work, loader_fn *done, void *arg, struct err *err);
 /* From inside `work`: runs `fn` on the loop's thread and waits for it. */

@@ -14,7 +14,7 @@
 
 /* The defaults of the configuration's limits. */
 static const struct host_limits default_limits = {
-	.deadline = 0.05, .load_deadline = 0.5, .stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB,
+	.deadline = 0.05, .load_deadline = 0.5, .load_total = 10, .stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB,
 	.waiting = 1000, .listeners = 10000, .timers = 10000, .pending = 1000, .subscriptions = 1000, .subscription_events = 1000,
 	.actions_per_second = 1000, .log_lines_per_second = 1000, .emitted = 10000, .metric_series = 1000, .json_bytes = MIB,
 	.json_depth = 64, .store_value = 64 * KIB, .drain = 60, .store = { .entries = 100000, .bytes = 16 * MIB },

@@ -24,6 +24,7 @@ static void read_limits(lua_State *L, int index, struct host_limits *limits)
 	} known[] = {
 		{ "deadline", offsetof(struct host_limits, deadline), SECONDS },
 		{ "load_deadline", offsetof(struct host_limits, load_deadline), SECONDS },
+		{ "load_total", offsetof(struct host_limits, load_total), SECONDS },
 		{ "stuck", offsetof(struct host_limits, stuck), SECONDS },
 		{ "drain", offsetof(struct host_limits, drain), SECONDS },
 		{ "memory", offsetof(struct host_limits, memory), SIZE },

@@ -66,6 +66,7 @@ struct host_ops {
 /* Bounds, all documented options (limits.*). */
 struct host_limits {
 	double deadline, load_deadline, stuck; /* seconds of CPU time */
+	double load_total; /* the same, of all files together; 0: no limit */
 	size_t memory, rule_memory;            /* bytes of all rules, of one rule */
 	uint32_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* of one rule */
 	uint32_t actions_per_second, log_lines_per_second; /* of one rule; 0: no limit */

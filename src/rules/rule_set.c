@@ -15,7 +15,9 @@ struct load {
 	struct rule_source_cache cache;
 	struct rule_set *set;
 	struct metrics *shapes; /* of all rules */
+	uint64_t began; /* CPU time of the thread, ns */
 	bool unreadable;
+	bool ended;     /* for time, or because the engine stops */
 };
 
 /* ---- one rule ---- */
@@ -30,9 +32,10 @@ static const struct snapshot_rule *find_running(const struct host_snapshot *runn
 
 static bool same_limits(const struct host_limits *a, const struct host_limits *b)
 {
-	/* What bounds all rules together is the host's. */
+	/* What bounds all rules together is the host's, or the load's. */
 	struct host_limits x = *a, y = *b;
 	x.memory = y.memory = 0;
+	x.load_total = y.load_total = 0;
 	return memcmp(&x, &y, sizeof x) == 0;
 }
 
@@ -107,6 +110,23 @@ static void load_file(struct load *load, const char *entry)
 	free(name);
 }
 
+/* Before file `i` of `count`: whether there is time for it. */
+static bool may_go_on(struct load *load, int i, int count)
+{
+	const struct rules_options *o = load->loading.options;
+	double limit = o->limits.load_total, used = (double)(deadline_cpu_ns() - load->began) / 1e9;
+
+	if (!load->ended && deadline_stopped())
+		faults_add(load->loading.faults, "%s: the engine stops: %d of %d files were loaded", o->rules, i, count);
+	else if (!load->ended && limit > 0 && used > limit)
+		faults_add(load->loading.faults, "%s: loading took more than %.15g s of CPU time (limits.load_total): %d of %d files were loaded",
+		           o->rules, limit, i, count);
+	else
+		return !load->ended;
+	load->ended = true;
+	return false;
+}
+
 static void load_files(struct load *load)
 {
 	const char *folder = load->loading.options->rules;
@@ -122,7 +142,8 @@ static void load_files(struct load *load)
 	if (count == 0)
 		faults_warn(load->loading.faults, "%s: there is no rule in this folder (*.lua; names with '_' in front are modules)", folder);
 	for (int i = 0; i < count; i++) {
-		load_file(load, entries[i]->d_name);
+		if (may_go_on(load, i, count))
+			load_file(load, entries[i]->d_name);
 		free(entries[i]);
 	}
 	free(entries);
@@ -162,7 +183,7 @@ static void check_sections(struct load *load)
 
 struct rule_set *rule_set_load(const struct rules_options *options, struct faults *faults)
 {
-	struct load load = { .unreadable = false };
+	struct load load = { .began = deadline_cpu_ns() };
 	struct err err;
 	bool good = false;
 
@@ -174,7 +195,8 @@ struct rule_set *rule_set_load(const struct rules_options *options, struct fault
 			faults_add(faults, "%s", err.text);
 		} else {
 			load_files(&load);
-			check_sections(&load);
+			if (!load.ended)
+				check_sections(&load);
 			good = !load.unreadable && (options->skip_bad_files || faults_errors(faults) == 0);
 		}
 	}

@@ -171,6 +171,21 @@ const char *task_event_name(const struct task *task)
 	return strcmp(task->what, "callback") == 0 ? "action" : "event";
 }
 
+/* A file's load has limits of its own: its error names those. */
+static void report_load(const struct task *task, const char *error)
+{
+	static const char over[] = "deadline: ran longer", memory[] = "not enough memory";
+	const struct rule *rule = task->rule;
+	const char *what = strstr(error, over), *front = strstr(error, ".lua:") ? "" : rule->file;
+	const char *colon = *front ? ": " : "";
+
+	if (task->outcome == OUTCOME_DEADLINE && what)
+		faults_add(rule->loading->faults, "%s%s%.*sdeadline: the file takes too long to load (limits.load_deadline)", front, colon,
+		           (int)(what - error), error);
+	else
+		faults_add(rule->loading->faults, "%s%s%s%s", front, colon, error, strstr(error, memory) ? " (limits.rule_memory)" : "");
+}
+
 static void report(struct task *task, const char *text, size_t len)
 {
 	struct rule *rule = task->rule;
@@ -180,9 +195,7 @@ static void report(struct task *task, const char *text, size_t len)
 	rule->last_error = mem_printf("%s%.*s", rule->place, SLICE_ARG(message));
 	rule->place[0] = '\0';
 	if (rule->loading) {
-		bool placed = strstr(rule->last_error, ".lua:");
-		faults_add(rule->loading->faults, "%s%s%s%s", placed ? "" : rule->file, placed ? "" : ": ", rule->last_error,
-		           task->outcome == OUTCOME_MEMORY ? " (limits.rule_memory)" : "");
+		report_load(task, rule->last_error);
 		return;
 	}
 	log_write(LOG_ERROR, rule->last_error, F_TEXT("rule", rule->name), F_TEXT("kind", outcome_name(task->outcome)),

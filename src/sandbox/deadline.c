@@ -17,7 +17,7 @@
 
 #define TICK_NS 10000000L
 
-enum passed { NOT_PASSED, PASSED_TIME, PASSED_MEMORY };
+enum passed { NOT_PASSED, PASSED_TIME, PASSED_MEMORY, PASSED_STOP };
 
 #define HELD_NS_MAX UINT64_C(500000000)
 
@@ -33,6 +33,7 @@ static _Thread_local struct {
 	volatile sig_atomic_t held;
 	volatile unsigned ticks;
 	const char *volatile rule;
+	const atomic_bool *volatile stop;
 	bool started;
 	timer_t timer;
 } state;
@@ -48,8 +49,12 @@ uint64_t deadline_cpu_ns(void)
 static void raise_deadline(lua_State *L, int level)
 {
 	luaL_where(L, level);
-	lua_pushstring(L, state.passed == PASSED_MEMORY ? "memory: refused again and again (limits.rule_memory)"
-	                                                : "deadline: ran longer than a rule may without waiting (limits.deadline)");
+	static const char *const texts[] = {
+		[PASSED_TIME] = "deadline: ran longer than a rule may without waiting (limits.deadline)",
+		[PASSED_MEMORY] = "memory: refused again and again (limits.rule_memory)",
+		[PASSED_STOP] = "deadline: ended, because the engine stops",
+	};
+	lua_pushstring(L, texts[state.passed]);
 	lua_concat(L, 2);
 	lua_error(L);
 }
@@ -113,6 +118,8 @@ static void on_tick(int sig)
 	state.last = now;
 	if (!state.passed && now - state.first >= state.limit)
 		state.passed = PASSED_TIME;
+	if (!state.passed && deadline_stopped())
+		state.passed = PASSED_STOP;
 	/* Once: Lua walks all calls to set it, and those of a recursion that ran away can take longer than a tick. */
 	if (state.passed && lua_gethook(L) != on_hook)
 		lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
@@ -148,6 +155,16 @@ void deadline_stop(void)
 		return;
 	timer_delete(state.timer);
 	state.started = false;
+}
+
+void deadline_stop_when(const atomic_bool *stop)
+{
+	state.stop = stop;
+}
+
+bool deadline_stopped(void)
+{
+	return state.stop && atomic_load_explicit(state.stop, memory_order_relaxed);
 }
 
 void deadline_begin(lua_State *thread, double limit, double stuck, const char *rule)

@@ -6,6 +6,7 @@
 #define SANDBOX_DEADLINE_H
 
 #include <lua.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,6 +19,11 @@ int deadline_start(struct err *err);
 /* Stops the calling thread's timer. */
 void deadline_stop(void);
 
+/* Once `*stop` is true, every call of the calling thread ends as if over its deadline, at the next tick. Another thread sets it.
+ * `stop` must outlive the thread's calls; NULL: none. */
+void deadline_stop_when(const atomic_bool *stop);
+/* Whether it is. */
+bool deadline_stopped(void);
 
 /* `thread` begins to run with `limit` seconds from now on; `stuck` seconds end the process with `rule` named. */
 void deadline_begin(lua_State *thread, double limit, double stuck, const char *rule);

@@ -135,6 +135,35 @@ send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
     assert.equal(0, #daemon:find { msg = "reloaded" })
   end)
 
+  -- 40 files that never finish loading, a reload, and then the signals.
+  local function hopeless(servers)
+    local project = h.project { servers = servers, rules = { ["probe.lua"] = "log.info 'one'" }, config = { limits = { load_deadline = 5, stuck = 30 } } }
+    local daemon = h.daemon(project)
+    for i = 1, 40 do project.rule(("endless%d.lua"):format(i), "while true do pcall(function() while true do end end) end") end
+    if next(servers) then daemon:ready(next(servers)) end
+    daemon:signal "HUP"
+    daemon:await { msg = "reload asked for by signal" }
+    return daemon, h.now()
+  end
+
+  it("does not wait for files that never finish loading", function()
+    local daemon, began = hopeless {}
+    assert.equal(0, daemon:stop())
+    assert.is_true(h.now() - began < 3, ("%.1f s"):format(h.now() - began))
+    assert.equal(0, #daemon:find { msg = "reloaded" })
+  end)
+
+  it("comes at once with a second signal also while files load that never finish", function()
+    local daemon, began = hopeless { pbx1 = h.server(h.peer(h.LOGIN .. "\nhold"), { timeouts = { drain = 300 } }) }
+    daemon:signal "TERM"
+    daemon:await { msg = "stopping" }
+    -- The load has ended by now, long before the session.
+    daemon:await { msg = h.RELOAD_FAILED, reason = "the engine stops" }
+    daemon:signal "TERM"
+    assert.equal(0, daemon:ended())
+    assert.is_true(h.now() - began < 3, ("%.1f s"):format(h.now() - began))
+  end)
+
   it("begins no reload any more, and says so", function()
     local project = h.project { servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nhold"), { timeouts = { drain = 300 } }) },
       rules = { ["probe.lua"] = "log.info 'loading'" } }

@@ -84,8 +84,27 @@ describe("rule files", function()
   end)
 
   it("run too long or take too much memory while loading are stopped", function()
-    assert.matches("rule.lua:1: deadline", support.faults("while true do end", { limits = { load_deadline = 0.05 } }))
+    assert.equal("scripts/rule.lua:1: deadline: the file takes too long to load (limits.load_deadline)",
+      support.faults({ ["raw:rule.lua"] = "while true do end" }, { limits = { load_deadline = 0.05 } }))
     assert.matches("rule.lua:1: not enough memory %(limits.rule_memory", support.faults("local t = {} for i = 1, 1e9 do t[i] = { i } end", { limits = { rule_memory = 2e6, load_deadline = 5 } }))
+  end)
+
+  it("are blamed for memory only when that is what ended them", function()
+    local hoard = "local t = {} for i = 1, 1e9 do t[i] = { i } end"
+    assert.equal("scripts/rule.lua:1: not enough memory (limits.rule_memory)",
+      support.faults({ ["raw:rule.lua"] = hoard }, { limits = { rule_memory = 2e6, load_deadline = 5, stuck = 10 } }))
+    assert.equal("scripts/rule.lua:2: another",
+      support.faults({ ["raw:rule.lua"] = "pcall(function() " .. hoard .. " end)\nerror 'another'" },
+        { limits = { rule_memory = 2e6, load_deadline = 5, stuck = 10 } }))
+  end)
+
+  it("take no more than limits.load_total together", function()
+    local files = {}
+    for i = 1, 9 do files[("raw:busy%d.lua"):format(i)] = "local began = os.clock() while os.clock() - began < 0.1 do end" end
+    local faults = support.faults(files, { limits = { load_total = 0.25, load_deadline = 5, stuck = 10 } })
+    assert.matches("loading took more than 0.25 s of CPU time %(limits.load_total%): 3 of 9 files were loaded", faults)
+    assert.is_nil(faults:find "\n")
+    support.run(files, { limits = { load_total = 5, load_deadline = 5, stuck = 10 } })
   end)
 
   it("keep what they are made of in a digest", function()
