@@ -29,6 +29,88 @@ static void an_error_shows_the_name_as_far_as_it_is_clean(void)
 	CHECK(refused(SLICE("012345678901234567890123456789012345678 9"), "'012345678901234567890123456789012345678 …'"));
 }
 
+/* Of an action with the variables A and B whose values have these lengths. */
+static uint32_t variable_lines(size_t a, size_t b, size_t *longest)
+{
+	static char x[ACTION_LINE_MAX];
+	struct action action;
+	struct err err = { 0 };
+
+	memset(x, 'x', sizeof x);
+	action_init(&action);
+	CHECK(action_add_variable(&action, SLICE("A"), slice_make(x, a), &err) == 0);
+	CHECK(action_add_variable(&action, SLICE("B"), slice_make(x, b), &err) == 0);
+	*longest = 0;
+	for (uint32_t i = 0; i < action.count; i++) {
+		size_t len = action_field_name(&action, i).len + 2 + action_field_value(&action, i).len;
+		*longest = len > *longest ? len : *longest;
+	}
+	uint32_t lines = action.count;
+	action_close(&action);
+	return lines;
+}
+
+static void variables_share_a_line_as_long_as_it_fits(void)
+{
+	size_t longest;
+	/* "Variable: A=…,B=…" */
+	size_t both = ACTION_LINE_MAX - (sizeof "Variable: A=,B=" - 1);
+
+	CHECK(variable_lines(500, both - 500, &longest) == 1 && longest == ACTION_LINE_MAX);
+	CHECK(variable_lines(500, both - 499, &longest) == 2 && longest < ACTION_LINE_MAX);
+	CHECK(variable_lines(both, 0, &longest) == 1 && longest == ACTION_LINE_MAX);
+	CHECK(variable_lines(both + 1, 0, &longest) == 2);
+}
+
+static void a_cleared_action_is_an_empty_one(void)
+{
+	struct action action;
+	struct err err = { 0 };
+	struct slice value;
+	struct buf out;
+
+	buf_init(&out, 0);
+	action_init(&action);
+	CHECK(action_add(&action, SLICE("Action"), SLICE("Ping"), &err) == 0);
+	CHECK(action_add(&action, SLICE("Old"), SLICE("1"), &err) == 0);
+	action_clear(&action);
+	CHECK(action.count == 0 && buf_len(&action.bytes) == 0);
+	CHECK(!action_get(&action, SLICE("Action"), &value));
+	CHECK(action_write(&action, SLICE("id"), &out, &err) == -1 && err.code == ERR_INVALID);
+	CHECK(action_add(&action, SLICE("Action"), SLICE("Events"), &err) == 0);
+	CHECK(action_write(&action, SLICE("id"), &out, &err) == 0);
+	CHECK(slice_eq(buf_slice(&out), SLICE("Action: Events\r\nActionID: id\r\n\r\n")));
+	action_close(&action);
+	buf_close(&out);
+}
+
+static void a_full_buffer_takes_nothing_of_an_action(void)
+{
+	const struct slice whole = SLICE("Action: Ping\r\nActionID: id\r\nA: 1\r\nB: 2\r\n\r\n");
+	struct action action;
+	struct err err = { 0 };
+
+	action_init(&action);
+	CHECK(action_add(&action, SLICE("A"), SLICE("1"), &err) == 0);
+	CHECK(action_add(&action, SLICE("Action"), SLICE("Ping"), &err) == 0);
+	CHECK(action_add(&action, SLICE("B"), SLICE("2"), &err) == 0);
+	for (size_t space = 0; space <= whole.len; space++) {
+		struct buf out;
+		buf_init(&out, 5 + space);
+		CHECK(buf_append(&out, SLICE("first")) == 0);
+		err.code = ERR_NONE;
+		int rc = action_write(&action, SLICE("id"), &out, &err);
+		if (space < whole.len) {
+			CHECK(rc == -1 && err.code == ERR_BACKPRESSURE && slice_eq(buf_slice(&out), SLICE("first")));
+			CHECK_NAMED(strstr(err.text, "(5 bytes wait)"), err.text);
+		} else {
+			CHECK(rc == 0 && buf_len(&out) == 5 + whole.len && memcmp(buf_slice(&out).ptr + 5, whole.ptr, whole.len) == 0);
+		}
+		buf_close(&out);
+	}
+	action_close(&action);
+}
+
 /* ---- correlation ---- */
 
 static struct pending *with_limits(uint32_t events, size_t bytes)
@@ -131,6 +213,9 @@ static void a_list_may_be_as_large_as_its_limits_and_no_larger(void)
 int main(void)
 {
 	an_error_shows_the_name_as_far_as_it_is_clean();
+	variables_share_a_line_as_long_as_it_fits();
+	a_cleared_action_is_an_empty_one();
+	a_full_buffer_takes_nothing_of_an_action();
 	a_reply_knows_the_id_of_its_action();
 	a_list_may_be_as_large_as_its_limits_and_no_larger();
 	return check_report();
