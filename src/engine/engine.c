@@ -7,6 +7,7 @@
 #include "engine/internal.h"
 #include "engine/plan.h"
 #include "observe/log.h"
+#include "observe/process_metrics.h"
 #include "sandbox/deadline.h"
 
 static void on_hangup(struct ev_loop *loop, ev_signal *w, int events)
@@ -60,6 +61,7 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	e->started = clock_wall();
 	e->started_ns = clock_mono_ns();
 	engine_metrics_open(e);
+	e->process = process_metrics_create(e->metrics, e->started);
 	faults_init(faults);
 	if (deadline_start(&err) || !(e->loader = loader_create(loop, &err))) {
 		faults_add(faults, "%s", err.text);
@@ -165,6 +167,7 @@ void engine_destroy(struct engine **engine)
 			ev_ref(e->loop);
 			ev_signal_stop(e->loop, signals[i]);
 		}
+	process_metrics_destroy(&e->process);
 	metrics_destroy(&e->metrics);
 	config_destroy(&e->config);
 	free(e->config_path);

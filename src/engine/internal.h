@@ -39,7 +39,11 @@ struct engine {
 	bool turned;                 /* the rules have had this turn, the loop is about to wait */
 	uint64_t woke;               /* when the turn began */
 	uint64_t slept;              /* when the last wait began */
-	struct series *turn_seconds, *wait_seconds, *lag_seconds, *turns;
+	struct series *turn_seconds, *wait_seconds, *lag_seconds, *turns, *longest_turn;
+	struct series *reloads[2];   /* when the last one succeeded, failed */
+	uint64_t longest[2];         /* ns of the longest turn of this minute and of the one before */
+	uint64_t minute;             /* of the monotonic clock */
+	struct process_metrics *process;
 	struct list requests;        /* struct engine_request.node */
 	struct list watches;         /* struct engine_watch.node, not owned */
 	double started;              /* epoch seconds */
@@ -54,7 +58,8 @@ struct engine {
 	struct list waiters;         /* of the one under way */
 	struct list next_waiters;    /* of the one after it */
 	char *reload_error;
-	double reload_failed;
+	double reload_failed;        /* epoch seconds; 0: never */
+	double reload_succeeded;     /* the start counts */
 };
 
 /* engine.c */
@@ -66,6 +71,8 @@ struct server *engine_server(const struct engine *engine, uint32_t id);
 /* turn.c */
 void engine_turns_start(struct engine *engine);
 void engine_turns_stop(struct engine *engine);
+/* Seconds of the longest turn of this minute or the one before. */
+double engine_longest_turn(struct engine *engine);
 void engine_set_budget(struct engine *engine);
 extern const struct link_owner engine_link_owner;
 /* send.c */

@@ -193,6 +193,7 @@ static void take_over(struct engine *e, struct plan *plan)
 	plan->servers = NULL;
 	plan->sinks = NULL;
 	config_destroy(&before);
+	e->reload_succeeded = clock_wall();
 }
 
 /* Of a good plan these are warnings only. */

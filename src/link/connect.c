@@ -75,7 +75,10 @@ static void on_connected(void *ctx)
 
 static void on_secured(void *ctx)
 {
-	await_banner(ctx);
+	struct link *link = ctx;
+
+	link->certificate_end = stream_certificate_end(link->stream);
+	await_banner(link);
 }
 
 static void on_failed(void *ctx, enum stream_failure why, const struct err *err)

@@ -93,6 +93,7 @@ struct link {
 	uint64_t ping_sent, ping_deadline;
 	bool ping_extended; /* bytes came late, behind which the Pong may stand: waited once more */
 	double heartbeat_rtt;
+	double certificate_end; /* of the server's, epoch seconds, at the last handshake; 0: none */
 
 	/* Between sessions. */
 	struct backoff backoff, auth_backoff;

@@ -29,6 +29,7 @@ enum plain {
 	PLAIN_HEARTBEAT,
 	PLAIN_BACKLOG_BYTES,
 	PLAIN_BACKLOG_EVENTS,
+	PLAIN_CERTIFICATE,
 	PLAINS
 };
 
@@ -66,6 +67,8 @@ static const struct {
 	[PLAIN_HEARTBEAT] = { METRIC_GAUGE, "hookswitch_server_heartbeat_seconds", "Round trip of the last Ping." },
 	[PLAIN_BACKLOG_BYTES] = { METRIC_GAUGE, "hookswitch_server_backlog_bytes", "Bytes of events that wait for the rules." },
 	[PLAIN_BACKLOG_EVENTS] = { METRIC_GAUGE, "hookswitch_server_backlog_events", "Events that wait for the rules." },
+	[PLAIN_CERTIFICATE] = { METRIC_GAUGE, "hookswitch_server_certificate_days",
+	                        "Days until the server's TLS certificate expires, as it was shown in the last handshake; below 0: it has expired." },
 };
 
 #define SERVERS_MAX 16384 /* series of a family with one for each server; families with one more label get some times that */
@@ -118,6 +121,8 @@ static double plain_value(const struct link *link, enum plain which)
 		return (double)(link->backlog.plain_bytes + link->backlog.kept_bytes);
 	case PLAIN_BACKLOG_EVENTS:
 		return link->backlog.all_events;
+	case PLAIN_CERTIFICATE:
+		return (link->certificate_end - clock_wall()) / 86400;
 	default:
 		return 0;
 	}
@@ -138,7 +143,10 @@ static void collect(void *ctx)
 		const struct link *link = list_entry(it, struct link, hub_node);
 		struct slice labels[2] = { slice_cstr(link->config.name) };
 		for (int i = 0; i < PLAINS; i++)
-			set(hub->families.plain[i], labels, 1, plain_value(link, (enum plain)i));
+			if (i != PLAIN_CERTIFICATE || link->certificate_end > 0)
+				set(hub->families.plain[i], labels, 1, plain_value(link, (enum plain)i));
+		if (!link->tls) /* its predecessor of that name may have had one */
+			metric_remove(hub->families.plain[PLAIN_CERTIFICATE], labels, 1);
 		labels[1] = SLICE("shed");
 		set(hub->families.events, labels, 2, (double)link->counts.shed);
 		for (int i = REASON_NONE + 1; i < REASON_STOPPED; i++) {
@@ -158,6 +166,12 @@ static struct metric *add(struct link_hub *hub, enum metric_type type, const cha
 	                   second ? SERVERS_MAX * 16 : SERVERS_MAX, err);
 }
 
+/* Originate apart from the others: that a callee does not answer is no failure of the server, and ringing is no latency. */
+static struct slice action_label(bool originate)
+{
+	return originate ? SLICE("Originate") : SLICE("other");
+}
+
 int link_metrics_init(struct link_hub *hub, struct err *err)
 {
 	static const double seconds[] = { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60 };
@@ -172,10 +186,12 @@ int link_metrics_init(struct link_hub *hub, struct err *err)
 	              "event", NULL, 0, err);
 	f->failures = add(hub, METRIC_COUNTER, "hookswitch_server_failures_total", "Sessions and tries that ended, by reason.",
 	                  "reason", NULL, 0, err);
-	f->actions = add(hub, METRIC_COUNTER, "hookswitch_server_actions_total", "Actions of rules that ended, by outcome.",
-	                 "outcome", NULL, 0, err);
+	f->actions = metrics_add(hub->metrics, METRIC_COUNTER, "hookswitch_server_actions_total",
+	                         "Actions of rules that ended, by outcome; action is Originate or other.",
+	                         (const char *const[]){ "server", "action", "outcome" }, 3, NULL, 0, SERVERS_MAX * 16, err);
 	f->seconds = add(hub, METRIC_HISTOGRAM, "hookswitch_server_action_seconds",
-	                 "From sending an action to its end.", NULL, seconds, sizeof seconds / sizeof seconds[0], err);
+	                 "From sending an action to its end, of an Originate with the time that the callee takes.", "action", seconds,
+	                 sizeof seconds / sizeof seconds[0], err);
 	if (!f->events || !f->shed || !f->failures || !f->actions || !f->seconds)
 		return -1;
 	metrics_on_collect(hub->metrics, collect, hub);
@@ -189,8 +205,10 @@ void link_metrics_close(struct link_hub *hub)
 
 void link_metrics_add(struct link *link)
 {
-	struct slice name = slice_cstr(link->config.name);
-	link->series.seconds = metric_series(link->hub->families.seconds, &name, 1);
+	for (int originate = 0; originate < 2; originate++) {
+		struct slice labels[2] = { slice_cstr(link->config.name), action_label(originate) };
+		link->series.seconds[originate] = metric_series(link->hub->families.seconds, labels, 2);
+	}
 }
 
 void link_metrics_remove(struct link *link)
@@ -198,14 +216,15 @@ void link_metrics_remove(struct link *link)
 	struct link_families *f = &link->hub->families;
 	struct slice labels[2] = { slice_cstr(link->config.name) };
 
-	free(link->series.ends);
-	link->series = (struct link_series){ .seconds = NULL };
+	free(link->series.ends[0]);
+	free(link->series.ends[1]);
+	link->series = (struct link_series){ .seconds = { NULL, NULL } };
 	list_each(it, &link->hub->links)
 		if (slice_eq(slice_cstr(list_entry(it, struct link, hub_node)->config.name), labels[0]))
 			return;
 	for (int i = 0; i < PLAINS; i++)
 		metric_remove(f->plain[i], labels, 1);
-	metric_remove(f->seconds, labels, 1);
+	metric_remove_all(f->seconds, labels[0]);
 	/* The other fates are the owner's. */
 	labels[1] = SLICE("shed");
 	metric_remove(f->events, labels, 2);
@@ -216,18 +235,21 @@ void link_metrics_remove(struct link *link)
 
 void link_metrics_action(struct link *link, const struct reply *reply, double seconds)
 {
-	if (!link->series.ends)
-		link->series.ends = mem_zalloc(ERR_CODES * sizeof *link->series.ends);
-	struct series **end = &link->series.ends[reply->code];
+	bool originate = slice_eq_nocase(slice_cstr(reply->action), SLICE("Originate"));
+	struct series ***ends = &link->series.ends[originate];
+
+	if (!*ends)
+		*ends = mem_zalloc(ERR_CODES * sizeof **ends);
+	struct series **end = &(*ends)[reply->code];
 	if (!*end) {
-		struct slice labels[2] = { slice_cstr(link->config.name),
+		struct slice labels[3] = { slice_cstr(link->config.name), action_label(originate),
 			                   reply->code == ERR_NONE ? SLICE("success") : slice_cstr(err_name(reply->code)) };
-		*end = metric_series(link->hub->families.actions, labels, 2);
+		*end = metric_series(link->hub->families.actions, labels, 3);
 	}
 	if (*end) /* a refused one is counted by the registry */
 		(*end)->value++;
-	if (link->series.seconds)
-		series_observe(link->series.seconds, seconds);
+	if (link->series.seconds[originate])
+		series_observe(link->series.seconds[originate], seconds);
 }
 
 void link_metrics_shed(struct link *link, struct slice event)

@@ -17,8 +17,9 @@ struct link_families {
 };
 
 struct link_series {
-	struct series **ends;   /* of actions, by how they ended, ERR_CODES of them, owned; NULL: none has ended yet, nor one in this way */
-	struct series *seconds; /* NULL: none */
+	/* Of Originate and of the other actions. */
+	struct series **ends[2];   /* by how they ended, ERR_CODES of them, owned; NULL: none has ended yet, nor one in this way */
+	struct series *seconds[2]; /* NULL: none */
 };
 
 int link_metrics_init(struct link_hub *hub, struct err *err);

@@ -473,6 +473,11 @@ bool stream_is_tls(const struct stream *stream)
 	return stream->ssl != NULL;
 }
 
+double stream_certificate_end(const struct stream *stream)
+{
+	return stream->ssl ? tls_certificate_end(stream->ssl) : 0;
+}
+
 const struct address *stream_peer(const struct stream *stream)
 {
 	return stream->next > 0 ? &stream->addresses[stream->next - 1] : NULL;

@@ -61,6 +61,8 @@ ssize_t stream_write(struct stream *stream, struct slice bytes, enum stream_fail
 /* Ends the connection at once; what was not taken is gone. */
 void stream_close(struct stream *stream);
 bool stream_is_tls(const struct stream *stream);
+/* As tls_certificate_end(); 0 without TLS. */
+double stream_certificate_end(const struct stream *stream);
 /* The address that is connected or being tried; NULL when closed. */
 const struct address *stream_peer(const struct stream *stream);
 

@@ -386,3 +386,13 @@ bool tls_failed(SSL *ssl, int result, const char *name, struct err *err)
 	ERR_clear_error();
 	return gone;
 }
+
+double tls_certificate_end(SSL *ssl)
+{
+	X509 *certificate = SSL_get0_peer_certificate(ssl);
+	struct tm tm;
+
+	if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) != 1)
+		return 0;
+	return (double)timegm(&tm);
+}

@@ -33,4 +33,7 @@ SSL *tls_session(struct tls *tls, int fd, const char *name, struct err *err);
  * True when the peer just went away (`err` is ERR_SYSTEM then, else ERR_PROTOCOL). */
 bool tls_failed(SSL *ssl, int result, const char *name, struct err *err);
 
+/* When the peer's certificate expires, epoch seconds; 0: it has shown none. */
+double tls_certificate_end(SSL *ssl);
+
 #endif

@@ -228,4 +228,16 @@ scrape_configs: [{ job_name: hookswitch, static_configs: [{ targets: ["127.0.0.1
     local code, out, err = promtool("check rules", "conf/alerts.yml")
     assert.are.equal(0, code, out .. err)
   end)
+
+  it("has alerts for every trouble, and none on an ordinary day", function()
+    local trouble = helper.read "tests/fixtures/alerts/trouble.yml"
+    for name in helper.read "conf/alerts.yml":gmatch "alert: (%w+)" do
+      assert.truthy(trouble:find('alertname="' .. name .. '"', 1, true), name .. " is never seen to fire")
+    end
+    if not have "promtool" then return pending "promtool is not installed (Debian: prometheus)" end
+    for _, name in ipairs { "trouble", "ordinary_day" } do
+      local code, out, err = promtool("test rules", "tests/fixtures/alerts/" .. name .. ".yml")
+      assert.are.equal(0, code, out .. err)
+    end
+  end)
 end)

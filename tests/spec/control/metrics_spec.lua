@@ -8,7 +8,7 @@ describe("metrics", function()
   local FAMILIES = {
     -- the loop: turn duration, wait, lag
     loop_turn_seconds = { "histogram", "" }, loop_turns_total = { "counter", "" }, loop_wait_seconds_total = { "counter", "" },
-    loop_lag_seconds = { "gauge", "" },
+    loop_lag_seconds = { "gauge", "" }, loop_longest_turn_seconds = { "gauge", "" },
     -- each server: state, bytes and frames in and out, events by fate, malformed, pending, action latency, outcomes by code, late and
     -- unmatched answers, connects, failures by reason, breaker state, heartbeat round trip, backlog bytes
     server_state = { "gauge", "server", "every" }, server_ready = { "gauge", "server", "every" },
@@ -18,13 +18,13 @@ describe("metrics", function()
     server_malformed_total = { "counter", "server", "every" }, server_oversized_total = { "counter", "server", "every" },
     server_cut_frames_total = { "counter", "server", "every" }, server_lines_without_colon_total = { "counter", "server", "every" },
     server_other_frames_total = { "counter", "server", "every" },
-    server_pending = { "gauge", "server", "every" }, server_action_seconds = { "histogram", "server" },
-    server_actions_total = { "counter", "outcome,server" }, server_answers_late_total = { "counter", "server", "every" },
+    server_pending = { "gauge", "server", "every" }, server_action_seconds = { "histogram", "action,server" },
+    server_actions_total = { "counter", "action,outcome,server" }, server_answers_late_total = { "counter", "server", "every" },
     server_answers_unmatched_total = { "counter", "server", "every" }, server_answers_idless_total = { "counter", "server", "every" },
     server_connects_total = { "counter", "server", "every" }, server_sessions_total = { "counter", "server", "every" },
     server_failures_total = { "counter", "reason,server" }, server_breaker_state = { "gauge", "server", "every" },
     server_heartbeat_seconds = { "gauge", "server" }, server_backlog_bytes = { "gauge", "server", "every" },
-    server_backlog_events = { "gauge", "server", "every" },
+    server_backlog_events = { "gauge", "server", "every" }, server_certificate_days = { "gauge", "server" },
     -- rules: calls, errors by kind, time, quarantined, timers, memory
     rules_calls_total = { "counter", "rule", "every" }, rules_errors_total = { "counter", "kind,rule", "every" },
     rules_cpu_seconds_total = { "counter", "rule", "every" }, rules_quarantined_total = { "counter", "rule", "every" },
@@ -35,9 +35,13 @@ describe("metrics", function()
     -- log lines and drops, and every other loss
     log_records_total = { "counter", "level" }, log_lost_total = { "counter", "reason" }, sink_lines_total = { "counter", "fate" },
     engine_events_dropped_total = { "counter", "" }, metric_series_refused_total = { "counter", "" },
-    console_dropped_total = { "counter", "reason" }, console_requests_total = { "counter", "" },
+    console_dropped_total = { "counter", "reason" }, console_requests_total = { "counter", "" }, console_refused_total = { "counter", "" },
     http_dropped_total = { "counter", "reason" }, http_requests_total = { "counter", "path" },
     -- the process
+    process_cpu_seconds_total = { "counter", "" }, process_resident_memory_bytes = { "gauge", "" },
+    process_virtual_memory_bytes = { "gauge", "" }, process_open_fds = { "gauge", "" }, process_max_fds = { "gauge", "" },
+    process_start_time_seconds = { "gauge", "" },
+    reload_success_timestamp_seconds = { "gauge", "" }, reload_failure_timestamp_seconds = { "gauge", "" },
     build_info = { "gauge", "version" }, generation = { "gauge", "" }, rules_draining = { "gauge", "" },
   }
 
@@ -92,7 +96,7 @@ describe("metrics", function()
       end
       if wanted[3] then assert.are.equal(name:find "_server_" and "dead,pbx1" or "bad,good", names(seen), name) end
     end
-    for name in pairs(FAMILIES) do assert.is_truthy(all["hookswitch_" .. name], name .. " is not there") end
+    for name in pairs(FAMILIES) do assert.is_truthy(all[name:find "^process_" and name or "hookswitch_" .. name], name .. " is not there") end
   end)
 
   it("of what goes wrong are there, as 0, before it does", function()
@@ -114,6 +118,81 @@ describe("metrics", function()
     assert.are.equal(1, d:metric("hookswitch_rules_timers", { rule = "bad" }))
     d:emit "crm.slow"
     assert.are.equal(1, d:metric("hookswitch_rules_waiting", { rule = "good" }))
+  end)
+
+  it("of the process are what the kernel says", function()
+    local d = daemon()
+    local function value(name) return d:metric("process_" .. name) end
+    local pages = helper.read("/proc/" .. d.pid .. "/statm"):match "^%d+ (%d+)"
+    assert.is_true(math.abs(value "resident_memory_bytes" - pages * 4096) < 8 * 1024 * 1024)
+    assert.is_true(value "virtual_memory_bytes" >= value "resident_memory_bytes")
+    assert.is_true(math.abs(value "start_time_seconds" - os.time()) < 60)
+    local soft = helper.read("/proc/" .. d.pid .. "/limits"):match "Max open files%s+(%d+)"
+    assert.are.equal(tonumber(soft), value "max_fds")
+    local _, listed = helper.run("-c", "ls /proc/" .. d.pid .. "/fd | wc -l", { program = "sh" })
+    assert.is_true(math.abs(value "open_fds" - tonumber(listed)) <= 3) -- the console's client comes and goes
+    local before = value "cpu_seconds_total"
+    for _ = 1, 30 do d:ctl "status" end
+    assert.is_true(before > 0 and value "cpu_seconds_total" > before)
+  end)
+
+  it("tell when the last reload succeeded and when one failed", function()
+    local d = daemon()
+    local function at(which) return d:metric("hookswitch_reload_" .. which .. "_timestamp_seconds") end
+    local started = at "success"
+    assert.is_true(math.abs(started - os.time()) < 60)
+    assert.are.equal(0, at "failure")
+    d.project.rule("wrong.lua", "x = = 1")
+    assert.is_false((d:reload()))
+    assert.is_true(at "failure" > started)
+    assert.are.equal(started, at "success")
+    d.project.rule "wrong.lua"
+    assert.is_true((d:reload()))
+    assert.is_true(at "success" > at "failure")
+  end)
+
+  it("show the longest turn of the last minute or two", function()
+    local d = daemon()
+    assert.is_true(d:metric "hookswitch_loop_longest_turn_seconds" < 1)
+    d.project.rule("busy.lua", "ami.on('crm.busy', function() local t = os.clock() while os.clock() - t < 0.03 do end end)")
+    assert.is_true((d:reload()))
+    d:emit "crm.busy"
+    helper.wait_for(function() return d:metric "hookswitch_loop_longest_turn_seconds" >= 0.03 end)
+  end)
+
+  it("count Originate apart: a callee who is busy is no failure of the server", function()
+    local d = helper.daemon { servers = { pbx1 = helper.server(helper.sim("--speed", "50")) }, rules = { ["dial.lua"] = [[
+      ami.on("crm.dial", function()
+        local pbx = ami.server "pbx1"
+        pbx:call { Action = "originate", Channel = "Local/102@default", Exten = "100", Context = "default", Priority = 1, Async = true }
+        pbx:call { Action = "CoreStatus" }
+        log.info "done"
+      end)]] } }
+    d:ready "pbx1"
+    d:emit "crm.dial"
+    d:await { msg = "done" }
+    local name = "hookswitch_server_actions_total"
+    assert.are.equal(1, d:metric(name, { action = "Originate", outcome = "error" }))
+    assert.is_nil(d:metric(name, { action = "other", outcome = "error" }))
+    assert.are.equal(1, d:metric(name, { action = "other", outcome = "success" }))
+  end)
+
+  it("tell how long a server's certificate lasts, also of one that has expired", function()
+    local folder = helper.certificates()
+    local script = { "line Asterisk Call Manager/9.0.0", "action Login", [[send Response: Success\r\nActionID: $id\r\n\r\n]], "serve" }
+    local function server(name) return helper.server(helper.peer_with({ "--tls", folder .. "/" .. name .. ".pem" }, script), { auth = "plain", tls = { enabled = true, verify = false } }) end
+    local servers = { good = server "good", expired = server "expired", plain = helper.server(helper.sim()) }
+    local d = helper.daemon { servers = servers }
+    for name in pairs(servers) do d:ready(name) end
+    local function days(name) return d:metric("hookswitch_server_certificate_days", { server = name }) end
+    assert.is_true(days "good" > 29 and days "good" <= 30, days "good")
+    assert.is_true(days "expired" < -1999 and days "expired" > -2002, days "expired")
+    assert.is_nil(days "plain")
+    -- The server goes without TLS from now on, and takes the number with it.
+    servers.good = helper.server(helper.sim())
+    d.project.write { servers = servers }
+    assert.is_true((d:reload()))
+    helper.wait_for(function() return not days "good" end)
   end)
 
   it("count the event that a full subscription could not take, and the log tells", function()
