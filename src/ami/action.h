@@ -8,6 +8,7 @@
 #define ACTION_LINE_MAX 1022  /* Q30: "Key: value" without its line end */
 #define ACTION_HEADERS_MAX 128 /* Q31, with Action and ActionID */
 #define ACTION_ID_MAX 64       /* Q33 */
+#define ACTION_NAME_MAX 47     /* of an action, where it is kept for logs and metrics: the longest that Asterisk has is 42 */
 #define ACTION_VARIABLES_MAX 64 /* Q32: parts of one Variable line */
 
 /* Everything is held in one growing block; offsets, so that it may move. */

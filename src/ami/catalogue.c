@@ -58,10 +58,10 @@ static const struct action_info actions[] = {
 	{ "DialplanExtensionRemove", ACTION_KNOWN | ACTION_GUARDED, NULL, false },
 	{ "Events", ACTION_KNOWN | ACTION_OWN, NULL, false },
 	{ "ExtensionState", ACTION_KNOWN, NULL, false },
-	{ "ExtensionStateList", ACTION_KNOWN, "ExtensionStateListComplete", false },
-	{ "FAXSession", ACTION_KNOWN, NULL, false },
+	{ "ExtensionStateList", ACTION_KNOWN | ACTION_EMPTY_AS_ERROR, "ExtensionStateListComplete", false },
+	{ "FAXSession", ACTION_KNOWN | ACTION_ONE_EVENT, NULL, false },
 	{ "FAXSessions", ACTION_KNOWN, "FAXSessionsComplete", false },
-	{ "FAXStats", ACTION_KNOWN, NULL, false },
+	{ "FAXStats", ACTION_KNOWN | ACTION_ONE_EVENT, NULL, false },
 	{ "Filter", ACTION_KNOWN | ACTION_OWN, NULL, false },
 	{ "GetConfig", ACTION_KNOWN | ACTION_GUARDED, NULL, false },
 	{ "GetConfigJSON", ACTION_KNOWN | ACTION_GUARDED, NULL, false },
@@ -166,13 +166,13 @@ static const struct action_info actions[] = {
 	{ "UnpauseMonitor", ACTION_KNOWN, NULL, false },
 	{ "UpdateConfig", ACTION_KNOWN | ACTION_GUARDED, NULL, false },
 	{ "UserEvent", ACTION_KNOWN, NULL, false },
-	{ "VoicemailBoxSummary", ACTION_KNOWN, NULL, false },
+	{ "VoicemailBoxSummary", ACTION_KNOWN, "VoicemailBoxDetailComplete", false },
 	{ "VoicemailForward", ACTION_KNOWN, NULL, false },
 	{ "VoicemailMove", ACTION_KNOWN, NULL, false },
 	{ "VoicemailRefresh", ACTION_KNOWN, NULL, false },
 	{ "VoicemailRemove", ACTION_KNOWN, NULL, false },
 	{ "VoicemailUsersList", ACTION_KNOWN, "VoicemailUserEntryComplete", true },
-	{ "VoicemailUserStatus", ACTION_KNOWN, NULL, false },
+	{ "VoicemailUserStatus", ACTION_KNOWN, "VoicemailUserDetailComplete", false },
 	{ "WaitEvent", ACTION_KNOWN | ACTION_HOLDS_LINE, "WaitEventComplete", false },
 };
 
@@ -262,6 +262,15 @@ static int compare_text(const void *key, const void *entry)
 const struct action_info *catalogue_action(struct slice name)
 {
 	return bsearch(&name, actions, COUNT(actions), sizeof *actions, compare_action);
+}
+
+bool catalogue_says_empty(struct slice message)
+{
+	if (slice_starts_with_nocase(message, SLICE("No active conferences")) ||
+	    slice_starts_with_nocase(message, SLICE("No dialplan hints")))
+		return true;
+	return slice_starts_with_nocase(message, SLICE("No ")) && slice_find(message, SLICE(" found")) > 0 &&
+	       slice_find(message, SLICE(" by that name")) < 0;
 }
 
 bool catalogue_event(struct slice name)

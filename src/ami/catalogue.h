@@ -9,9 +9,10 @@ enum action_flags {
 	ACTION_GUARDED = 2,        /* policy: denied until allowed (files, shell, modules, dialplan, configuration) */
 	ACTION_OWN = 4,            /* the engine's own: Login, Logoff, Challenge, Events, Filter */
 	ACTION_HOLDS_LINE = 8,     /* Q45: may hold up everything behind it on the session */
-	ACTION_EMPTY_AS_ERROR = 16,/* Q29: an empty list comes as `Response: Error` with `No …` */
+	ACTION_EMPTY_AS_ERROR = 16,/* Q29: an empty list comes as an error: catalogue_says_empty() */
 	ACTION_TEXT = 32,          /* answers with Command output (Q12, Q13) */
 	ACTION_NO_ANSWER = 64,     /* Q24: raw text or nothing; only the timeout ends it */
+	ACTION_ONE_EVENT = 256,    /* Q28, Q74: one event of the action's name follows the response, and nothing behind it */
 	ACTION_FUNCTIONS = 128     /* Getvar, Setvar: guarded when the variable is a dialplan function not in the harmless list */
 };
 
@@ -24,6 +25,9 @@ struct action_info {
 
 /* NULL when the catalogue does not know the action. Case is ignored. */
 const struct action_info *catalogue_action(struct slice name);
+/* Q29, Q75: does `message`, of an error of such an action, say that its list is empty? "No AORs found" does; that what was asked for
+ * does not exist ("No Conference by that name found.") is an error. */
+bool catalogue_says_empty(struct slice message);
 /* True for the events that Asterisk's tree sends. Case is ignored. */
 bool catalogue_event(struct slice name);
 /* True for `CALLERID(num)`-like variables whose function cannot reach files, shell or configuration, and for plain

@@ -259,6 +259,12 @@ static enum framer_status read_banner(struct framer *f, struct slice data, struc
 	return FRAMER_BANNER;
 }
 
+/* A list's item may have an `Event` of its own behind its name and ActionID: ResourceListDetail's says what is subscribed to. */
+static bool is_item_with_event(const struct framer *f, const struct message *m)
+{
+	return f->privileges == 0 && f->ids == 1 && f->id_header < message_find(m, SLICE("Event"), (uint32_t)f->event_header + 1);
+}
+
 /* True for what no AMI server sends: the first line runs over bare LFs (Q15), or a cut frame has the next one glued to
  * it (Q50: two of a header that a frame has once). A UserEvent is exempt: it echoes whatever its sender put in (Q21). */
 static bool is_malformed(const struct framer *f, const struct message *m)
@@ -270,7 +276,9 @@ static bool is_malformed(const struct framer *f, const struct message *m)
 		return true;
 	if (m->kind == MESSAGE_RESPONSE)
 		return f->responses > 1 || f->ids > 1 || f->privileges > 1;
-	return (f->events > 1 || f->privileges > 1) && !slice_eq_nocase(m->name, SLICE("UserEvent"));
+	if (slice_eq_nocase(m->name, SLICE("UserEvent")))
+		return false;
+	return f->privileges > 1 || (f->events > 1 && !is_item_with_event(f, m));
 }
 
 static enum framer_status end_frame(struct framer *f, const char *start, uint32_t len, struct message *m)

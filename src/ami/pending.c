@@ -7,11 +7,10 @@
 #include "base/list.h"
 #include "base/mem.h"
 
-
 /* What an action waits for. */
 enum stage {
 	STAGE_SENT,      /* its response */
-	STAGE_LIST,      /* the list's end */
+	STAGE_LIST,      /* the list's end, or its one event (Q74) */
 	STAGE_ORIGINATE  /* its OriginateResponse (Q46) */
 };
 
@@ -29,7 +28,7 @@ struct entry {
 	struct message **events;
 	uint32_t event_count, event_cap;
 	size_t bytes; /* of the copies */
-	char action[40];
+	char action[ACTION_NAME_MAX + 1];
 };
 
 /* Invariant: each entry stands in `order`, in one hash chain and in `deadlines`; `count` is the number of them. */
@@ -37,7 +36,7 @@ struct pending {
 	struct pending_limits limits;
 	char prefix[PENDING_PREFIX_MAX + 1];
 	uint32_t connection;
-	char head[PENDING_HEAD_MAX]; /* how each id of this connection begins */
+	char head[REPLY_HEAD_MAX]; /* how each id of this connection begins */
 	size_t head_len;
 	unsigned ami_version; /* 0: not known */
 	uint64_t next_sequence;
@@ -46,6 +45,7 @@ struct pending {
 	struct entry **hash; /* by sequence, a power of two */
 	size_t hash_size;
 	struct heap deadlines;
+	struct entry *idless_list; /* its response, which had no ActionID, opened a list; NULL: none is open */
 	uint32_t count;
 	struct pending_stats stats;
 };
@@ -86,6 +86,7 @@ static void drop_all(struct pending *p)
 	list_init(&p->order);
 	memset(p->hash, 0, p->hash_size * sizeof *p->hash);
 	p->deadlines.count = 0;
+	p->idless_list = NULL;
 	p->count = 0;
 }
 
@@ -162,6 +163,8 @@ static void detach(struct pending *p, struct entry *e)
 		link = &(*link)->hash_next;
 	*link = e->hash_next;
 	list_remove(&e->order);
+	if (p->idless_list == e)
+		p->idless_list = NULL;
 	heap_remove(&p->deadlines, &e->deadline);
 	p->count--;
 }
@@ -189,27 +192,6 @@ static struct reply *complete(struct pending *p, struct entry *e, enum err_code 
 	e->event_count = 0;
 	entry_free(e);
 	return r;
-}
-
-/* Q33: the head, then the sequence in decimal. */
-static void write_id(struct slice head, uint64_t sequence, char id[ACTION_ID_MAX + 1])
-{
-	char digits[20];
-	size_t n = sizeof digits;
-	do
-		digits[--n] = (char)('0' + sequence % 10);
-	while ((sequence /= 10) > 0);
-	memcpy(id, head.ptr, head.len);
-	memcpy(id + head.len, digits + n, sizeof digits - n);
-	id[head.len + sizeof digits - n] = '\0';
-}
-
-void reply_id(const struct reply *reply, char id[ACTION_ID_MAX + 1])
-{
-	if (reply->sequence > 0)
-		write_id(slice_make(reply->id_head, reply->id_head_len), reply->sequence, id);
-	else
-		id[0] = '\0';
 }
 
 /* As Asterisk reads it. */
@@ -253,7 +235,7 @@ uint64_t pending_add(struct pending *p, const struct action *action, const struc
 	e->awaits_originate = is_async;
 	e->holds_line = is_originate ? !is_async : e->info && (e->info->flags & ACTION_HOLDS_LINE);
 	insert(p, e);
-	write_id(slice_make(p->head, p->head_len), e->sequence, id);
+	reply_write_id(slice_make(p->head, p->head_len), e->sequence, id);
 	return e->sequence;
 }
 
@@ -335,16 +317,26 @@ static bool is_success(struct slice word)
 	       slice_starts_with_nocase(word, SLICE("Events"));
 }
 
+/* Q29, Q75: the voicemail lists say so with Success, and send no Complete. */
+static bool says_there_is_none(const struct message *m)
+{
+	struct slice text = message_value(m, SLICE("Message"));
+	return slice_starts_with_nocase(text, SLICE("There are no ")) || slice_starts_with_nocase(text, SLICE("There is no "));
+}
+
 /* Does a list follow this successful response? */
 static bool opens_list(const struct pending *p, const struct entry *e, const struct message *m)
 {
 	struct slice value;
 	if (message_get(m, SLICE("EventList"), &value))
 		return slice_eq_nocase(value, SLICE("start"));
-	if (!e->info || !e->info->terminal)
+	if (!e->info)
 		return false;
-	/* Q29: VoicemailUsersList says that there are none, and sends no Complete. */
-	if (slice_starts_with_nocase(message_value(m, SLICE("Message")), SLICE("There are no ")))
+	if (e->info->flags & ACTION_ONE_EVENT)
+		return slice_find(message_value(m, SLICE("Message")), SLICE("event will follow")) >= 0;
+	if (!e->info->terminal)
+		return false;
+	if (says_there_is_none(m))
 		return false;
 	/* Q27: WaitEvent never has EventList; Q26: the rest, where the peer is old enough. */
 	return slice_eq_nocase(slice_cstr(e->info->name), SLICE("WaitEvent")) ||
@@ -358,7 +350,7 @@ static enum pending_result take_response(struct pending *p, struct entry *e, con
 	if (keep_response(p, e, m))
 		return overflow(p, e, done);
 	if (!is_success(m->name)) {
-		bool empty_list = e->info && (e->info->flags & ACTION_EMPTY_AS_ERROR) && slice_starts_with_nocase(text, SLICE("No "));
+		bool empty_list = e->info && (e->info->flags & ACTION_EMPTY_AS_ERROR) && catalogue_says_empty(text);
 		if (empty_list)
 			e->stage = STAGE_LIST;
 		*done = complete(p, e, empty_list ? ERR_NONE : ERR_ERROR, empty_list ? SLICE("") : text);
@@ -370,9 +362,11 @@ static enum pending_result take_response(struct pending *p, struct entry *e, con
 	}
 	if (opens_list(p, e, m)) {
 		e->stage = STAGE_LIST;
+		if (m->action_id.len == 0)
+			p->idless_list = e;
 		return PENDING_TAKEN;
 	}
-	if (e->info && e->info->terminal && slice_starts_with_nocase(text, SLICE("There are no ")))
+	if (e->info && e->info->terminal && says_there_is_none(m))
 		e->stage = STAGE_LIST;
 	*done = complete(p, e, ERR_NONE, SLICE(""));
 	return PENDING_COMPLETED;
@@ -402,11 +396,10 @@ static enum pending_result match_response(struct pending *p, const struct messag
 	return take_response(p, e, m, done);
 }
 
-/* Events of the system that may carry an id of ours and yet are no answer (Q21, Q28). */
+/* Events of the system that may carry an id of ours and yet are no answer (Q21). */
 static bool is_live_event(struct slice name)
 {
 	return slice_eq_nocase(name, SLICE("UserEvent")) || slice_eq_nocase(name, SLICE("OriginateResponse")) ||
-	       slice_eq_nocase(name, SLICE("FAXStats")) || slice_eq_nocase(name, SLICE("FAXSession")) ||
 	       slice_eq_nocase(name, SLICE("SIPQualifyPeerDone"));
 }
 
@@ -431,8 +424,38 @@ static enum pending_result take_originate_response(struct pending *p, struct ent
 	return PENDING_COMPLETED_EVENT;
 }
 
+static enum pending_result take_list_event(struct pending *p, struct entry *e, const struct message *m, struct reply **done)
+{
+	struct slice mark = message_value(m, SLICE("EventList"));
+
+	if (slice_eq_nocase(mark, SLICE("Cancelled"))) {
+		*done = complete(p, e, ERR_ERROR, SLICE("Asterisk cancelled the list"));
+		return PENDING_COMPLETED;
+	}
+	if (slice_eq_nocase(mark, SLICE("Complete")) ||
+	    (e->info && e->info->terminal && slice_eq_nocase(m->name, slice_cstr(e->info->terminal)))) {
+		*done = complete(p, e, ERR_NONE, SLICE(""));
+		return PENDING_COMPLETED;
+	}
+	if (keep_event(p, e, m))
+		return overflow(p, e, done);
+	if (!e->info || !(e->info->flags & ACTION_ONE_EVENT))
+		return PENDING_TAKEN;
+	*done = complete(p, e, ERR_NONE, SLICE(""));
+	return PENDING_COMPLETED;
+}
+
+/* Q22: no live event stands inside a list, and each of them has a Privilege. */
+static bool is_idless_item(const struct pending *p, const struct message *m)
+{
+	struct slice value;
+	return p->idless_list && m->action_id.len == 0 && !message_get(m, SLICE("Privilege"), &value);
+}
+
 static enum pending_result match_event(struct pending *p, const struct message *m, struct reply **done)
 {
+	if (is_idless_item(p, m))
+		return take_list_event(p, p->idless_list, m, done);
 	uint64_t sequence = m->action_id.len > 0 ? own_sequence(p, m->action_id) : 0;
 	if (!sequence)
 		return PENDING_NOT_OURS;
@@ -448,18 +471,7 @@ static enum pending_result match_event(struct pending *p, const struct message *
 	}
 	if (e->stage != STAGE_LIST)
 		return PENDING_NOT_OURS;
-
-	struct slice mark = message_value(m, SLICE("EventList"));
-	if (slice_eq_nocase(mark, SLICE("Cancelled"))) {
-		*done = complete(p, e, ERR_ERROR, SLICE("Asterisk cancelled the list"));
-		return PENDING_COMPLETED;
-	}
-	if (slice_eq_nocase(mark, SLICE("Complete")) ||
-	    (e->info && e->info->terminal && slice_eq_nocase(m->name, slice_cstr(e->info->terminal)))) {
-		*done = complete(p, e, ERR_NONE, SLICE(""));
-		return PENDING_COMPLETED;
-	}
-	return keep_event(p, e, m) ? overflow(p, e, done) : PENDING_TAKEN;
+	return take_list_event(p, e, m, done);
 }
 
 enum pending_result pending_match(struct pending *p, const struct message *m, struct reply **done)
@@ -541,52 +553,4 @@ void pending_each(const struct pending *p, void (*fn)(void *ctx, const struct pe
 		                             .action = e->action, .tag = e->tag };
 		fn(ctx, &view);
 	}
-}
-
-/* ---- replies ---- */
-
-bool reply_output(const struct reply *reply, size_t *cursor, struct slice *line)
-{
-	const struct message *m = reply->response;
-	if (!m)
-		return false;
-	if (!m->text.ptr) {
-		int64_t i = message_find(m, SLICE("Output"), (uint32_t)*cursor);
-		if (i < 0)
-			return false;
-		*line = message_header_value(m, (uint32_t)i);
-		*cursor = (size_t)i + 1;
-		return true;
-	}
-	if (*cursor >= m->text.len)
-		return false;
-	const char *start = m->text.ptr + *cursor;
-	const char *lf = memchr(start, '\n', m->text.len - *cursor);
-	size_t len = lf ? (size_t)(lf - start) : m->text.len - *cursor;
-	*cursor += len + 1;
-	*line = slice_make(start, len > 0 && start[len - 1] == '\r' ? len - 1 : len);
-	return true;
-}
-
-struct reply *reply_failed(enum err_code code, const char *text, void *tag, const char *action)
-{
-	struct reply *r = mem_zalloc(sizeof *r);
-	r->code = code;
-	r->tag = tag;
-	slice_to_text(slice_cstr(text), r->text, sizeof r->text);
-	slice_to_text(slice_cstr(action), r->action, sizeof r->action);
-	return r;
-}
-
-void reply_free(struct reply **reply)
-{
-	struct reply *r = *reply;
-	if (!r)
-		return;
-	message_free(&r->response);
-	for (uint32_t i = 0; i < r->event_count; i++)
-		message_free(&r->events[i]);
-	free(r->events);
-	free(r);
-	*reply = NULL;
 }

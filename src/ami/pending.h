@@ -11,7 +11,7 @@
 
 #include "ami/action.h"
 #include "ami/catalogue.h"
-#include "ami/message.h"
+#include "ami/reply.h"
 
 struct pending_limits {
 	uint32_t max_actions;     /* pending at once; beyond: ERR_BACKPRESSURE */
@@ -19,26 +19,7 @@ struct pending_limits {
 	size_t max_list_bytes;    /* of one answer, its copies counted; beyond: ERR_OVERFLOW */
 };
 
-#define PENDING_PREFIX_MAX 24
-#define PENDING_HEAD_MAX (PENDING_PREFIX_MAX + 13) /* "prefix-connection-" */
-
-/* An action that has ended. Owns everything it points to. */
-struct reply {
-	enum err_code code;        /* ERR_NONE: success */
-	char text[256];            /* why it failed: Asterisk's Message, or our words */
-	struct message *response;  /* NULL when none came; for an asynchronous Originate its OriginateResponse */
-	struct message **events;   /* list items without the terminal one, in order */
-	uint32_t event_count;
-	bool is_list;              /* it ended as a list (an empty one too, Q29) */
-	bool has_output;           /* Command: see reply_output() */
-	uint64_t sequence;         /* of the action, as in its id */
-	void *tag;                 /* as given to pending_add() */
-	uint64_t started;          /* monotonic ns, as given to pending_add() */
-	struct reply *next;        /* for the caller's queue */
-	char action[40];           /* the action's name, cut to fit, for logs and metrics */
-	char id_head[PENDING_HEAD_MAX]; /* how its ActionID begins: see reply_id() */
-	uint32_t id_head_len;
-};
+#define PENDING_PREFIX_MAX (REPLY_HEAD_MAX - 13)
 
 struct pending_stats {
 	uint64_t late;      /* answers for an action of this session that had ended, second ones too (Q23) */
@@ -109,13 +90,5 @@ struct pending_view {
 	void *tag;
 };
 void pending_each(const struct pending *pending, void (*fn)(void *ctx, const struct pending_view *view), void *ctx);
-
-/* Lines of a Command's output, old form and new as one list (Q12, Q13). `cursor` starts at 0; false at the end. */
-bool reply_output(const struct reply *reply, size_t *cursor, struct slice *line);
-/* Writes the ActionID that the action had; "" when it never got one. */
-void reply_id(const struct reply *reply, char id[ACTION_ID_MAX + 1]);
-/* A reply made by hand: for failures before anything was registered. */
-struct reply *reply_failed(enum err_code code, const char *text, void *tag, const char *action);
-void reply_free(struct reply **reply);
 
 #endif

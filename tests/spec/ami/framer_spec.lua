@@ -421,6 +421,20 @@ describe("the framer", function()
       end
     end)
 
+    it("Q50 is told from an item that has an Event of its own, as ResourceListDetail has", function()
+      local item = { "Event: ResourceListDetail", "ActionID: t-0-1", "ObjectName: team", "Event: presence", "FullState: false" }
+      each_way(frame(table.unpack(item)), nil, function(r)
+        assert.same({ "frame event ResourceListDetail" }, summary(r))
+        assert.equal(5, #r[1].headers)
+      end)
+      -- An item that is cut, before its ActionID or behind it, and the next one.
+      for _, cut in ipairs { "Event: A\r\n", "Event: A\r\nActionID: t-0-1\r\n" } do
+        each_way(cut .. frame("Event: B", "ActionID: t-0-1") .. frame "Event: Next", nil, function(r)
+          assert.same({ "malformed", "frame" }, { r[1].status, r[2].status })
+        end)
+      end
+    end)
+
     it("Q50 makes of two glued answers neither one", function()
       for _, cut in ipairs { "Response: Success\r\n", "Response: Success\r\nActionID: t-0-1\r\n", "Response: Success\r\nActionID: t-0-1\r\nMess" } do
         each_way(cut .. frame("Response: Error", "ActionID: t-0-2") .. frame "Event: Next", nil, function(r)

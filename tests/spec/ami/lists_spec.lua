@@ -162,8 +162,7 @@ describe("a list", function()
 
   it("Q28 a Message that says 'follow' is no sign of one", function()
     local s = session()
-    for action, message in pairs { FAXStats = "FAXStats event will follow", FAXSession = "FAXSession event will follow",
-      Command = "Command output follows", Nonsense = "Things will follow" } do
+    for action, message in pairs { Command = "Command output follows", Nonsense = "Things will follow", FAXStats = "Nothing is known" } do
       local id = s.ask(action)
       local what, reply = s.answer("Response: Success", "ActionID: " .. id, "Message: " .. message)
       assert.same({ "completed", "none", false }, { what, reply.code, reply.is_list }, action)
@@ -171,21 +170,53 @@ describe("a list", function()
     assert.equal(0, s.pending:count())
   end)
 
-  it("Q28 an event that such an action makes goes to the rules and is no late answer", function()
-    local s = session()
-    for action, event in pairs { FAXStats = "FAXStats", FAXSession = "FAXSession", SIPqualifypeer = "SIPQualifyPeerDone" } do
+  it("Q74 of FAXStats and FAXSession is one event of that name, with nothing behind it", function()
+    for _, action in ipairs { "FAXStats", "FAXSession" } do
+      local s = session()
       local id = s.ask(action)
-      s.answer("Response: Success", "ActionID: " .. id, "Message: event will follow")
-      assert.equal("not_ours", (s.answer("Event: " .. event, "ActionID: " .. id)), event)
+      assert.equal("taken", (s.answer("Response: Success", "ActionID: " .. id, "Message: " .. action .. " event will follow")))
+      local what, reply = s.answer("Event: " .. action, "ActionID: " .. id, "CurrentSessions: 0")
+      assert.same({ "completed", "none", true, { action } }, { what, reply.code, reply.is_list, names(reply) })
+      assert.equal("0", support.value(reply.events[1], "CurrentSessions"))
     end
+  end)
+
+  it("Q78 an event that an action makes for everybody goes to the rules and is no late answer", function()
+    local s = session()
+    local id = s.ask "SIPqualifypeer"
+    s.answer("Response: Success", "ActionID: " .. id, "Message: SIP peer found - will qualify")
+    assert.equal("not_ours", (s.answer("Event: SIPQualifyPeerDone", "Privilege: call,all", "ActionID: " .. id)))
     assert.equal(0, s.pending:stats().late)
+  end)
+
+  it("Q22 whose frames have no ActionID goes by order; live events, which have a Privilege, stay the rules'", function()
+    local s = session()
+    s.ask("BridgeTechnologyList", { tag = 1 })
+    s.ask("Ping", { tag = 2 })
+    assert.equal("taken", (s.answer("Response: Success", "EventList: start", "Message: Bridge technology listing will follow")))
+    assert.equal("taken", (s.answer("Event: BridgeTechnologyListItem", "BridgeTechnology: holding_bridge")))
+    assert.equal("not_ours", (s.answer("Event: Newchannel", "Privilege: call,all", "Channel: a")))
+    local what, reply = s.answer("Event: BridgeTechnologyListComplete", "EventList: Complete", "ListItems: 1")
+    assert.same({ "completed", "none", 1, { "BridgeTechnologyListItem" } }, { what, reply.code, reply.tag, names(reply) })
+    assert.equal("not_ours", (s.answer("Event: Odd", "Key: behind the list")))
+    what, reply = s.answer("Response: Success", "Ping: Pong")
+    assert.same({ "completed", 2 }, { what, reply.tag })
+  end)
+
+  it("Q22 whose frames have no ActionID may time out: what still comes of it is nobody's answer", function()
+    local s = session()
+    s.ask("BridgeTechnologyList", { deadline = 5 })
+    s.answer("Response: Success", "EventList: start")
+    assert.equal("timeout", s.pending:expire(5)[1].code)
+    assert.equal("not_ours", (s.answer("Event: BridgeTechnologyListItem", "BridgeTechnology: holding_bridge")))
   end)
 
   describe("that is empty", function()
     it("Q29 may come as an Error that says No …, and is a success", function()
       for action, message in pairs { ConfbridgeList = "No active conferences.", ConfbridgeListRooms = "No active conferences.",
         MeetmeList = "No active conferences.", PJSIPShowEndpoints = "No endpoints found", PJSIPShowContacts = "No Contacts found",
-        PJSIPShowRegistrationsOutbound = "No outbound registrations found" } do
+        PJSIPShowRegistrationsOutbound = "No outbound registrations found", ExtensionStateList = "No dialplan hints are available",
+        PJSIPShowAors = "No AORs found\n", PJSIPShowResourceLists = "No resource lists found\n" } do
         local s = session()
         local what, reply = s.answer("Response: Error", "ActionID: " .. s.ask(action), "Message: " .. message)
         assert.same({ "completed", "none", "", true, {} }, { what, reply.code, reply.text, reply.is_list, reply.events }, action)
@@ -194,8 +225,9 @@ describe("a list", function()
     end)
 
     it("Q29 is still an error when another thing was wrong", function()
-      for action, message in pairs { ConfbridgeList = "Permission denied", PJSIPShowEndpoint = "Unable to retrieve endpoint x",
-        Hangup = "No such channel", DBGet = "Database entry not found", MeetmeList = "Nothing of that kind" } do
+      for action, message in pairs { ConfbridgeList = "No Conference by that name found.", MeetmeListRooms = "Permission denied", PJSIPShowEndpoint = "Unable to retrieve endpoint x",
+        Hangup = "No such channel", DBGet = "Database entry not found", MeetmeList = "Nothing of that kind",
+        ExtensionStateList = "No such thing", PJSIPShowContacts = "No luck" } do
         local s = session()
         local what, reply = s.answer("Response: Error", "ActionID: " .. s.ask(action), "Message: " .. message)
         assert.same({ "completed", "error", message, false }, { what, reply.code, reply.text, reply.is_list }, action)

@@ -7,6 +7,7 @@ local TERMINAL = { QueueStatus = "QueueStatusComplete", VoicemailUsersList = "Vo
 local OLD_LIST = { QueueStatus = true, VoicemailUsersList = true } -- Q26
 local EMPTY_AS_ERROR = { ConfbridgeList = true }                   -- Q29
 local HOLDS_LINE = { Command = true, WaitEvent = true, Originate = true } -- Q45
+local ONE_EVENT = { FAXStats = true }                              -- Q74
 local SUCCESS = { Success = true, Goodbye = true, Follows = true, Pong = true }
 
 function model.new(limits)
@@ -44,6 +45,7 @@ end
 function model:complete(a, code)
   local _, i = self:find(a.sequence)
   table.remove(self.open, i)
+  if self.idless_list == a then self.idless_list = nil end
   self.completions[a.sequence] = (self.completions[a.sequence] or 0) + 1
   return { sequence = a.sequence, tag = a.tag, code = code, is_list = a.stage == "list", events = #a.events }
 end
@@ -83,7 +85,7 @@ function model:message(m)
     self.idless = self.idless + 1
   end
   if not SUCCESS[m.response] then
-    if EMPTY_AS_ERROR[a.name] and m.message and m.message:find "^No " then
+    if EMPTY_AS_ERROR[a.name] and m.message and m.message:find "^No .* found" then
       a.stage = "list"
       return "completed", self:complete(a, "none")
     end
@@ -94,22 +96,33 @@ function model:message(m)
     return "taken"
   end
   local none = TERMINAL[a.name] and m.message and m.message:find "^There are no "
+  local function open_list()
+    a.stage = "list"
+    if not m.id then self.idless_list = a end -- Q22
+    return "taken"
+  end
   if m.list then
-    if m.list:lower() == "start" then
-      a.stage = "list"
-      return "taken"
-    end
+    if m.list:lower() == "start" then return open_list() end
   elseif none then
     a.stage = "list"
     return "completed", self:complete(a, "none")
-  elseif a.name == "WaitEvent" or (OLD_LIST[a.name] and self.old) then
-    a.stage = "list"
-    return "taken"
+  elseif a.name == "WaitEvent" or (OLD_LIST[a.name] and self.old) or (ONE_EVENT[a.name] and m.message and m.message:find "event will follow") then
+    return open_list()
   end
   return "completed", self:complete(a, "none")
 end
 
+function model:list_event(a, m)
+  if m.list == "Cancelled" then return "completed", self:complete(a, "error") end
+  if m.list == "Complete" or m.event == TERMINAL[a.name] then return "completed", self:complete(a, "none") end
+  if #a.events >= self.limits.max_list_events then return "completed", self:complete(a, "overflow") end
+  a.events[#a.events + 1] = m.event
+  if ONE_EVENT[a.name] then return "completed", self:complete(a, "none") end
+  return "taken"
+end
+
 function model:event(m)
+  if not m.id and self.idless_list and not m.privilege then return self:list_event(self.idless_list, m) end
   if not m.id or m.id == true or not self:own(m.id) then return "not_ours" end
   local a = self:find(m.id)
   if m.event == "UserEvent" then return "not_ours" end
@@ -124,11 +137,7 @@ function model:event(m)
     return "stray"
   end
   if a.stage ~= "list" then return "not_ours" end
-  if m.list == "Cancelled" then return "completed", self:complete(a, "error") end
-  if m.list == "Complete" or m.event == TERMINAL[a.name] then return "completed", self:complete(a, "none") end
-  if #a.events >= self.limits.max_list_events then return "completed", self:complete(a, "overflow") end
-  a.events[#a.events + 1] = m.event
-  return "taken"
+  return self:list_event(a, m)
 end
 
 -- All that are due, in any order.
@@ -161,6 +170,7 @@ end
 function model:forget(sequence)
   local a, i = self:find(sequence)
   if a then table.remove(self.open, i) end
+  if a and self.idless_list == a then self.idless_list = nil end
 end
 
 function model:fail_next()

@@ -238,13 +238,14 @@ describe("the correlator", function()
   describe("random histories", function()
     local ACTIONS = { { Action = "Ping" }, { Action = "QueueStatus" }, { Action = "VoicemailUsersList" }, { Action = "ConfbridgeList" },
       { Action = "Originate", Async = "true" }, { Action = "Originate" }, { Action = "Command", Command = "x" }, { Action = "WaitEvent" },
-      { Action = "Queues" }, { Action = "Hangup", Channel = "/x/" }, { Action = "Odd" } }
+      { Action = "Queues" }, { Action = "FAXStats" }, { Action = "Hangup", Channel = "/x/" }, { Action = "Odd" } }
     local LIMITS = { max_actions = 12, max_list_events = 4, prefix = "m" }
     local MESSAGES = {
       { response = "Success", message = "ok" }, { response = "Success", message = "ok" },
       { response = "Success", list = "start" }, { response = "Success", list = "Start" }, { response = "Success", list = "odd" },
-      { response = "Error", message = "No such thing" }, { response = "Error", message = "Permission denied" },
+      { response = "Error", message = "No such thing" }, { response = "Error", message = "No conferences found" }, { response = "Error", message = "Permission denied" },
       { response = "Success", message = "There are no voicemail users currently defined." }, { response = "Goodbye" },
+      { response = "Success", message = "FAXStats event will follow" }, { event = "Newchannel", privilege = "call,all" },
       { response = "Follows" },
       { event = "Item" }, { event = "Item" }, { event = "Item" }, { event = "ItemComplete", list = "Complete" },
       { event = "Item", list = "Cancelled" }, { event = "QueueStatusComplete" }, { event = "VoicemailUserEntryComplete" },
@@ -255,6 +256,7 @@ describe("the correlator", function()
     local function bytes_of(m, id)
       local lines = { m.event and "Event: " .. m.event or "Response: " .. m.response }
       if m.response == "Follows" then lines[#lines + 1] = "Privilege: Command" end
+      if m.privilege then lines[#lines + 1] = "Privilege: " .. m.privilege end
       if id then lines[#lines + 1] = "ActionID: " .. id end
       if m.list then lines[#lines + 1] = "EventList: " .. m.list end
       if m.message then lines[#lines + 1] = "Message: " .. m.message end
