@@ -105,6 +105,7 @@ struct live *live_create(const struct live_options *options, live_change_fn chan
 	live->options = *options;
 	live->changed = changed;
 	live->ctx = ctx;
+	live->known = mem_zalloc(LIVE_KNOWN * sizeof *live->known);
 	map_init(&live->by_name, false);
 	map_init(&live->handlers, true);
 	for (uint32_t i = 0; i < HANDLERS; i++) {
@@ -113,6 +114,39 @@ struct live *live_create(const struct live_options *options, live_change_fn chan
 		map_set(&live->handlers, slice_cstr(handlers[i].event), number);
 	}
 	return live;
+}
+
+/* ---- which handler ---- */
+
+/* Of a name's first and last bytes: enough to tell events apart. */
+static uint32_t hash_name(struct slice name)
+{
+	uint64_t first = 0, last = 0;
+	if (name.len >= 8) {
+		memcpy(&first, name.ptr, 8);
+		memcpy(&last, name.ptr + name.len - 8, 8);
+	} else if (name.len >= 4) {
+		memcpy(&first, name.ptr, 4);
+		memcpy(&last, name.ptr + name.len - 4, 4);
+	} else {
+		first = (unsigned char)name.ptr[0];
+	}
+	return (uint32_t)(((first ^ last << 1 ^ name.len) * UINT64_C(0x9E3779B97F4A7C15)) >> 56);
+}
+
+/* Number of the event's handler from 1; 0: of no interest. */
+static uint32_t find_handler(struct live *live, struct slice name)
+{
+	struct live_known *known = &live->known[hash_name(name)];
+	if (known->len == name.len && memcmp(known->name, name.ptr, name.len) == 0)
+		return known->handler;
+	uintptr_t number = (uintptr_t)map_get(&live->handlers, name);
+	if (name.len <= sizeof known->name) {
+		memcpy(known->name, name.ptr, name.len);
+		known->len = (uint16_t)name.len;
+		known->handler = (uint16_t)number;
+	}
+	return (uint32_t)number;
 }
 
 /* ---- servers ---- */
@@ -128,7 +162,7 @@ struct live_server *live_server_add(struct live *live, struct slice name)
 	s->number = ++live->numbers;
 	s->alive = 1;
 	s->step = -1;
-	struct list *const lists[] = { &s->by_time, &s->lingering, &s->leaving, &s->dirty, &s->wrapping, &s->touched };
+	struct list *const lists[] = { &s->by_time, &s->lingering, &s->originating, &s->leaving, &s->dirty, &s->wrapping, &s->touched };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		list_init(lists[i]);
 	if (live->last)
@@ -209,6 +243,7 @@ void live_destroy(struct live **live)
 	}
 	map_close(&l->by_name);
 	map_close(&l->handlers);
+	free(l->known);
 	free(l);
 }
 
@@ -255,11 +290,11 @@ const struct live_stats *live_stats(struct live_server *s)
 
 bool live_event(struct live_server *s, const struct message *message, int64_t now)
 {
-	uintptr_t number = (uintptr_t)map_get(&s->live->handlers, message->name);
+	uint32_t number = message->name.len > 0 ? find_handler(s->live, message->name) : 0;
 	move_clock(s->live, now);
 	if (number == 0)
 		return false;
-	struct live_reader reader = live_headers_read(&s->headers, (uint32_t)number, message);
+	struct live_reader reader = live_headers_read(&s->headers, number, message);
 	s->stats.events++;
 	handlers[number - 1].handle(s, &reader, handlers[number - 1].what);
 	if (!list_empty(&s->touched))

@@ -101,6 +101,7 @@ static struct live_call *make(struct live_server *s, struct slice id)
 	list_init(&call->channels);
 	list_init(&call->agents);
 	list_init(&call->lingering);
+	list_init(&call->originating);
 	list_init(&call->touched);
 	live_object_init(&call->object, LIVE_CALL, s, live_names_intern(&s->names, id));
 	call->rank = ++s->ranks;
@@ -135,6 +136,10 @@ static void describe(struct live_call *call, struct live_channel *channel)
 	struct slice device = live_channel_device(live_channel_interface(live_name_text(channel->name)));
 	struct slice number = live_name_text(channel->number), exten = live_name_text(channel->exten);
 	call->originated = channel->originated;
+	if (!call->originated)
+		list_remove(&call->originating);
+	else if (list_empty(&call->originating) && !call->originate_told)
+		list_append(&call->object.server->originating, &call->originating);
 	/* CallerIDNum of an Originate is what the phone shall show. */
 	live_call_set(call, &call->from, channel->originated ? device : number);
 	if (!channel->originated || slice_eq(number, device))
@@ -151,10 +156,29 @@ static void set_caller(struct live_call *call, struct live_channel *channel)
 {
 	call->caller = channel;
 	call->caller_key = live_names_keep(channel->object.key);
+	call->first_name = live_names_keep(channel->name);
 	/* A channel that begins a call while it is down is called by an Originate, or will be in state Ring at once (Q90). */
 	call->undecided = channel->born && channel->state == LIVE_DOWN;
 	if (!call->undecided)
 		describe(call, channel);
+	else
+		list_append(&call->object.server->originating, &call->originating);
+}
+
+/* Who was to be called is known by the channel's name alone. */
+static void name_first(struct live_call *call)
+{
+	if (!call->from && call->first_name)
+		live_call_set(call, &call->from, live_channel_device(live_channel_interface(live_name_text(call->first_name))));
+}
+
+void live_call_responded(struct live_call *call)
+{
+	if (!call->caller)
+		name_first(call);
+	call->originate_told = true;
+	list_remove(&call->originating);
+	live_call_touch(call);
 }
 
 void live_call_decide(struct live_channel *channel, bool originated)
@@ -208,6 +232,11 @@ struct live_call *live_call_own(struct live_channel *channel)
 	if (channel->call)
 		return channel->call;
 	struct live_server *s = channel->object.server;
+	/* Before Asterisk 12 nothing but their names says that two halves belong together. */
+	if (channel->local && !channel->linkedid && channel->pair && channel->pair->call) {
+		attach(channel->pair->call, channel);
+		return channel->call;
+	}
 	struct slice id = channel->linkedid ? live_name_text(channel->linkedid) : live_name_text(channel->object.key);
 	struct live_call *call = live_call_by_id(s, id);
 	if (!call)
@@ -295,9 +324,13 @@ static void leave_indexes(struct live_call *call)
 static void conclude(struct live_call *call, int64_t at)
 {
 	struct live_server *s = call->object.server;
+	bool silent = false;
 	if (call->pending & (1u << LIVE_CALL_STARTED)) {
+		/* A leg that turned out to be another call's was no call (before Asterisk 12). */
+		silent = call->undecided && call->result == LIVE_RESULT_MERGED;
 		call->pending = 0;
-		live_tell(s, LIVE_CALL_STARTED, &call->object, NULL);
+		if (!silent)
+			live_tell(s, LIVE_CALL_STARTED, &call->object, NULL);
 	}
 	stop_clocks(call, at);
 	call->ended = at;
@@ -307,10 +340,12 @@ static void conclude(struct live_call *call, int64_t at)
 	set_state(call, LIVE_CALL_IS_ENDED);
 	list_remove(&call->touched);
 	list_remove(&call->lingering);
+	list_remove(&call->originating);
 	live_agent_moved(call, NULL);
-	if (call->result == LIVE_RESULT_MERGED)
+	if (call->result == LIVE_RESULT_MERGED && !silent)
 		live_tell(s, LIVE_CALL_MERGED, &call->object, NULL);
-	live_tell(s, LIVE_CALL_ENDED, &call->object, NULL);
+	if (!silent)
+		live_tell(s, LIVE_CALL_ENDED, &call->object, NULL);
 	call->caller = NULL;
 }
 
@@ -513,7 +548,10 @@ static void settle(struct live_call *call)
 	struct live_server *s = call->object.server;
 	int64_t now = s->live->now;
 	if (call->channel_count == 0) {
+		if (call->undecided)
+			name_first(call);
 		call->undecided = false;
+		list_remove(&call->touched);
 		if (call->ended == 0)
 			call->ended = now;
 		stop_clocks(call, call->ended);
@@ -589,7 +627,7 @@ void live_call_free(struct live_object *object)
 	struct live_names *names = &object->server->names;
 	struct live_name **fields[] = {
 		&c->from, &c->from_name, &c->to, &c->to_name, &c->trunk, &c->queue, &c->agent, &c->agent_name, &c->answered_by,
-		&c->account, &c->caller_key, &c->peer_id,
+		&c->account, &c->caller_key, &c->first_name, &c->peer_id,
 	};
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
 		live_names_drop(names, fields[i]);

@@ -252,7 +252,8 @@ static void review_state(struct live_channel *channel)
 		call = channel->state == LIVE_IS_UP ? live_call_own(channel) : NULL;
 	if (!call)
 		return;
-	if (call->undecided && channel->state != LIVE_DOWN)
+	/* Without Linkedids a leg that rings may be about to be joined to who calls it (Q70). */
+	if (call->undecided && channel->state != LIVE_DOWN && (channel->linkedid || channel->state != LIVE_RINGING))
 		live_call_decide(channel, channel->state != LIVE_RING);
 	if (channel->state == LIVE_RINGING && !channel->rang && !channel->local) {
 		channel->rang = true;
@@ -267,7 +268,15 @@ static void review_state(struct live_channel *channel)
 	live_call_touch(call);
 }
 
-static void take_over(struct live_channel *channel, const struct live_reader *r, enum live_prefix prefix)
+static void take_state(struct live_channel *channel, const struct live_reader *r, enum live_prefix prefix)
+{
+	int64_t state = live_headers_int(r, (unsigned)prefix * LIVE_CHANNEL_HEADERS + LIVE_H_STATE, -1);
+	if (state >= 0 && state <= 10)
+		channel->state = (uint8_t)state;
+}
+
+/* Numbers, names and places, which change with events of their own. */
+static void take_texts(struct live_channel *channel, const struct live_reader *r, enum live_prefix prefix)
 {
 	static const struct {
 		size_t field;
@@ -288,9 +297,6 @@ static void take_over(struct live_channel *channel, const struct live_reader *r,
 		if (value.len > 0 || (*field && live_headers_has(r, header)))
 			live_names_set(names, field, value);
 	}
-	int64_t state = live_headers_int(r, (unsigned)prefix * LIVE_CHANNEL_HEADERS + LIVE_H_STATE, -1);
-	if (state >= 0 && state <= 10)
-		channel->state = (uint8_t)state;
 }
 
 static struct live_channel *find(struct live_server *s, const struct live_reader *r, enum live_prefix prefix)
@@ -329,7 +335,9 @@ struct live_channel *live_channel_seen(struct live_server *s, const struct live_
 	}
 	live_channel_touch(channel);
 	live_channel_rename(channel, name);
-	take_over(channel, r, prefix);
+	take_state(channel, r, prefix);
+	if (made)
+		take_texts(channel, r, prefix);
 	struct slice linkedid = live_headers_of(r, prefix, LIVE_H_LINKEDID);
 	if (linkedid.len > 0 && !slice_eq(linkedid, live_name_text(channel->linkedid)))
 		live_call_link(channel, linkedid);
@@ -344,6 +352,12 @@ struct live_channel *live_channel_seen(struct live_server *s, const struct live_
 	if (channel->call)
 		live_call_touch(channel->call);
 	return channel;
+}
+
+void live_channel_describe(struct live_channel *channel, const struct live_reader *r, enum live_prefix prefix)
+{
+	if (channel)
+		take_texts(channel, r, prefix);
 }
 
 static void new_channel(struct live_server *s, const struct live_reader *r)
@@ -364,44 +378,76 @@ static void new_channel(struct live_server *s, const struct live_reader *r)
 		return;
 	channel->born = true;
 	live_channel_touch(channel);
-	take_over(channel, r, LIVE_PLAIN);
+	take_state(channel, r, LIVE_PLAIN);
+	take_texts(channel, r, LIVE_PLAIN);
 	struct slice linkedid = live_headers_of(r, LIVE_PLAIN, LIVE_H_LINKEDID);
 	if (linkedid.len > 0 && !slice_eq(linkedid, live_name_text(channel->linkedid)))
 		live_call_link(channel, linkedid);
-	else if (linkedid.len == 0 && channel->state != LIVE_DOWN)
+	else if (linkedid.len == 0)
 		live_call_own(channel);
 	if (channel->call)
 		live_call_touch(channel->call);
 }
 
-static void set_variable(struct live_channel *channel, struct slice name, struct slice value)
+static void set_variable(struct live_channel *channel, uint32_t i, struct slice value)
 {
-	const struct live_options *options = &channel->object.server->live->options;
-	for (uint32_t i = 0; i < options->variable_count; i++) {
-		if (!slice_eq(slice_cstr(options->variables[i]), name))
-			continue;
-		if (!channel->variables)
-			channel->variables = mem_zalloc(options->variable_count * sizeof *channel->variables);
-		live_names_set(&channel->object.server->names, &channel->variables[i], value);
-		return;
+	if (!channel->variables)
+		channel->variables = mem_zalloc(channel->object.server->live->options.variable_count * sizeof *channel->variables);
+	live_names_set(&channel->object.server->names, &channel->variables[i], value);
+}
+
+enum { NONE = -1, DIAL_STATUS = -2, QUEUE_STATUS = -3, RECORDING = -4, PEER = -5 };
+
+/* What a variable means: one of the above, or its place among those to keep. Most mean nothing, and half of all events set
+ * one: nothing is looked up for those. BRIDGEPEER is often the first to show a new Linkedid (Q63). */
+static int meaning_of(const struct live_options *options, struct slice name)
+{
+	switch (name.len) {
+	case 10:
+		if (slice_eq(name, SLICE("DIALSTATUS")))
+			return DIAL_STATUS;
+		if (slice_eq(name, SLICE("BRIDGEPEER")))
+			return PEER;
+		break;
+	case 11:
+		if (slice_eq(name, SLICE("QUEUESTATUS")))
+			return QUEUE_STATUS;
+		break;
+	case 19:
+		if (slice_eq(name, SLICE("MIXMONITOR_FILENAME")))
+			return RECORDING;
+		break;
+	default:
+		break;
 	}
+	for (uint32_t i = 0; i < options->variable_count; i++)
+		if (slice_eq(slice_cstr(options->variables[i]), name))
+			return (int)i;
+	return NONE;
 }
 
 static void variable(struct live_server *s, const struct live_reader *r)
 {
-	struct live_channel *channel = live_channel_get(s, r, LIVE_PLAIN);
+	int meaning = meaning_of(&s->live->options, live_headers_get(r, LIVE_H_VARIABLE));
+	struct live_channel *channel = meaning == NONE ? NULL : live_channel_get(s, r, LIVE_PLAIN);
 	if (!channel)
 		return;
-	struct slice name = live_headers_get(r, LIVE_H_VARIABLE), value = live_headers_get(r, LIVE_H_VALUE);
-	if (slice_eq(name, SLICE("DIALSTATUS"))) {
+	struct slice value = live_headers_get(r, LIVE_H_VALUE);
+	switch (meaning) {
+	case PEER:
+		break;
+	case DIAL_STATUS:
 		if (channel->call)
 			live_result_dial_status(channel->call, value);
-	} else if (slice_eq(name, SLICE("QUEUESTATUS"))) {
+		break;
+	case QUEUE_STATUS:
 		live_queue_status(channel, value);
-	} else if (slice_eq(name, SLICE("MIXMONITOR_FILENAME"))) {
+		break;
+	case RECORDING:
 		live_names_set(&s->names, &channel->recording, value);
-	} else if (s->live->options.variable_count > 0) {
-		set_variable(channel, name, value);
+		break;
+	default:
+		set_variable(channel, (uint32_t)meaning, value);
 	}
 }
 
@@ -420,6 +466,7 @@ static void new_exten(struct live_server *s, const struct live_reader *r)
 	struct slice application = live_headers_get(r, LIVE_H_APPLICATION), exten = live_headers_get(r, LIVE_H_EXTENSION);
 	struct live_call *call = channel->call;
 	live_names_set(&s->names, &channel->application, application);
+	live_names_set(&s->names, &channel->context, live_headers_of(r, LIVE_PLAIN, LIVE_H_CONTEXT));
 	if (exten.len > 0)
 		live_names_set(&s->names, &channel->exten, exten);
 	if (slice_eq(application, SLICE("AppDial2")))
@@ -427,7 +474,7 @@ static void new_exten(struct live_server *s, const struct live_reader *r)
 	else if (slice_eq(application, SLICE("AppQueue")))
 		channel->agent = true;
 	if (!call)
-		call = slice_eq(application, SLICE("AppDial")) || slice_eq(application, SLICE("AppQueue")) ? NULL : live_call_own(channel);
+		call = live_call_own(channel);
 	if (!call)
 		return;
 	if (slice_eq(application, SLICE("ConfBridge")))
@@ -487,7 +534,7 @@ void live_channel_event(struct live_server *s, const struct live_reader *r, int 
 		break;
 	case CALLER_ID:
 		/* One comes for a Local half that has already hung up. */
-		live_channel_seen(s, r, LIVE_PLAIN, false);
+		live_channel_describe(live_channel_seen(s, r, LIVE_PLAIN, false), r, LIVE_PLAIN);
 		break;
 	case EXTEN:
 		new_exten(s, r);

@@ -4,19 +4,20 @@
 
 #include "base/mem.h"
 
-static const char *const prefixes[LIVE_PREFIXES] = {
-	"", "Dest", "Parkee", "Parker", "Retriever", "Transferer", "Transferee", "OrigTransferer", "SecondTransferer",
-	"TransferTarget", "Target", "LocalOne", "LocalTwo",
-};
-
-static const char *const channel_headers[LIVE_CHANNEL_HEADERS] = {
-	"Uniqueid", "Channel", "Linkedid", "ChannelState", "CallerIDNum", "CallerIDName", "ConnectedLineNum", "ConnectedLineName",
-	"AccountCode", "Context", "Exten",
-};
-
-#define HEADER_NAME(id, text) SLICE_INIT(text),
 #define SLICE_INIT(text) { text, sizeof(text) - 1 }
-static const struct slice plain_headers[] = { LIVE_HEADER_LIST(HEADER_NAME) };
+#define CHANNEL_HEADERS(prefix) \
+	SLICE_INIT(prefix "Uniqueid"), SLICE_INIT(prefix "Channel"), SLICE_INIT(prefix "Linkedid"), SLICE_INIT(prefix "ChannelState"), \
+	SLICE_INIT(prefix "CallerIDNum"), SLICE_INIT(prefix "CallerIDName"), SLICE_INIT(prefix "ConnectedLineNum"), \
+	SLICE_INIT(prefix "ConnectedLineName"), SLICE_INIT(prefix "AccountCode"), SLICE_INIT(prefix "Context"), SLICE_INIT(prefix "Exten")
+#define HEADER_NAME(id, text) SLICE_INIT(text),
+
+/* In the order of enum live_prefix with enum live_channel_header, then of enum live_header. */
+static const struct slice names[LIVE_HEADERS] = {
+	CHANNEL_HEADERS(""), CHANNEL_HEADERS("Dest"), CHANNEL_HEADERS("Parkee"), CHANNEL_HEADERS("Parker"), CHANNEL_HEADERS("Retriever"),
+	CHANNEL_HEADERS("Transferer"), CHANNEL_HEADERS("Transferee"), CHANNEL_HEADERS("OrigTransferer"), CHANNEL_HEADERS("SecondTransferer"),
+	CHANNEL_HEADERS("TransferTarget"), CHANNEL_HEADERS("Target"), CHANNEL_HEADERS("LocalOne"), CHANNEL_HEADERS("LocalTwo"),
+	LIVE_HEADER_LIST(HEADER_NAME)
+};
 
 void live_headers_close(struct live_headers *headers)
 {
@@ -38,28 +39,30 @@ struct live_reader live_headers_read(struct live_headers *headers, uint32_t even
 	return (struct live_reader){ message, headers->places[event] };
 }
 
-static struct slice header_name(unsigned header, char text[64])
+/* As it is nearly always written; whole words at once, the last one overlaps the one before. */
+static bool same_bytes(const char *a, const char *b, size_t len)
 {
-	if (header > LIVE_H_FIRST)
-		return plain_headers[header - LIVE_H_FIRST - 1];
-	const char *prefix = prefixes[header / LIVE_CHANNEL_HEADERS], *name = channel_headers[header % LIVE_CHANNEL_HEADERS];
-	size_t prefix_len = strlen(prefix), len = strlen(name);
-	if (prefix_len == 0)
-		return slice_make(name, len);
-	memcpy(text, prefix, prefix_len);
-	memcpy(text + prefix_len, name, len);
-	return slice_make(text, prefix_len + len);
+	if (len < 8)
+		return memcmp(a, b, len) == 0;
+	for (size_t i = 0;; i = i + 16 <= len ? i + 8 : len - 8) {
+		uint64_t x, y;
+		memcpy(&x, a + i, sizeof x);
+		memcpy(&y, b + i, sizeof y);
+		if (x != y)
+			return false;
+		if (i + 8 == len)
+			return true;
+	}
 }
 
 /* Index of the header, or -1. */
 static int64_t find(const struct live_reader *reader, unsigned header)
 {
 	const struct message *m = reader->message;
-	char text[64];
-	struct slice name = header_name(header, text);
+	struct slice name = names[header];
 	uint32_t place = reader->places[header];
 	/* Names do not repeat in what is read here, so wherever it stands it is the first one. */
-	if (place < m->header_count && slice_eq(message_header_name(m, place), name))
+	if (place < m->header_count && m->headers[place].name_len == name.len && same_bytes(m->bytes + m->headers[place].name, name.ptr, name.len))
 		return place;
 	int64_t found = message_find(m, name, 0);
 	if (found >= 0 && found <= UINT8_MAX)

@@ -27,7 +27,7 @@ enum live_channel_header {
 	X(DEST_BRIDGE, "DestBridgeUniqueid") X(DESTINATION, "Destination") X(DEST_TYPE, "DestType") X(DEVICE, "Device") \
 	X(DIAL_STATUS, "DialStatus") X(DIAL_STRING, "DialString") X(DURATION, "Duration") X(ENDPOINT_NAME, "EndpointName") \
 	X(EXTENSION, "Extension") X(FORWARD, "Forward") X(FROM, "From") X(HOLD_TIME, "HoldTime") \
-	X(IN_CALL, "InCall") X(INTERFACE, "Interface") X(IP_ADDRESS, "IPaddress") X(LAST_CALL, "LastCall") X(LAST_PAUSE, "LastPause") \
+	X(IN_CALL, "InCall") X(IS_IN_CALL, "IsInCall") X(BRIDGED_CHANNEL, "BridgedChannel") X(DESTINATION_CHANNEL, "DestinationChannel") X(INTERFACE, "Interface") X(IP_ADDRESS, "IPaddress") X(LAST_CALL, "LastCall") X(LAST_PAUSE, "LastPause") \
 	X(LOCATION, "Location") X(LOCKED, "Locked") X(LOGIN_TIME, "LoginTime") X(MAILBOX, "Mailbox") X(MARKED, "Marked") \
 	X(MARKED_USER, "MarkedUser") X(MAX, "Max") X(MEMBER, "Member") X(MEMBER_NAME, "MemberName") X(MEMBERSHIP, "Membership") \
 	X(MEETME, "Meetme") X(MUTED, "Muted") X(NEW, "New") X(NEW_NAME, "Newname") X(OBJECT_NAME, "ObjectName") X(OLD, "Old") X(ORIGINAL, "Original") \

@@ -141,9 +141,9 @@ struct live_call {
 	struct live_object object; /* key: id, a Linkedid */
 	struct live_name *from, *from_name, *to, *to_name, *trunk, *queue, *agent, *agent_name, *answered_by, *account;
 	struct live_channel *caller;     /* NULL once it has hung up */
-	struct live_name *caller_key;    /* its uniqueid, also afterwards */
+	struct live_name *caller_key, *first_name; /* its uniqueid and name, also afterwards */
 	struct live_call_more *more;
-	struct list channels, agents, lingering, touched;
+	struct list channels, agents, lingering, originating, touched;
 	uint64_t rank;
 	int64_t started, answered, connected, ended;
 	int64_t ring_from, ring_to;
@@ -306,6 +306,7 @@ struct live_server {
 	struct live_set states[LIVE_CALL_STATES];
 	struct list by_time;         /* channels, the one that was named longest ago first */
 	struct list lingering;       /* calls whose end waits for an OriginateResponse */
+	struct list originating;     /* calls whose OriginateResponse has not come */
 	struct list leaving;         /* callers whose reason is not known yet */
 	struct list dirty;           /* queues whose figures changed */
 	struct list wrapping;        /* agents in wrap-up */
@@ -342,12 +343,21 @@ struct live_server {
 	bool removed;
 };
 
+/* What an event's name was found to mean: names come again and again, and most mean nothing. */
+#define LIVE_KNOWN 256
+struct live_known {
+	char name[28];
+	uint16_t len;
+	uint16_t handler; /* 0: nothing */
+};
+
 struct live {
 	struct live_options options;
 	live_change_fn changed;
 	void *ctx;
 	struct map by_name;
 	struct map handlers;
+	struct live_known *known; /* [LIVE_KNOWN], by a hash of the event's name */
 	struct live_server *first, *last;
 	uint64_t numbers;
 	int64_t now;
@@ -383,9 +393,11 @@ bool live_object_fits(struct live_server *s, int kind, uint32_t count, uint32_t 
 void live_object_drop_server(struct live_server *s);
 
 /* ---- live_channel.c ---- */
-/* The channel that the headers of that prefix describe, made if it is new and `make`; what they say of it is taken over.
+/* The channel that the headers of that prefix describe, made if it is new and `make`; its name, state and Linkedid are taken over.
  * NULL when they name none, it has just hung up, or it does not fit. */
 struct live_channel *live_channel_seen(struct live_server *s, const struct live_reader *r, enum live_prefix prefix, bool make);
+/* Takes over what else is said of it. NULL is ignored. */
+void live_channel_describe(struct live_channel *channel, const struct live_reader *r, enum live_prefix prefix);
 /* Only looked up, by uniqueid and else by name; counts as seen. */
 struct live_channel *live_channel_get(struct live_server *s, const struct live_reader *r, enum live_prefix prefix);
 struct live_channel *live_channel_by_id(const struct live_server *s, struct slice uniqueid);
@@ -426,6 +438,8 @@ void live_call_told(struct live_call *call, enum live_change_kind kind);
 void live_call_set(struct live_call *call, struct live_name **field, struct slice value);
 /* Its end waited for an OriginateResponse that came, or did not. */
 void live_call_finish(struct live_call *call);
+/* Its OriginateResponse has come. */
+void live_call_responded(struct live_call *call);
 /* An Originate failed before it had a channel. */
 void live_call_failed(struct live_server *s, struct slice id, struct slice channel, struct slice exten, int64_t reason);
 void live_call_free(struct live_object *object);

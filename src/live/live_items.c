@@ -38,6 +38,7 @@ static void channel(struct live_server *s, const struct live_reader *r)
 	struct live_channel *c = live_channel_seen(s, r, LIVE_PLAIN, true);
 	if (!c)
 		return;
+	live_channel_describe(c, r, LIVE_PLAIN);
 	struct slice exten = live_headers_get(r, LIVE_H_EXTENSION);
 	int64_t age = clock_text(live_headers_get(r, LIVE_H_DURATION));
 	struct live_call *call = c->call;

@@ -74,8 +74,10 @@ static bool take_over(struct live_member *member, const struct live_reader *r)
 	if (login > 0 && login < INT64_MAX / LIVE_SECOND)
 		member->logged_in = login * LIVE_SECOND;
 	member->dynamic = slice_eq_nocase(live_headers_get(r, LIVE_H_MEMBERSHIP), SLICE("dynamic"));
-	if (live_headers_has(r, LIVE_H_IN_CALL) && (s->resync || live_headers_true(r, LIVE_H_IN_CALL)))
-		member->in_call = live_headers_true(r, LIVE_H_IN_CALL);
+	/* An event's 0 may be older than AgentConnect (Q72); a list's is right. Some lists name it IsInCall. */
+	bool in_call = live_headers_true(r, LIVE_H_IN_CALL) || live_headers_true(r, LIVE_H_IS_IN_CALL);
+	if (in_call || s->resync)
+		member->in_call = in_call;
 	if (live_headers_has(r, LIVE_H_PAUSED))
 		set_paused(member, live_headers_true(r, LIVE_H_PAUSED), live_headers_get(r, LIVE_H_PAUSED_REASON));
 	return member->status != before;
@@ -137,19 +139,30 @@ void live_member_free(struct live_object *object)
 
 enum { SEEN = 1, REMOVED, CALLED, CONNECT, COMPLETE, MISSED, DUMP };
 
-static void called(struct live_server *s, const struct live_reader *r)
+/* The caller's channel, and the agent's where it is known. Before Asterisk 12 Uniqueid is the caller's and Channel the
+ * agent's. */
+static struct live_channel *caller_of(struct live_server *s, const struct live_reader *r, struct live_channel **leg)
 {
-	live_channel_seen(s, r, LIVE_PLAIN, true);
-	struct live_channel *leg = live_channel_seen(s, r, LIVE_DEST, true);
-	if (leg)
-		leg->agent = true;
+	if (live_headers_of(r, LIVE_DEST, LIVE_H_CHANNEL).len > 0) {
+		*leg = live_channel_seen(s, r, LIVE_DEST, true);
+		return live_channel_seen(s, r, LIVE_PLAIN, true);
+	}
+	struct live_channel *caller = live_channel_by_id(s, live_headers_of(r, LIVE_PLAIN, LIVE_H_UNIQUEID));
+	*leg = live_channel_by_id(s, live_headers_get(r, LIVE_H_BRIDGED_CHANNEL));
+	if (!*leg)
+		*leg = live_channel_by_name(s, live_headers_get(r, LIVE_H_DESTINATION_CHANNEL));
+	if (caller)
+		live_channel_touch(caller);
+	if (*leg)
+		live_channel_touch(*leg);
+	live_call_join(caller, *leg);
+	return caller;
 }
 
-static void complete(struct live_server *s, const struct live_reader *r, struct live_queue *queue, struct live_member *member)
+static void complete(const struct live_reader *r, struct live_queue *queue, struct live_member *member)
 {
 	int64_t talk = live_headers_int(r, LIVE_H_TALK_TIME, 0);
 	talk = talk > 0 && talk < INT32_MAX ? talk * LIVE_SECOND : 0;
-	live_channel_get(s, r, LIVE_PLAIN);
 	live_figures_add(queue, &(struct live_figures){ .talk = talk });
 	if (!member)
 		return;
@@ -166,8 +179,12 @@ void live_member_event(struct live_server *s, const struct live_reader *r, int w
 {
 	struct live_queue *queue = live_queue_get(s, live_headers_get(r, LIVE_H_QUEUE), what != REMOVED);
 	struct live_member *member = queue ? live_member_find(queue, live_headers_interface(r)) : NULL;
-	if (what == CALLED)
-		called(s, r);
+	struct live_channel *leg = NULL, *caller;
+	if (what == CALLED) {
+		caller_of(s, r, &leg);
+		if (leg)
+			leg->agent = true;
+	}
 	if (!queue)
 		return;
 	switch (what) {
@@ -178,18 +195,17 @@ void live_member_event(struct live_server *s, const struct live_reader *r, int w
 		if (member)
 			live_member_end(member);
 		break;
-	case CONNECT: {
-		struct live_channel *leg = live_channel_seen(s, r, LIVE_DEST, false);
-		struct live_channel *channel = live_channel_seen(s, r, LIVE_PLAIN, true);
+	case CONNECT:
+		caller = caller_of(s, r, &leg);
 		if (leg)
 			leg->agent = true;
-		if (channel)
-			live_queue_connect(queue, channel, member, live_headers_member_name(r));
+		if (caller)
+			live_queue_connect(queue, caller, member, live_headers_member_name(r));
 		break;
-	}
 	case COMPLETE:
 	case DUMP:
-		complete(s, r, queue, member);
+		caller_of(s, r, &leg);
+		complete(r, queue, member);
 		break;
 	case MISSED:
 		if (member && member->agent) {

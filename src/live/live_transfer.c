@@ -91,6 +91,7 @@ void live_transfer_event(struct live_server *s, const struct live_reader *r, int
 	case PICKUP:
 		channel = live_channel_seen(s, r, LIVE_PLAIN, true);
 		target = live_channel_seen(s, r, LIVE_TARGET, false);
+		live_channel_describe(channel, r, LIVE_PLAIN);
 		live_call_join(channel, target);
 		if (channel && target)
 			channel->dialled = true;

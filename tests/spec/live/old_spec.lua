@@ -1,0 +1,113 @@
+-- Asterisk 11: no Linkedids, no bridges with ids, other header names. Local channels only, so nobody talks.
+local support = dofile "tests/spec/live/support.lua"
+
+local function play()
+  local l = support.new()
+  local file = assert(io.open("tests/fixtures/captures/asterisk-11.ami", "rb"))
+  local bytes = file:read "a"
+  file:close()
+  l:session("pbx", "1.3", 1000)
+  l:feed("pbx", bytes, function(fields)
+    local own = fields.kind ~= "event" or (fields.action_id ~= "" and fields.name ~= "OriginateResponse" and fields.name ~= "UserEvent")
+    return own and "skip" or nil
+  end)
+  return l, l:changes()
+end
+
+describe("the live picture of Asterisk 11", function()
+  it("has one call for each that was originated, with who called whom and how it ended", function()
+    local l, changes = play()
+    local got, merged = {}, 0
+    for _, change in ipairs(changes) do
+      local call = change.object
+      if change.kind == "call.ended" then
+        got[#got + 1] = ("%s > %s %s"):format(call.from, call.to, call.result)
+      elseif change.kind == "call.merged" then
+        merged = merged + 1
+      end
+    end
+    table.sort(got)
+    assert.same({
+      "102 > 100 busy", "104 > nil failed", "900 > 200 answered", "900 > 300 answered", "900 > 400 answered", "900 > 400 answered",
+      "900 > 500 answered", "900 > 600 answered",
+    }, got)
+    assert.equal(0, merged) -- legs were never taken for calls of their own
+    for _, kind in ipairs { "channel", "call", "bridge", "conference" } do assert.equal(0, l:count(kind)) end
+    l:close()
+  end)
+
+  it("knows the queue, its member and who answered", function()
+    local l, changes = play()
+    local left, ended
+    for _, change in ipairs(changes) do
+      if change.kind == "queue.left" then left = change end
+      if change.kind == "call.ended" and change.object.queue then ended = change.object end
+    end
+    assert.equal("answered", left.reason)
+    assert.equal("support", left.object.queue)
+    assert.equal("support", ended.queue)
+    assert.equal("Local/101@default/n", ended.agent)
+    assert.equal("Alice", ended.agent_name)
+    assert.equal(1, #ended.waits)
+    local agent = l:find("pbx", "agent", "Alice")
+    assert.equal("free", agent.state)
+    assert.equal(1, agent.calls)
+    assert.equal(3, agent.talk)
+    l:close()
+  end)
+
+  it("knows who is parked and who is in a conference", function()
+    local l, changes = play()
+    local parked, joined = 0, 0
+    for _, change in ipairs(changes) do
+      if change.kind == "call.parked" then
+        parked = parked + 1
+        assert.equal("parked", change.object.state)
+      elseif change.kind == "conference.joined" then
+        joined = joined + 1
+        assert.equal("1000", change.object.conference)
+      end
+    end
+    assert.equal(1, parked)
+    assert.equal(2, joined)
+    l:close()
+  end)
+
+  it("joins two phones by Dial and Bridge, and counts their talk", function()
+    local l = support.new()
+    l:session("pbx", "1.3", 100)
+    local function newchannel(n, state, now)
+      l:event("pbx", "Newchannel", { Channel = ("SIP/%d-0000000%d"):format(1000 + n, n), ChannelState = state, CallerIDNum = 1000 + n, Exten = n == 1 and "1002" or "",
+                                     Context = "phones", Uniqueid = "7." .. n }, now)
+    end
+    local function link(what, now)
+      l:event("pbx", "Bridge", { Bridgestate = what, Bridgetype = "core", Channel1 = "SIP/1001-00000001", Channel2 = "SIP/1002-00000002", Uniqueid1 = "7.1", Uniqueid2 = "7.2" }, now)
+    end
+    newchannel(1, 4, 100)
+    newchannel(2, 0, 101)
+    l:event("pbx", "Dial", { SubEvent = "Begin", Channel = "SIP/1001-00000001", Destination = "SIP/1002-00000002", UniqueID = "7.1", DestUniqueID = "7.2", Dialstring = "1002" }, 101)
+    l:event("pbx", "Newstate", { Channel = "SIP/1002-00000002", ChannelState = 5, Uniqueid = "7.2" }, 101)
+    assert.equal("ringing", l:find("pbx", "call", "7.2").state)
+    l:event("pbx", "Newstate", { Channel = "SIP/1002-00000002", ChannelState = 6, Uniqueid = "7.2" }, 104)
+    l:event("pbx", "Newstate", { Channel = "SIP/1001-00000001", ChannelState = 6, Uniqueid = "7.1" }, 104)
+    link("Link", 104)
+    local call = l:find("pbx", "call", "7.1", 110)
+    assert.equal("up", call.state)
+    assert.equal(6, call.talk)
+    assert.equal(3, call.ring)
+    assert.equal("SIP/1002-00000002", call.peer)
+    assert.is_nil(l:find("pbx", "channel", "7.1").bridge) -- it has no id
+    assert.same({}, l:walk "bridge")
+    link("Unlink", 114)
+    l:event("pbx", "Hangup", { Channel = "SIP/1002-00000002", Uniqueid = "7.2", Cause = 16 }, 114)
+    l:event("pbx", "Dial", { SubEvent = "End", Channel = "SIP/1001-00000001", UniqueID = "7.1", DialStatus = "ANSWER" }, 114)
+    l:event("pbx", "Hangup", { Channel = "SIP/1001-00000001", Uniqueid = "7.1", Cause = 16 }, 115)
+    local changes = l:changes()
+    local ended = changes[#changes]
+    assert.equal("call.ended", ended.kind)
+    assert.equal("answered", ended.object.result)
+    assert.equal(10, ended.object.talk)
+    assert.equal("SIP/1002", ended.object.answered_by)
+    l:close()
+  end)
+end)
