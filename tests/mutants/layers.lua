@@ -36,7 +36,7 @@ return {
   ami = { module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message")), unit "ami", unit "frame_log",
     module(specs("ami/pending", "ami/dialogues", "ami/captures")), sanitized(unit "ami"),
     sanitized(module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message", "ami/pending"))) },
-  net = { unit "net", unit "stream", unit "tls", unit "resolve", unit "link", sanitized(unit "stream"), sanitized(unit "resolve"), sanitized(unit "tls"), specs("link/login", "engine/session"), scenario "tls,resolv" },
+  net = { unit "net", unit "stream", unit "tls", unit "resolve", unit "link", sanitized(unit "stream"), sanitized(unit "resolve"), sanitized(unit "tls"), specs("link/login", "engine/session"), scenario "authority,handshakes" },
   live = { module(specs "live/captures") },
   persist = { unit "persist", unit "persist_faults", unit "persist_damage" },
   sandbox = { unit "arena", unit "stdlib", unit "kill", module(specs("rules/faults", "rules/waiting", "rules/files")) },

@@ -211,15 +211,20 @@ static void connect_to_server(void)
 	AWAIT(seen.connected == 1 && server.fd != -1);
 }
 
-static struct tls *make_tls(struct tls_pool *pool, bool verify)
+static struct tls *trusting(struct tls_pool *pool, const char *authority, bool verify)
 {
 	struct err err = { 0 };
-	char *ca = mem_printf("%s/ca.pem", folder);
+	char *ca = mem_printf("%s/%s.pem", folder, authority);
 	struct tls_options options = { .verify = verify, .ca = ca };
 	struct tls *tls = tls_get(pool, &options, &err);
 	CHECK_NAMED(tls, err.text);
 	free(ca);
 	return tls;
+}
+
+static struct tls *make_tls(struct tls_pool *pool, bool verify)
+{
+	return trusting(pool, "ca", verify);
 }
 
 /* The descriptor of the connection that the server has accepted. */
@@ -637,9 +642,11 @@ static void tls_hands_out_everything_before_the_end(void)
 		CHECK_NAMED(strcmp(seen.err.text, ends[i].text) == 0, seen.err.text);
 		/* It stays over, in both directions. */
 		seen.why = STREAM_REFUSED;
+		seen.err.text[0] = '\0';
 		CHECK(stream_write(seen.stream, SLICE("x"), &seen.why, &seen.err) == -1);
 		CHECK(seen.why == ends[i].why && strcmp(seen.err.text, ends[i].text) == 0);
 		seen.why = STREAM_REFUSED;
+		seen.err.text[0] = '\0';
 		char byte;
 		CHECK(stream_read(seen.stream, &byte, 1, &seen.why, &seen.err) == -1);
 		CHECK(seen.why == ends[i].why && strcmp(seen.err.text, ends[i].text) == 0);
@@ -724,6 +731,12 @@ static void bad_certificates_end_the_handshake(void)
 		AWAIT(seen.secured == 1);
 		end();
 	}
+	struct tls *stranger = trusting(pool, "self-signed", true);
+	secure(stranger, "good");
+	AWAIT(seen.failed == 1);
+	CHECK_NAMED(strstr(seen.err.text, "the certificate of pbx.example is signed by an unknown authority: name its certificate as tls.ca"), seen.err.text);
+	end();
+	tls_release(&stranger);
 	tls_release(&tls);
 	tls_release(&careless);
 	tls_pool_destroy(&pool);

@@ -443,6 +443,16 @@ describe("the framer", function()
       end
     end)
 
+    it("Q50 takes the first of several, the very first header too", function()
+      each_way(frame("ActionID: 1", "Event: UserEvent", "ActionID: 2", "Event: Forged"), nil, function(r)
+        assert.equal("1", r[1].action_id)
+        assert.equal("UserEvent", r[1].name)
+      end)
+      each_way(frame("Event: UserEvent", "Event: Forged", "UserEvent: x"), nil, function(r)
+        assert.equal("UserEvent", r[1].name)
+      end)
+    end)
+
     it("Q50 lets a UserEvent echo what its sender put in", function()
       each_way(frame("Event: UserEvent", "Privilege: user,all", "UserEvent: X", "Event: Y", "Privilege: z"), nil, function(r)
         assert.same({ "frame event UserEvent" }, summary(r))
