@@ -16,8 +16,6 @@
 /* A capture's frames may be larger than a live server's. */
 #define FRAME_MAX (64u * 1024 * 1024)
 #define HEADERS_MAX (1u << 20)
-/* Turns that rules get for what they began, when no time passes between them. */
-#define TURNS_MAX 100000u
 
 /* ---- time ---- */
 
@@ -61,10 +59,24 @@ static void pass_time(struct replay *r, uint64_t to)
 	r->now = to;
 }
 
-/* Turns of the rules until virtual time `until`, each timer at its own time. */
+/* Turns of the rules until virtual time `until`, each timer at its own time. Ends the replay when they want to run at once for
+ * ever. */
 static void run_until(struct replay *r, uint64_t until)
 {
-	for (unsigned turns = 0; r->host && turns < TURNS_MAX; turns++) {
+	uint64_t since = r->now;
+	for (unsigned turns = 0; r->host && !r->stands; turns++) {
+		if (r->now - since >= HOST_TURNS_NS) {
+			since = r->now;
+			turns = 0;
+		}
+		if (turns == HOST_TURNS_STANDING) {
+			const char *rule = host_busiest_rule(r->host);
+			err_set(&r->standing, ERR_TIMEOUT, "is not replayed to its end: rule '%s' wants to run at once again and again (%u turns in %g s of the "
+			        "capture's time); a loop around timer.sleep(0), or an event that it emits to itself?",
+			        rule ? rule : "?", HOST_TURNS_STANDING, (double)HOST_TURNS_NS / 1e9);
+			r->stands = true;
+			return;
+		}
 		bool any = complete_due(r);
 		uint64_t next = host_turn(r->host), answer = next_answer(r);
 		if (next == 0 || any)
@@ -210,6 +222,10 @@ static int take_bytes(struct replay *r, struct framer *framer, struct buf *held,
 			take_frame(r, &m, used);
 		buf_consume(held, used);
 		r->offset += used;
+		if (r->stands) {
+			*err = r->standing;
+			return -1;
+		}
 		if (status == FRAMER_MORE)
 			return 0;
 	}

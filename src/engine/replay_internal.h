@@ -26,6 +26,8 @@ struct replay {
 	double wall;           /* virtual epoch seconds */
 	bool wall_known;
 	uint64_t sequence;
+	bool stands;           /* a rule kept time from passing: the replay has ended with this error */
+	struct err standing;
 	struct waiting_answer *answers, **last_answer;
 	struct frame_counts counts;
 	struct buf line;

@@ -9,9 +9,6 @@
 
 #define KIB 1024u
 #define MIB (1024u * KIB)
-/* Turns in which no time passes: rules that want to run at once for ever end there. */
-#define TURNS_MAX 100000u
-
 /* The defaults of the configuration's limits. */
 static const struct host_limits default_limits = {
 	.deadline = 0.05, .load_deadline = 0.5, .load_total = 10, .stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB,
@@ -303,18 +300,27 @@ static void pass_time(struct harness *h, uint64_t to)
 	h->now = to;
 }
 
-void harness_advance(struct harness *h, uint64_t ns)
+int harness_advance(struct harness *h, uint64_t ns, struct err *err)
 {
-	uint64_t until = h->now + ns;
-	for (unsigned standing = 0; standing < TURNS_MAX; standing++) {
+	uint64_t until = h->now + ns, since = h->now;
+	for (unsigned turns = 0;; turns++) {
+		if (h->now - since >= HOST_TURNS_NS) {
+			since = h->now;
+			turns = 0;
+		}
+		if (turns == HOST_TURNS_STANDING) {
+			const char *rule = host_busiest_rule(h->host);
+			return err_set(err, ERR_TIMEOUT, "rule '%s' wants to run at once again and again (%u turns in %g s)", rule ? rule : "?",
+			               HOST_TURNS_STANDING, (double)HOST_TURNS_NS / 1e9);
+		}
 		uint64_t next = host_turn(h->host);
 		if (next <= h->now)
 			continue;
 		if (next > until)
 			break;
 		pass_time(h, next);
-		standing = 0;
 	}
 	if (until > h->now)
 		pass_time(h, until);
+	return 0;
 }

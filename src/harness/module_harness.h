@@ -72,8 +72,8 @@ void harness_lost(struct harness *harness, struct harness_server *server, const 
 int64_t harness_feed(struct harness *harness, struct harness_server *server, struct slice bytes, struct err *err);
 /* Ends an action; takes over `reply`. */
 void harness_answer(struct harness *harness, struct harness_action *action, struct reply *reply);
-/* Moves the clock by `ns` and runs turns: as many as want to run at once (a bound stops rules that always do), each timer at
- * its own time. */
-void harness_advance(struct harness *harness, uint64_t ns);
+/* Moves the clock by `ns` and runs turns: as many as want to run at once, each timer at its own time. -1 with `err` when a
+ * rule always does (HOST_TURNS_STANDING). */
+int harness_advance(struct harness *harness, uint64_t ns, struct err *err);
 
 #endif

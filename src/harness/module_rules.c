@@ -212,7 +212,9 @@ static int rules_advance(lua_State *L)
 	struct harness *h = check_harness(L);
 	double seconds = luaL_optnumber(L, 2, 0);
 	luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 2, "seconds, not negative");
-	harness_advance(h, clock_from_seconds(seconds));
+	struct err err;
+	if (harness_advance(h, clock_from_seconds(seconds), &err))
+		return luaL_error(L, "%s", err.text);
 	return 0;
 }
 

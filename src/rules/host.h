@@ -197,6 +197,13 @@ struct host_view {
 	size_t rule_count, draining_count;
 };
 void host_view(const struct host *host, struct host_view *out);
+/* Turns that rules may take while virtual time stands (replay, the harness): beyond HOST_TURNS_STANDING turns within
+ * HOST_TURNS_NS some rule never waits for anything. */
+#define HOST_TURNS_STANDING 10000u
+#define HOST_TURNS_NS UINT64_C(100000000)
+/* The rule that was called most often in the last turn; NULL: none was. */
+const char *host_busiest_rule(const struct host *host);
+
 /* The rules that run, by name; beyond them those that drain. False when there is none of that index. */
 bool host_rule_view(const struct host *host, size_t index, struct host_rule_view *out);
 

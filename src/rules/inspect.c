@@ -52,6 +52,15 @@ static const struct rule *rule_at(const struct host *host, size_t index)
 	return NULL;
 }
 
+const char *host_busiest_rule(const struct host *host)
+{
+	const struct rule *rule, *busiest = NULL;
+	host_each_rule(rule, host)
+		if (rule->turn.turn == host->turn && (!busiest || rule->turn.calls > busiest->turn.calls))
+			busiest = rule;
+	return busiest ? busiest->name : NULL;
+}
+
 bool host_rule_view(const struct host *host, size_t index, struct host_rule_view *out)
 {
 	const struct rule *r = rule_at(host, index);

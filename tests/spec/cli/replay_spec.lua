@@ -299,4 +299,32 @@ describe("replay", function()
     end
     assert.equal(2, (h.run "replay"))
   end)
+
+  it("ends with an error that names the rule when time cannot pass", function()
+    for name, rule in pairs {
+      ["sleep(0)"] = [[ami.once("*", function() while true do timer.sleep(0) end end)]],
+      ["sleep of a nanosecond"] = [[ami.once("*", function() while true do timer.sleep(1e-9) end end)]],
+      ["emit"] = [[ami.on("self.heard", function() ami.emit "self.heard" end) ami.once("*", function() ami.emit "self.heard" end)]],
+      ["timer"] = [[local function again() timer.after(0, again) end ami.once("*", again)]],
+      ["while loading"] = [[local function again() timer.after(0, again) end again()]],
+    } do
+      local began = h.now()
+      local code, _, err = replay(rule, DIAL)
+      assert.equal(1, code, name)
+      assert.matches("dial.ami: is not replayed to its end: rule 'probe' wants to run at once again and again %(10000 turns in 0.1 s", err)
+      assert.is_true(h.now() - began < 2, name)
+    end
+  end)
+
+  it("lets rules run at once often, and keeps every tick of a long gap", function()
+    local code, _, err = replay([[
+      local n, ticks = 0, 0
+      ami.once("*", function() for _ = 1, 5000 do timer.sleep(0) end print "slept" end)
+      timer.every(0.001, function() ticks = ticks + 1 end)
+      ami.on("Second", function() print("ticks", ticks) end)]],
+      capture { { "Event: First", "Timestamp: 1700000000.0" }, { "Event: Second", "Timestamp: 1700000200.0" } })
+    assert.equal(0, code, err)
+    assert.matches("slept", err)
+    assert.matches("ticks 200000", err)
+  end)
 end)

@@ -82,10 +82,12 @@ describe("timers", function()
     local t = support.run [[
       local n = 0
       local function again() n = n + 1 timer.after(0, again) end
-      timer.after(0, again)
-      ami.on("Hangup", function() note(n) end)]]
+      ami.once("Hangup", again)
+      ami.on("Hangup", { priority = -1 }, function() note(n) end)]]
     t:event "Hangup"
-    local before = tonumber(t:said()[1])
+    t:turn()
+    t:event "Hangup"
+    local before = tonumber(t:said()[2])
     for _ = 1, 3 do assert.equal(0, t:turn()) end
     t:event "Hangup"
     assert.equal(before + 3, tonumber(t:said()[1]))
@@ -103,8 +105,9 @@ describe("timers", function()
 
   it("sleep(0) in a loop leaves the others served", function()
     local t = support.run [[
-      timer.after(0, function() while true do timer.sleep(0) end end)
+      ami.on("Busy", function() while true do timer.sleep(0) end end)
       ami.on("Hangup", function() note "heard" end)]]
+    t:event "Busy"
     for _ = 1, 10 do assert.equal(0, t:turn()) end
     t:event "Hangup"
     assert.same({ "heard" }, t:said())
@@ -155,5 +158,14 @@ describe("timers", function()
     assert.is_true(tonumber(t:said()[1]) > 29000)
     assert.equal(0, t:rule().refused)
     assert.equal(1, t:rule().timers)
+  end)
+
+  it("of rules that want to run at once for ever end a test with the rule's name", function()
+    for _, code in ipairs { "timer.after(0, function() while true do timer.sleep(0) end end)",
+      "ami.on('a.b', function() ami.emit 'a.b' end) timer.after(0, function() ami.emit 'a.b' end)" } do
+      local good, err = pcall(support.run, { ["busy.lua"] = code, ["calm.lua"] = "timer.every(1, function() end)" })
+      assert.is_false(good)
+      assert.matches("rule 'busy' wants to run at once again and again %(10000 turns in 0.1 s%)", err)
+    end
   end)
 end)
