@@ -82,6 +82,7 @@ struct config {
 	size_t sink_count;
 	struct {
 		double deadline, load_deadline, load_total, stuck; /* seconds of CPU time */
+		double slow_call; /* seconds; 0: none is reported */
 		int64_t memory, rule_memory; /* of all rules, of one */
 		int64_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* for each rule */
 		int64_t actions_per_second, log_lines_per_second;     /* for each rule; 0: no limit */

@@ -199,6 +199,8 @@ const struct option options[] = {
 
 	{ .path = "limits.deadline", SECONDS(0.001, 60, 0.05), ALL(limits.deadline),
 	  .help = "CPU time of a rule since it was last resumed. Beyond, the call is ended." },
+	{ .path = "limits.slow_call", SECONDS(0, 60, 0.02), ALL(limits.slow_call),
+	  .help = "A call of a rule that takes so long is logged as `a slow call`, at most once a second for each rule, and counted. In a turn with many calls of a rule, most are measured to 10 ms only. 0: none is." },
 	{ .path = "limits.load_deadline", SECONDS(0.001, 60, 0.5), ALL(limits.load_deadline),
 	  .help = "CPU time that one rule file may take to load." },
 	{ .path = "limits.load_total", SECONDS(0.1, 3600, 10), ALL(limits.load_total),

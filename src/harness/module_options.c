@@ -23,6 +23,7 @@ static void read_limits(lua_State *L, int index, struct host_limits *limits)
 		enum { SECONDS, SIZE, COUNT } type;
 	} known[] = {
 		{ "deadline", offsetof(struct host_limits, deadline), SECONDS },
+		{ "slow_call", offsetof(struct host_limits, slow_call), SECONDS },
 		{ "load_deadline", offsetof(struct host_limits, load_deadline), SECONDS },
 		{ "load_total", offsetof(struct host_limits, load_total), SECONDS },
 		{ "stuck", offsetof(struct host_limits, stuck), SECONDS },

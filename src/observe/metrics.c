@@ -435,15 +435,20 @@ void metric_remove_all(struct metric *metric, struct slice first)
 
 void series_observe(struct series *series, double value)
 {
+	series_observe_times(series, value, 1);
+}
+
+void series_observe_times(struct series *series, double value, uint64_t times)
+{
 	const struct metric *metric = series->metric;
 
 	if (isnan(value))
 		return;
-	series->value += value;
-	series->count++;
+	series->value += value * (double)times;
+	series->count += times;
 	for (size_t i = 0; i < metric->bound_count; i++) {
 		if (value <= metric->bounds[i]) {
-			series->buckets[i]++;
+			series->buckets[i] += times;
 			break;
 		}
 	}

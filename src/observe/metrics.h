@@ -58,6 +58,8 @@ size_t metric_label_count(const struct metric *metric);
 enum metric_type metric_type(const struct metric *metric);
 /* Adds to the right bucket, to sum and count. NaN is ignored: it would spoil the sum for ever. */
 void series_observe(struct series *series, double value);
+/* The same as so many observations of one value: one that stands for others that were not measured. */
+void series_observe_times(struct series *series, double value, uint64_t times);
 
 /* Called before each rendering, to refresh gauges that are cheaper to compute when asked. It may add families and
  * series, but no collectors. */

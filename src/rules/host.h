@@ -66,6 +66,7 @@ struct host_ops {
 /* Bounds, all documented options (limits.*). */
 struct host_limits {
 	double deadline, load_deadline, stuck; /* seconds of CPU time */
+	double slow_call;  /* seconds from which a call is reported; 0: none is */
 	double load_total; /* the same, of all files together; 0: no limit */
 	size_t memory, rule_memory;            /* bytes of all rules, of one rule */
 	uint32_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* of one rule */
@@ -178,7 +179,7 @@ struct host_rule_view {
 	bool draining;
 	uint32_t listeners, timers, subscriptions, waiting, pending;
 	uint64_t calls, errors, deadlines, refused;
-	double seconds;          /* CPU, sampled */
+	double seconds;          /* that its code ran */
 	size_t memory;
 	bool quarantined;
 	bool down;               /* its state was given back; it begins anew later */

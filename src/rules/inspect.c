@@ -1,7 +1,6 @@
 /* What the engine asks about rules, and steers of them, from outside. */
 #include "rules/request.h"
 #include "rules/state.h"
-#include "sandbox/deadline.h"
 
 const char *host_tag_rule(const void *tag)
 {
@@ -70,7 +69,7 @@ bool host_rule_view(const struct host *host, size_t index, struct host_rule_view
 		.name = r->name, .file = r->file, .digest = rule_source_digest(r->source), .listeners = r->listener_count, .timers = r->timer_count,
 		.subscriptions = r->subscription_count, .waiting = r->waiting, .pending = r->pending, .calls = r->counts.calls,
 		.errors = r->counts.errors, .deadlines = r->counts.deadlines, .refused = r->counts.refused,
-		.seconds = r->counts.sampled * DEADLINE_TICK, .memory = r->arena.used, .quarantined = r->quarantine.active,
+		.seconds = r->counts.seconds, .memory = r->arena.used, .quarantined = r->quarantine.active,
 		.failed = r->failed, .quarantined_listeners = listeners_quarantined(r), .disabled = r->disabled, .missed = r->missed,
 		.skipped = r->counts.skipped, .last_error = r->last_error ? r->last_error : "", .draining = index >= host->rule_count, .since = r->since,
 		.number = r->number, .change = host_rule_change_name(r->change),

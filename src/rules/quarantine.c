@@ -11,7 +11,6 @@
 #define PROBE_FIRST (30 * UINT64_C(1000000000))
 #define PROBE_MAX (3600 * UINT64_C(1000000000))
 #define OVERRUN_WINDOW (10 * UINT64_C(1000000000))
-#define SHORT_CALL UINT64_C(100000) /* ns on average: a rule that takes less holds nobody up */
 #define COLLECT_PAUSE UINT64_C(1000000000)
 
 const char *outcome_name(enum outcome outcome)
@@ -121,35 +120,6 @@ void rule_note_refusals(struct rule *rule)
 	note_overrun(rule, OUTCOME_MEMORY, rule->host->ops.now(rule->host->ctx));
 }
 
-struct rule_clock rule_begins(const struct rule *rule)
-{
-	const struct host *host = rule->host;
-	/* Reading the clock costs as much as a short call: only for who has taken long ones. */
-	bool closely = host && rule->turn.turn == host->turn && rule->turn.used > 0 && rule->turn.used / rule->turn.calls >= SHORT_CALL;
-	return (struct rule_clock){ .ticks = *deadline_ticks(), .cpu = closely ? deadline_cpu_ns() : 0 };
-}
-
-void rule_ends(struct rule *rule, struct rule_clock began)
-{
-	struct host *host = rule->host;
-	unsigned ticks = *deadline_ticks() - began.ticks;
-	rule->counts.sampled += ticks;
-	if (!host)
-		return;
-	if (rule->turn.turn != host->turn) {
-		rule->turn.used = 0;
-		rule->turn.calls = 0;
-	}
-	rule->turn.turn = host->turn;
-	rule->turn.calls++;
-	if (ticks == 0 && began.cpu == 0)
-		return;
-	rule->turn.used += began.cpu ? deadline_cpu_ns() - began.cpu : (uint64_t)(ticks * DEADLINE_TICK * 1e9);
-	/* Many short calls are a busy turn, not a rule that means harm: those of a thousand servers may come in one. */
-	if ((double)rule->turn.used >= rule->limits.deadline * 1e9 && rule->turn.used / rule->turn.calls >= SHORT_CALL)
-		rule->turn.overrun = host->turn;
-}
-
 void rule_filtered(struct rule *rule, unsigned ticks, bool spent)
 {
 	uint64_t turn = rule->host->turn;
@@ -157,7 +127,7 @@ void rule_filtered(struct rule *rule, unsigned ticks, bool spent)
 		rule->turn.filter_ticks = 0;
 	rule->turn.filter_turn = turn;
 	rule->turn.filter_ticks += ticks;
-	rule->counts.sampled += ticks;
+	rule->counts.seconds += ticks * DEADLINE_TICK;
 	if (spent || rule->turn.filter_ticks * DEADLINE_TICK >= rule->limits.deadline)
 		rule->turn.filters_spent = turn;
 }

@@ -67,6 +67,7 @@ struct rule_turn {
 	uint64_t overrun;       /* after an overrun, or a deadline's worth of calls, it runs nothing more in that turn */
 	uint64_t turn;          /* the turn that `used` and `calls` count in */
 	uint64_t used, calls;   /* ns of CPU time; runs of its code */
+	uint32_t lottery;       /* which calls are timed, see call_clock.h */
 	uint64_t filter_turn;   /* the turn that `filter_ticks` counts in */
 	unsigned filter_ticks;  /* of CPU time, while its filters were tested */
 	uint64_t filters_spent; /* in this turn no filter of it is tested any more */
@@ -77,11 +78,12 @@ struct rule_turn {
 
 struct rule_counts {
 	uint64_t calls, errors, deadlines, refused, calls_shown;
-	uint32_t sampled, sampled_shown; /* ticks of CPU time that found it running */
+	double seconds, seconds_shown;   /* that its code ran, see call_clock.h */
 	uint64_t skipped;                /* events and ticks that it was not given, in all */
 	uint64_t refused_seen;           /* refusals of its memory that were counted so far */
-	struct series *s_skipped, *s_log_dropped; /* see rule_count() */
-	uint64_t gap_logged, drop_logged;         /* see host_may_log() */
+	struct series *s_skipped, *s_log_dropped, *s_slow; /* see rule_count() */
+	struct series *s_call_seconds;
+	uint64_t gap_logged, drop_logged, slow_logged;     /* see host_may_log() */
 };
 
 struct rule {
@@ -185,14 +187,6 @@ bool rule_is_spent(const struct rule *rule);
 void rule_filtered(struct rule *rule, unsigned ticks, bool spent);
 /* They have had a deadline's worth of this turn. */
 bool rule_filters_spent(const struct rule *rule);
-/* Around each run of its code: its share of the turn and its CPU time, counted in ticks, and by the clock once a tick found it
- * running in this turn. */
-struct rule_clock {
-	unsigned ticks;
-	uint64_t cpu; /* 0: not read */
-};
-struct rule_clock rule_begins(const struct rule *rule);
-void rule_ends(struct rule *rule, struct rule_clock began);
 /* A call of it waits: notes what it was refused so far. */
 void rule_note_refusals(struct rule *rule);
 struct heard;

@@ -9,7 +9,7 @@
 
 struct host_metrics {
 	struct metric *calls, *errors, *seconds, *quarantined, *timers, *memory, *gap, *denied, *listeners, *waiting, *log_dropped,
-		*quarantined_listeners;
+		*quarantined_listeners, *call_seconds, *slow;
 	struct series *dropped, *generation, *draining;
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "observe/log.h"
+#include "rules/call_clock.h"
 #include "rules/listener.h"
 #include "rules/loading.h"
 #include "rules/request.h"
@@ -264,7 +265,7 @@ static bool run(struct task *task, int args)
 	buf_clear(&rule->scratch->traceback);
 	rule_memory_begins(rule);
 	task->suspending = false;
-	struct rule_clock began = rule_begins(rule);
+	struct call_clock began = call_clock_begin(rule);
 	deadline_begin(task->co, rule->loading ? rule->limits.load_deadline : rule->limits.deadline, rule->limits.stuck, rule->name);
 	int status = lua_resume(task->co, rule->L, args, &results);
 	if (status != LUA_OK && status != LUA_YIELD) {
@@ -274,7 +275,9 @@ static bool run(struct task *task, int args)
 	}
 	deadline_end();
 	rule_memory_ends(rule);
-	rule_ends(rule, began);
+	double slow = call_clock_end(rule, began);
+	if (slow > 0)
+		call_clock_report(task, slow);
 	rule->current = before;
 
 	if (status == LUA_YIELD) {
@@ -370,7 +373,7 @@ void task_close(struct task *task)
 	forget_waits(task);
 	rule_memory_begins(rule);
 	task->outcome = OUTCOME_OK;
-	struct rule_clock began = rule_begins(rule);
+	struct call_clock began = call_clock_begin(rule);
 	rule->current = task;
 	buf_clear(&rule->scratch->traceback);
 	deadline_begin(task->co, rule->limits.deadline, rule->limits.stuck, rule->name);
@@ -388,7 +391,9 @@ void task_close(struct task *task)
 	task->closing--;
 	deadline_end();
 	rule_memory_ends(rule);
-	rule_ends(rule, began);
+	double slow = call_clock_end(rule, began);
+	if (slow > 0)
+		call_clock_report(task, slow);
 	rule->current = NULL;
 	rule->waiting--;
 	task->dead = true;

@@ -27,6 +27,7 @@ describe("metrics", function()
     server_backlog_events = { "gauge", "server", "every" }, server_certificate_days = { "gauge", "server" },
     -- rules: calls, errors by kind, time, quarantined, timers, memory
     rules_calls_total = { "counter", "rule", "every" }, rules_errors_total = { "counter", "kind,rule", "every" },
+    rules_call_seconds = { "histogram", "rule", "every" }, rules_slow_calls_total = { "counter", "rule", "every" },
     rules_cpu_seconds_total = { "counter", "rule", "every" }, rules_quarantined_total = { "counter", "rule", "every" },
     rules_quarantined_listeners = { "gauge", "rule", "every" }, rules_timers = { "gauge", "rule", "every" },
     rules_listeners = { "gauge", "rule", "every" }, rules_waiting = { "gauge", "rule", "every" },
