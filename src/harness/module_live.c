@@ -22,6 +22,7 @@ struct picture {
 	lua_Integer count;
 	struct framing framing;
 	bool framing_open;
+	bool deaf;         /* changes are not collected */
 	int64_t now;
 };
 
@@ -133,6 +134,8 @@ static void changed(void *ctx, const struct live_change *change)
 {
 	struct picture *p = ctx;
 	lua_State *L = p->L;
+	if (p->deaf)
+		return;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, p->changes);
 	lua_newtable(L);
 	set_text(L, "kind", live_change_name(change->kind));
@@ -428,6 +431,12 @@ static int picture_feed(lua_State *L)
 	return 0;
 }
 
+static int picture_deaf(lua_State *L)
+{
+	check_picture(L)->deaf = lua_toboolean(L, 2);
+	return 0;
+}
+
 static int picture_changes(lua_State *L)
 {
 	struct picture *p = check_picture(L);
@@ -604,7 +613,7 @@ void live_open(lua_State *L)
 		{ "server", picture_server }, { "remove", picture_remove }, { "session", picture_session }, { "lost", picture_lost },
 		{ "gap", picture_gap }, { "event", picture_event }, { "item", picture_item }, { "answer", picture_answer },
 		{ "begin", picture_begin }, { "request", picture_request }, { "want", picture_want }, { "tick", picture_tick },
-		{ "new_day", picture_new_day }, { "deadline", picture_deadline }, { "feed", picture_feed }, { "changes", picture_changes },
+		{ "new_day", picture_new_day }, { "deadline", picture_deadline }, { "feed", picture_feed }, { "changes", picture_changes }, { "deaf", picture_deaf },
 		{ "walk", picture_walk }, { "iterate", picture_iterate }, { "count", picture_count }, { "find", picture_find },
 		{ "state", picture_state }, { "stats", picture_stats }, { "hold", picture_hold }, { "close", picture_close }, { NULL, NULL },
 	};

@@ -11,6 +11,7 @@
  *   l:request([now]) -> { server, action, … }, or nothing; l:want(name [, now]), l:tick([now]), l:new_day([now])
  *   l:deadline() -> seconds, or nothing
  *   l:changes() -> list of { kind, server, object = fields, reason, resync, at, count, gone, corrected, number, name, queue } since the last call
+ *   l:deaf(true): from now on none are collected
  *   l:walk(kind [, filter [, now]]) -> list of fields; l:iterate(kind [, filter]) -> iterator; l:count(kind [, filter])
  *   l:find(name, kind, key [, now]) -> fields or nothing
  *   l:state(name) -> "full", list of what is unknown; l:stats(name) -> table

@@ -370,6 +370,7 @@ static void new_channel(struct live_server *s, const struct live_reader *r)
 	if (channel && (channel->born || !slice_eq(live_name_text(channel->name), name))) {
 		live_contradiction(s);
 		live_channel_end(channel, true);
+		live_call_settle(s); /* its call ends before the other one's begins */
 		channel = NULL;
 	}
 	if (!channel)

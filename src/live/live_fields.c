@@ -543,6 +543,8 @@ static struct list *nth(const struct list *head, uint32_t i)
 static const struct live_object *set_item(const struct live_set *set, uint32_t i)
 {
 	uint64_t seq = 0;
+	if (set->count == set->end - set->begin) /* nothing was removed in between */
+		return i < set->count ? set->items[set->begin + i].object : NULL;
 	struct live_object *o = live_set_next(set, &seq);
 	while (o && i-- > 0)
 		o = live_set_next(set, &seq);
