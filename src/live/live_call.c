@@ -120,14 +120,9 @@ static bool is_number(struct slice exten)
 /* Who calls while he holds another call consults. */
 static void find_consulted(struct live_call *call, const struct live_channel *channel)
 {
-	struct live_server *s = call->object.server;
-	for (struct list *node = channel->endpoint->holding.next; node != &channel->endpoint->holding; node = node->next) {
-		struct live_channel *held = list_entry(node, struct live_channel, in_holding);
-		if (!held->call || held->call == call)
-			continue;
-		live_names_set(&s->names, &live_call_extra(call)->consults, live_name_text(held->call->object.key));
-		return;
-	}
+	const struct live_channel *held = channel->endpoint->holder;
+	if (held && held->call && held->call != call)
+		live_names_set(&call->object.server->names, &live_call_extra(call)->consults, live_name_text(held->call->object.key));
 }
 
 /* Who calls whom, as the first channel says. */

@@ -104,6 +104,12 @@ void live_channel_pair(struct live_channel *one, struct live_channel *two)
 		live_bridge_changed(one->bridge);
 }
 
+static void forget_holder(struct live_channel *channel)
+{
+	if (channel->endpoint && channel->endpoint->holder == channel)
+		channel->endpoint->holder = NULL;
+}
+
 static void settle_name(struct live_channel *channel)
 {
 	struct slice name = live_name_text(channel->name);
@@ -123,6 +129,7 @@ static void settle_name(struct live_channel *channel)
 	struct live_endpoint *endpoint = memchr(name.ptr, '/', name.len) ? live_endpoint_get(s, live_channel_interface(name), true) : NULL;
 	if (endpoint == channel->endpoint)
 		return;
+	forget_holder(channel);
 	if (channel->endpoint)
 		channel->endpoint->channels--;
 	channel->endpoint = endpoint;
@@ -155,7 +162,6 @@ static struct live_channel *make(struct live_server *s, struct slice uniqueid, s
 	channel->cause = UINT8_MAX;
 	list_init(&channel->in_call);
 	list_init(&channel->in_bridge);
-	list_init(&channel->in_holding);
 	list_init(&channel->by_time);
 	list_append(&s->by_time, &channel->by_time);
 	bear_name(channel, name);
@@ -168,12 +174,12 @@ void live_channel_hold(struct live_channel *channel, bool hold)
 	int64_t now = channel->object.server->live->now;
 	if (hold == (channel->held_since != 0))
 		return;
-	list_remove(&channel->in_holding);
 	if (hold) {
 		channel->held_since = now;
 		if (channel->endpoint)
-			list_append(&channel->endpoint->holding, &channel->in_holding);
+			channel->endpoint->holder = channel;
 	} else {
+		forget_holder(channel);
 		if (channel->call)
 			channel->call->hold += now - channel->held_since;
 		channel->held_since = 0;
@@ -203,7 +209,6 @@ void live_channel_end(struct live_channel *channel, bool unseen)
 			channel->call->holding--;
 		}
 		channel->held_since = 0;
-		list_remove(&channel->in_holding);
 	}
 	live_queue_channel_ended(channel, unseen);
 	if (channel->pair) {
@@ -217,6 +222,7 @@ void live_channel_end(struct live_channel *channel, bool unseen)
 			channel->call->result = LIVE_RESULT_UNSEEN;
 		live_call_leave(channel);
 	}
+	forget_holder(channel);
 	if (channel->endpoint)
 		channel->endpoint->channels--;
 	channel->endpoint = NULL;

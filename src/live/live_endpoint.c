@@ -32,7 +32,6 @@ struct live_endpoint *live_endpoint_get(struct live_server *s, struct slice inte
 	if (!make || !live_object_fits(s, LIVE_ENDPOINT, s->sets[LIVE_ENDPOINT].count, s->live->options.limits.endpoints, interface))
 		return NULL;
 	endpoint = mem_zalloc(sizeof *endpoint);
-	list_init(&endpoint->holding);
 	endpoint->rtt = endpoint->messages = endpoint->old_messages = -1;
 	endpoint->registered = -1;
 	endpoint->device = LIVE_DEVICE_UNTOLD;

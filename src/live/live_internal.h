@@ -31,7 +31,7 @@ struct live_object {
 	struct live_name *key; /* id, name or interface; owned */
 	struct live_object *same_name; /* others that bear this key */
 	int64_t seen;         /* when an event or item last named it */
-	int64_t suspect_until; /* … that begins then or later */
+	int64_t suspect_until; /* … that begins then or later; of a channel that is none: when it was last asked for by itself */
 };
 
 enum live_call_state {
@@ -81,9 +81,8 @@ struct live_channel {
 	struct live_participant *in_room; /* of a conference */
 	struct live_parked *parked;      /* NULL: it is not */
 	struct live_caller *in_queue;    /* as whom it waits, or waits for the reason of having left */
-	struct list in_call, in_bridge, by_time, in_holding;
+	struct list in_call, in_bridge, by_time;
 	int64_t since, held_since;       /* held_since: 0 while it does not hold */
-	int64_t doubted;                 /* when it was last asked for by itself */
 	uint8_t state;
 	uint8_t cause;                   /* of its HangupRequest; 255: none came */
 	bool local;                      /* a half of a Local channel */
@@ -244,7 +243,7 @@ struct live_agent {
 struct live_endpoint {
 	struct live_object object; /* key: interface or device */
 	struct live_name *contact, *status;
-	struct list holding;       /* channels of it that hold */
+	struct live_channel *holder; /* the channel of it that began to hold last; NULL: none holds */
 	int64_t rtt;               /* µs, -1: unknown */
 	uint32_t channels;
 	int32_t messages, old_messages; /* -1: unknown */

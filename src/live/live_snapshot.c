@@ -117,14 +117,20 @@ void live_snapshot_ask(struct live_server *s, enum live_step step, struct live_n
 	s->asks[s->ask_count++].what = live_names_keep(what);
 }
 
+/* Until when nothing is wrong with a channel that nothing names. */
+static int64_t believed(const struct live_channel *channel)
+{
+	const struct live_object *object = &channel->object;
+	return !object->suspect && object->suspect_until > object->seen ? object->suspect_until : object->seen;
+}
+
 /* The channel that nothing has named for longest, when that is too long. */
 static struct live_channel *doubtful(const struct live_server *s, int64_t now)
 {
 	if (list_empty(&s->by_time) || (s->refused_steps & BIT(LIVE_STEP_STATUS)))
 		return NULL;
 	struct live_channel *channel = list_entry(s->by_time.next, struct live_channel, by_time);
-	int64_t seen = channel->object.seen > channel->doubted ? channel->object.seen : channel->doubted;
-	return now - seen >= s->live->options.doubt ? channel : NULL;
+	return now - believed(channel) >= s->live->options.doubt ? channel : NULL;
 }
 
 /* False: of what it would ask nothing is possible, it is through. */
@@ -159,7 +165,8 @@ static bool is_due(struct live_server *s, int64_t now)
 	struct live_channel *channel = doubtful(s, now);
 	if (!channel)
 		return false;
-	channel->doubted = now;
+	channel->object.suspect = false;
+	channel->object.suspect_until = now;
 	s->stats.doubts++;
 	s->second = true;
 	begin(s, 0, now);
@@ -564,8 +571,8 @@ int64_t live_snapshot_deadline(const struct live_server *s)
 		at = s->suspects_at;
 	if (!list_empty(&s->by_time) && !(s->refused_steps & BIT(LIVE_STEP_STATUS))) {
 		const struct live_channel *channel = list_entry(s->by_time.next, struct live_channel, by_time);
-		int64_t seen = channel->object.seen > channel->doubted ? channel->object.seen : channel->doubted;
-		at = seen + s->live->options.doubt < at ? seen + s->live->options.doubt : at;
+		int64_t doubt = believed(channel) + s->live->options.doubt;
+		at = doubt < at ? doubt : at;
 	}
 	return at;
 }
