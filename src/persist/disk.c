@@ -321,7 +321,9 @@ static enum disk_result check_pages(struct disk *d, struct err *err)
 	if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		const char *text = (const char *)sqlite3_column_text(stmt, 0);
 		if (!text || strcmp(text, "ok") != 0) {
-			err_set(err, ERR_SYSTEM, "%s is inconsistent: %s", d->path, text ? text : "");
+			/* The first line only names the database. */
+			const char *line = text ? strchr(text, '\n') : NULL;
+			err_set(err, ERR_SYSTEM, "%s is inconsistent: %s", d->path, line ? line + 1 : text ? text : "");
 			result = DISK_DAMAGED;
 		}
 	}

@@ -61,7 +61,8 @@ static void hand_over(struct persist *p, struct change *change)
 		disk_thread_push(p->writer, change);
 	} else if (change->done) {
 		change_queue_push(&p->local, change);
-		p->options.notify(p->options.ctx);
+		if (p->options.notify)
+			p->options.notify(p->options.ctx);
 	} else {
 		change_free(change);
 	}
@@ -372,6 +373,8 @@ uint64_t persist_next(const struct persist *p)
 	const struct heap_node *entry = heap_top(&p->stores.expiry), *job = heap_top(&p->jobs.due);
 	uint64_t next = UINT64_MAX;
 
+	if (atomic_load(&p->local.newest))
+		return 0;
 	if (p->copying != COPY_NONE && disk_thread_dirty(p->writer) <= p->options.dirty_bytes / 2)
 		return p->now;
 	if (entry)

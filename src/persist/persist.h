@@ -56,7 +56,7 @@ struct persist_options {
 	struct persist_limits limits;
 	/* Called by the writer's thread (without a file: by the caller's) when persist_poll() has something to do. It must only wake
 	 * the loop, as ev_async_send() does. */
-	void (*notify)(void *ctx);
+	void (*notify)(void *ctx); /* NULL: persist_poll() is called often anyway */
 	void *ctx;
 	double (*wall)(void); /* epoch seconds; NULL: clock_wall() */
 };
@@ -75,7 +75,7 @@ void persist_limit(struct persist *persist, const struct persist_limits *limits,
 /* Gives the answers that have come, removes what has expired, makes jobs ready that are due; a bounded amount of each: call it again when
  * persist_next() is not later than now. */
 void persist_poll(struct persist *persist, uint64_t now);
-/* When to call persist_poll() though nothing notifies; UINT64_MAX: no need. */
+/* When to call persist_poll() though nothing notifies; 0: at once, UINT64_MAX: no need. */
 uint64_t persist_next(const struct persist *persist);
 
 /* `fn` is called once all that was changed before is on disk. 0, or -1 with ERR_BACKPRESSURE when the disk fails: then it is never

@@ -7,7 +7,7 @@
 
 #include "persist/persist.h"
 
-#define PERSIST_KEY_MAX 1024 /* bytes of a key or a name */
+#define PERSIST_KEY_MAX 1100 /* bytes of a key or a name */
 
 /* For persist_store_set(): an entry that is there keeps its time to live, a new one has none. */
 #define PERSIST_KEEP_TTL UINT64_MAX

@@ -209,7 +209,8 @@ int salvage_read(const char *path, disk_row_fn *fn, void *ctx, struct salvage_co
 		if (!free_pages[n] && image_read(s.image, n, page))
 			read_page(&s, page);
 	bool ours = s.count > 0 || image_is_ours(s.image);
-	qsort(s.found, s.count, sizeof *s.found, by_table_and_id);
+	if (s.count > 0)
+		qsort(s.found, s.count, sizeof *s.found, by_table_and_id);
 	*counts = (struct salvage_counts){ .bad_rows = s.bad };
 	for (size_t i = 0; i < s.count; i++) {
 		const struct found *f = &s.found[i];
