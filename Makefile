@@ -34,7 +34,7 @@ LAYERS  := base observe ami live persist net link sandbox value rules rules/api 
 SOURCES := $(wildcard $(LAYERS:%=src/%/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OBJ)/%.o)
 # The Lua module links the pure layers and the rules, for tests and for trying rules without a daemon.
-MODULE_LAYERS  := base observe ami live sandbox value rules harness
+MODULE_LAYERS  := base observe ami live persist sandbox value rules harness
 MODULE_OBJECTS := $(filter $(MODULE_LAYERS:%=$(OBJ)/%/%),$(OBJECTS))
 # harness/ is the Lua module's own; the program does not link it.
 PROGRAM_OBJECTS := $(filter-out $(OBJ)/harness/%,$(OBJECTS))
@@ -110,7 +110,7 @@ $(BUILD)/hookswitch: $(PROGRAM_OBJECTS)
 
 # Lua's own symbols come from the interpreter that loads the module.
 $(BUILD)/hookswitch.so: $(MODULE_OBJECTS)
-	$(CC) -shared $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs libcares openssl libpcre2-8) -lm
+	$(CC) -shared $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs libcares openssl libpcre2-8 sqlite3) -lm
 
 $(LIBRARY): $(filter-out $(OBJ)/cli/%,$(PROGRAM_OBJECTS))
 	@rm -f $@

@@ -52,6 +52,9 @@ return {
 		},
 	},
 
+	-- Where persistent stores of rules are kept.
+	-- persist = { file = "/var/lib/hookswitch/state.db" },
+
 	log = { level = "info" },
 
 	-- Where `hookswitch ctl` reaches the running engine.

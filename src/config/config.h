@@ -104,6 +104,11 @@ struct config {
 		struct config_list names, values; /* globs of names, patterns of values */
 	} redact;
 	struct {
+		char *file; /* NULL: nothing survives the process */
+		int64_t dirty_bytes, wal_bytes;
+		double close; /* seconds */
+	} persist;
+	struct {
 		char *listen; /* "127.0.0.1:9150"; NULL: no HTTP */
 		char *ready;  /* "one" or "all" */
 		int64_t connections;

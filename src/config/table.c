@@ -281,6 +281,15 @@ const struct option options[] = {
 	{ .path = "redact.values", .type = OPTION_LIST, .min = 0, .max = 100, ALL(redact.values),
 	  .help = "Patterns (PCRE2) of what is masked wherever it stands in a text. A text on which a pattern takes more than 2,000 steps from one place is masked whole." },
 
+	{ .path = "persist.file", TEXT(1, 4096), ALL(persist.file), .flags = OPTION_HOME | OPTION_RESTART,
+	  .help = "File that persistent stores are kept in, such as `state.db`; made on first use, for its owner alone, with `-wal` and `-shm` beside it. It must be on a local disk. Without it `store.open(name, { persistent = true })` is an error." },
+	{ .path = "persist.dirty_bytes", BYTES(64 * KIB, 16384 * MIB, 64 * MIB), ALL(persist.dirty_bytes),
+	  .help = "Changes that may wait for the disk, while it is slow, full or failing. Beyond, `set`, `incr` and `delete` raise." },
+	{ .path = "persist.wal_bytes", BYTES(8 * MIB, 16384 * MIB, 256 * MIB), ALL(persist.wal_bytes), .flags = OPTION_RESTART,
+	  .help = "Size of the file's write-ahead log, which grows while another process reads the file. Beyond, the disk counts as full." },
+	{ .path = "persist.close", SECONDS(0.1, 600, 10), ALL(persist.close),
+	  .help = "At the end of the daemon, changes must be on disk after so long; what is not is lost, counted and logged." },
+
 	{ .path = "http.listen", TEXT(1, 128), .check = check_listen, ALL(http.listen), .flags = OPTION_RESTART,
 	  .help = "Address and port of `/metrics`, `/healthz` and `/ready`, such as `127.0.0.1:9150` or `[::1]:9150`; port 0: any that is free. Without it there is no HTTP. It asks for no login: beyond this machine, guard it." },
 	{ .path = "http.ready", .type = OPTION_WORD, .choices = "one all", .text = "one", ALL(http.ready), .flags = OPTION_RESTART,

@@ -101,6 +101,10 @@ static const struct command commands[] = {
 	  "missed events, errors, overruns, CPU time), its memory, its file and the file's digest.\n", 0, 0, false, ROLE_LOOK, run_scripts },
 	{ "pending", "[--json]", "the actions that wait for their answer",
 	  "Of each action: its server, who sent it, for how long it has waited and until when it may.\n", 0, 0, false, ROLE_LOOK, run_pending },
+	{ "persist", "status|backup FILE [--json]", "the state file: whether it is written, how large it is; or a copy of it",
+	  "  status       whether the file is written, what waits for the disk, sizes\n"
+	  "  backup FILE  a copy, while the daemon runs; FILE is absolute and must not exist\n"
+	  "example: hookswitch ctl persist backup /var/lib/hookswitch/state.backup\n", 1, 2, false, ROLE_LOOK, command_persist },
 	{ "metrics", "[--json]", "every counter, in Prometheus' text form", NULL, 0, 0, false, ROLE_LOOK, run_metrics },
 	{ "reload", "[--all] [--json]", "reload configuration and rules, and wait for the result",
 	  "All or nothing: with a fault in any file, what ran before goes on. Prints every fault and every\n"

@@ -2,8 +2,11 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "engine/mapping.h"
 #include "engine/plan.h"
 #include "observe/redact.h"
+#include "persist/persist.h"
 
 /* Links are made, to see whether they can be, and never started. */
 static void check_links(struct plan *plan)
@@ -26,12 +29,24 @@ static void check_links(struct plan *plan)
 		ev_loop_destroy(loop);
 }
 
+/* Rules may open persistent stores when the configuration has a file for them; it is not touched. */
+static int open_state(struct plan *plan, struct err *err)
+{
+	struct persist_options options;
+	if (!plan->config->persist.file)
+		return 0;
+	mapping_persist(plan->config, &options);
+	options.file = NULL;
+	store_use_disk(plan->store, persist_open(&options, clock_mono_ns(), err));
+	return 0;
+}
+
 void engine_check(const char *config_path, struct faults *faults, size_t *rules, size_t *servers)
 {
 	static const struct store_limits limits = { 0 };
 	static const struct link_owner nobody = { .ctx = NULL };
 	struct store *store = store_create(&limits);
-	struct plan plan = { .path = config_path, .store = store, .owner = &nobody, .looks_only = true, .skip_bad_files = true };
+	struct plan plan = { .path = config_path, .store = store, .owner = &nobody, .looks_only = true, .skip_bad_files = true, .open_state = open_state };
 
 	plan_make(&plan);
 	if (plan.sound && plan.servers)
@@ -43,5 +58,7 @@ void engine_check(const char *config_path, struct faults *faults, size_t *rules,
 	*faults = plan.faults;
 	faults_init(&plan.faults);
 	plan_close(&plan);
+	struct persist *nothing = store_disk(store);
+	persist_close(&nothing, clock_mono_ns(), 0);
 	store_destroy(&store);
 }

@@ -145,6 +145,7 @@ void engine_destroy(struct engine **engine)
 		return;
 	*engine = NULL;
 	end_rules(e);
+	engine_persist_close(e);
 	loader_destroy(&e->loader);
 	if (e->hub) {
 		engine_turns_stop(e);

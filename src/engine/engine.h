@@ -47,6 +47,9 @@ struct ev_loop *engine_loop(struct engine *engine);
 const struct config *engine_config(const struct engine *engine);
 struct metrics *engine_metrics(struct engine *engine);
 struct host *engine_host(struct engine *engine);
+/* NULL: the configuration names no state file. */
+struct persist;
+struct persist *engine_persist(struct engine *engine);
 /* The id of a server of the configuration, which no other server ever gets; 0 when there is none of that name. */
 uint32_t engine_server_id(const struct engine *engine, struct slice name);
 /* The link of a server of the configuration, for as long as it is not stopped; NULL when there is none of that name. */

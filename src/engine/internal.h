@@ -21,6 +21,8 @@ struct engine {
 	struct host *host;
 	struct link_hub *hub;
 	struct loader *loader;
+	struct persist *persist;     /* NULL: nothing survives the process */
+	ev_async persist_wake;
 	struct server **servers;     /* in the configuration's order, owned */
 	size_t server_count;
 	struct server **by_id;       /* the current server of each id, NULL: removed */
@@ -49,6 +51,7 @@ struct engine {
 	double started;              /* epoch seconds */
 	uint64_t started_ns;         /* monotonic */
 	bool stopping;
+	bool log_runs;               /* before the rest of the first plan was made */
 	engine_phase_fn *on_phase;   /* NULL: nobody watches */
 	void *phase_ctx;
 	/* Reloads. */
@@ -88,6 +91,13 @@ void engine_watch_answered(const struct engine *engine, const char *server, cons
                            const struct reply *reply);
 /* metrics.c */
 void engine_metrics_open(struct engine *engine);
+/* persistence.c */
+/* Opens the state file that the configuration names, before the first rule is loaded. */
+int engine_persist_open(struct engine *engine, const struct config *config, struct err *err);
+/* Limits of a configuration that is taken over. */
+void engine_persist_configure(struct engine *engine);
+/* After the rules have done their last. */
+void engine_persist_close(struct engine *engine);
 /* reload.c */
 int engine_first_plan(struct engine *engine, bool strict, struct faults *faults);
 /* A server that is being stopped is gone. */

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "observe/redact.h"
+#include "persist/persist.h"
 
 void mapping_link(const struct config_server *s, struct link_config *out)
 {
@@ -46,6 +47,14 @@ void mapping_limits(const struct config *c, struct host_limits *out)
 		.metric_series = (uint32_t)c->limits.metric_series, .json_bytes = (size_t)c->limits.json_bytes,
 		.json_depth = (uint32_t)c->limits.json_depth, .store_value = (size_t)c->limits.store_value, .drain = c->scripts.drain,
 		.store = { .entries = (size_t)c->limits.store_entries, .bytes = (size_t)c->limits.store_bytes },
+	};
+}
+
+void mapping_persist(const struct config *c, struct persist_options *out)
+{
+	*out = (struct persist_options){
+		.file = c->persist.file, .dirty_bytes = (size_t)c->persist.dirty_bytes, .wal_bytes = (size_t)c->persist.wal_bytes,
+		.limits = { .store_entries = (size_t)c->limits.store_entries, .store_bytes = (size_t)c->limits.store_bytes },
 	};
 }
 

@@ -9,6 +9,9 @@
 
 /* The result points into `server`. */
 void mapping_link(const struct config_server *server, struct link_config *out);
+/* `options` without a file: nothing is written (check, replay). */
+struct persist_options;
+void mapping_persist(const struct config *config, struct persist_options *options);
 void mapping_limits(const struct config *config, struct host_limits *out);
 /* A new policy, the caller's. */
 struct policy *mapping_policy(const struct config *config);

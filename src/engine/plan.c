@@ -202,6 +202,10 @@ void plan_make(struct plan *plan)
 		plan->sound = false;
 	}
 	plan_redact(plan);
+	if (plan->sound && plan->open_state && plan->open_state(plan, &err)) {
+		faults_add(&plan->faults, "%s", err.text);
+		return;
+	}
 	plan->servers = mem_zalloc((plan->config->server_count + 1) * sizeof(struct server *));
 	int rc = plan->sound ? 0 : -1;
 	if (!plan->looks_only)

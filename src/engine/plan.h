@@ -24,6 +24,8 @@ struct plan {
 	const char *log_format;       /* instead of the configuration's; NULL: as it says */
 	bool skip_bad_files;
 	bool looks_only;              /* check: no sink is opened, and rules are loaded whatever the configuration's faults */
+	/* Opens the state file once the configuration is sound, before the rules are loaded; NULL: it is open. */
+	int (*open_state)(struct plan *plan, struct err *err);
 	const struct link_owner *owner; /* callbacks of the links; ctx is set to each server */
 	/* Out. */
 	struct faults faults;

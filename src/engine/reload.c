@@ -186,6 +186,7 @@ static void take_over(struct engine *e, struct plan *plan)
 	e->config = plan->config;
 	plan->config = NULL;
 	engine_set_budget(e);
+	engine_persist_configure(e);
 	host_adopt(e->host, plan->rules);
 	plan->rules = NULL;
 	free(plan->servers);
@@ -229,10 +230,22 @@ static int start_log(const struct engine *e, const struct config *config, struct
 	return 0;
 }
 
+static int open_state(struct plan *plan, struct err *err)
+{
+	struct engine *e = plan->engine;
+	if (!plan->config->persist.file)
+		return 0;
+	/* What is found in the file is logged where the operator looks. */
+	if (start_log(e, plan->config, err))
+		return -1;
+	e->log_runs = true;
+	return engine_persist_open(e, plan->config, err);
+}
+
 int engine_first_plan(struct engine *e, bool strict, struct faults *faults)
 {
 	struct plan plan = { .path = e->config_path, .log_format = e->log_format, .store = host_store(e->host), .budget = host_budget(e->host), .engine = e, .skip_bad_files = !strict,
-	                     .owner = &engine_link_owner };
+	                     .owner = &engine_link_owner, .open_state = open_state };
 	struct err err;
 	plan_make(&plan);
 	if (plan.good) {
@@ -240,7 +253,7 @@ int engine_first_plan(struct engine *e, bool strict, struct faults *faults)
 		                                      .connects_in_flight = (uint32_t)plan.config->limits.connects_in_flight,
 		                                      .connects_per_turn = (uint32_t)plan.config->limits.connects_per_turn };
 		plan.good = false;
-		if (start_log(e, plan.config, &err) || !(e->hub = plan.hub = link_hub_create(&hub, &err)))
+		if ((!e->log_runs && start_log(e, plan.config, &err)) || !(e->hub = plan.hub = link_hub_create(&hub, &err)))
 			faults_add(&plan.faults, "%s", err.text);
 		else
 			plan.good = plan_make_links(&plan) == 0;

@@ -359,8 +359,13 @@ static int load_rules(struct replay *r, const struct replay_options *options, st
 	rules.server_count = 1;
 
 	r->host = host_create(&rules.limits, &replay_ops, r, r->metrics);
+	struct persist_options persist;
+	mapping_persist(r->config, &persist);
+	persist.file = NULL;
+	r->persist = persist_open(&persist, r->now, NULL);
 	rules.store = host_store(r->host);
 	rules.budget = host_budget(r->host);
+	store_use_disk(rules.store, r->persist);
 	struct rule_set *loaded = rule_set_load(&rules, faults);
 	policy_unref(&rules.policy);
 	if (loaded)
@@ -425,6 +430,9 @@ void replay_destroy(struct replay **replay)
 			host_complete(r->host, a->reply);
 		free(a);
 	}
+	if (r->host)
+		store_use_disk(host_store(r->host), NULL);
+	persist_close(&r->persist, r->now, 0);
 	host_destroy(&r->host);
 	metrics_destroy(&r->metrics);
 	config_destroy(&r->config);

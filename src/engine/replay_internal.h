@@ -7,6 +7,7 @@
 #include "engine/frame_counts.h"
 #include "engine/mapping.h"
 #include "engine/replay.h"
+#include "persist/persist.h"
 
 #define REPLAY_SERVER_ID 1u
 
@@ -21,6 +22,7 @@ struct replay {
 	struct config *config;
 	struct metrics *metrics;
 	struct host *host;     /* NULL: no rules */
+	struct persist *persist; /* in memory only: nothing is read from disk or written there */
 	bool ready;            /* the server, as the rules see it */
 	uint64_t now;          /* virtual monotonic ns */
 	double wall;           /* virtual epoch seconds */

@@ -66,7 +66,7 @@ int module_open_ami(lua_State *L);
  *                        code ("timeout", "lost", …; `Response = "Error"` alone means "error"), text (of the error), events (a list
  *                        of tables of headers, each with Event), output (a list of lines). { code = "timeout" } alone: no response
  * h:sink_lines()         -> list of { sink, line }
- * h:store(name)          -> a copy of what is in it
+ * h:store(name [, persistent]) -> a copy of what is in it
  * h:metrics()            -> text as Prometheus reads it
  * h:rules()              -> name -> { name, file, digest, change, since, generation, listeners, timers, subscriptions, waiting, pending,
  *                        calls, errors, deadlines, refused, skipped, memory, seconds, quarantined, down, failed, last_error }

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "persist/persist.h"
 #include "sandbox/deadline.h"
 
 #define KIB 1024u
@@ -137,6 +138,7 @@ void harness_close(struct harness *h)
 			if (h->sent[i]->tag)
 				harness_answer(h, h->sent[i], reply_failed(ERR_CANCELLED, "the harness was closed", NULL, ""));
 	}
+	persist_close(&h->persist, h->now, 0);
 	host_destroy(&h->host);
 	metrics_destroy(&h->metrics);
 	for (size_t i = 0; i < h->sent_count; i++)
@@ -199,6 +201,9 @@ int harness_load(struct harness *h)
 		}
 		h->metrics = metrics_create();
 		h->host = host_create(&h->limits, &harness_ops, h, h->metrics);
+		const struct persist_options persist = { .limits = { .store_entries = h->limits.store.entries, .store_bytes = h->limits.store.bytes } };
+		h->persist = persist_open(&persist, h->now, &err);
+		store_use_disk(host_store(h->host), h->persist);
 	} else {
 		host_configure(h->host, &h->limits);
 	}

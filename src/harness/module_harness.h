@@ -34,6 +34,7 @@ struct harness_line {
 
 struct harness {
 	struct host *host;
+	struct persist *persist;  /* in memory */
 	struct metrics *metrics;
 	struct host_limits limits;
 	char *rules, *lib;        /* folders */

@@ -7,6 +7,7 @@
 #include "sandbox/deadline.h"
 #include "value/luavalue.h"
 #include "rules/state.h"
+#include "rules/store_disk.h"
 #include "harness/module.h"
 #include "harness/module_frame.h"
 #include "harness/module_harness.h"
@@ -330,6 +331,15 @@ static int rules_store(lua_State *L)
 	struct harness *h = check_harness(L);
 	struct store *store = host_store(h->host);
 	struct err err;
+	if (lua_toboolean(L, 3)) {
+		struct persist_store *disk = persist_store_open(h->persist, check_slice(L, 2), &err);
+		if (!disk)
+			return luaL_error(L, "%s", err.text);
+		struct value all = store_disk_snapshot(disk, h->now);
+		luavalue_push(L, &all);
+		value_close(&all);
+		return 1;
+	}
 	struct store_space *space = store_open(store, store_owner(store, SLICE("harness")), check_slice(L, 2), &err);
 	const struct value *key, *item;
 	size_t cursor = 0;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
+#include "persist/persist.h"
 #include "rules/own_event.h"
 #include "rules/request.h"
 #include "rules/rule_set.h"
@@ -570,6 +571,8 @@ uint64_t host_turn(struct host *host)
 	bool more = false, tight = is_tight(&host->budget);
 
 	host->turn++;
+	if (store_disk(host->store))
+		persist_poll(store_disk(host->store), now);
 	if (host->late_first)
 		complete_late(host);
 	resume_wakes(host);
@@ -586,6 +589,11 @@ uint64_t host_turn(struct host *host)
 	if (expiry <= now)
 		store_sweep(host->store, now, SWEEP_MAX);
 	expiry = store_next_expiry(host->store);
+	if (store_disk(host->store)) {
+		uint64_t disk = persist_next(store_disk(host->store));
+		if (disk < expiry)
+			expiry = disk;
+	}
 	if (more || !list_empty(&host->wakes) || !list_empty(&host->events) || host->late_first)
 		return 0;
 	const struct heap_node *timer = heap_top(&host->timers);

@@ -181,6 +181,35 @@ static void check_sections(struct load *load)
 		check_section(load, settings->table.pairs[i].key.text.bytes);
 }
 
+/* The file of a rule up to number `end` that opens the store `name` otherwise than `persistent`; NULL: none does. */
+static const char *opened_otherwise(const struct rule_set *set, size_t end, struct slice name, bool persistent)
+{
+	for (size_t i = 0; i <= end; i++) {
+		struct slice other;
+		bool kind;
+		for (size_t k = 0; rule_source_next_store(set->entries[i].source, &k, &other, &kind);)
+			if (kind != persistent && slice_eq(name, other))
+				return rule_source_file(set->entries[i].source);
+	}
+	return NULL;
+}
+
+/* A name is one store: persistent for all rules, or for none. */
+static void check_stores(struct load *load)
+{
+	for (size_t i = 0; i < load->set->count; i++) {
+		const struct rule_source *source = load->set->entries[i].source;
+		struct slice name;
+		bool persistent;
+		for (size_t k = 0; rule_source_next_store(source, &k, &name, &persistent);) {
+			const char *other = opened_otherwise(load->set, i, name, persistent);
+			if (other)
+				faults_add(load->loading.faults, "%s: the store \"%.*s\" is %spersistent here and %spersistent in %s; open it the same way",
+				           rule_source_file(source), SLICE_ARG(name), persistent ? "" : "not ", persistent ? "not " : "", other);
+		}
+	}
+}
+
 struct rule_set *rule_set_load(const struct rules_options *options, struct faults *faults)
 {
 	struct load load = { .began = deadline_cpu_ns() };
@@ -195,8 +224,10 @@ struct rule_set *rule_set_load(const struct rules_options *options, struct fault
 			faults_add(faults, "%s", err.text);
 		} else {
 			load_files(&load);
-			if (!load.ended)
+			if (!load.ended) {
 				check_sections(&load);
+				check_stores(&load);
+			}
 			good = !load.unreadable && (options->skip_bad_files || faults_errors(faults) == 0);
 		}
 	}

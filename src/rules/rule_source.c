@@ -25,6 +25,11 @@ struct source_entry {
 	struct source_text *text; /* held */
 };
 
+struct source_store {
+	char *name;
+	bool persistent;
+};
+
 struct rule_source {
 	atomic_uint holders;
 	char *name, *file, *path;
@@ -33,6 +38,8 @@ struct rule_source {
 	struct value sections; /* table: name -> section, false where there was none */
 	char **sinks;
 	size_t sink_count;
+	struct source_store *stores;
+	size_t store_count;
 	char **warnings;
 	size_t warning_count;
 	char servers[65]; /* digest of their names; "": it did not ask */
@@ -157,6 +164,9 @@ void rule_source_unref(struct rule_source **source)
 	for (size_t i = 0; i < s->sink_count; i++)
 		free(s->sinks[i]);
 	free(s->sinks);
+	for (size_t i = 0; i < s->store_count; i++)
+		free(s->stores[i].name);
+	free(s->stores);
 	for (size_t i = 0; i < s->warning_count; i++)
 		free(s->warnings[i]);
 	free(s->warnings);
@@ -249,6 +259,24 @@ void rule_source_add_sink(struct rule_source *s, struct slice name)
 			return;
 	s->sinks = mem_realloc(s->sinks, s->sink_count + 1, sizeof *s->sinks);
 	s->sinks[s->sink_count++] = mem_slicedup(name);
+}
+
+void rule_source_add_store(struct rule_source *s, struct slice name, bool persistent)
+{
+	for (size_t i = 0; i < s->store_count; i++)
+		if (slice_eq(slice_cstr(s->stores[i].name), name) && s->stores[i].persistent == persistent)
+			return;
+	s->stores = mem_realloc(s->stores, s->store_count + 1, sizeof *s->stores);
+	s->stores[s->store_count++] = (struct source_store){ mem_slicedup(name), persistent };
+}
+
+bool rule_source_next_store(const struct rule_source *s, size_t *cursor, struct slice *name, bool *persistent)
+{
+	if (*cursor >= s->store_count)
+		return false;
+	*name = slice_cstr(s->stores[*cursor].name);
+	*persistent = s->stores[(*cursor)++].persistent;
+	return true;
 }
 
 bool rule_source_next_sink(const struct rule_source *s, size_t *cursor, struct slice *name)

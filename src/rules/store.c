@@ -33,6 +33,7 @@ struct entry {
 
 struct store {
 	struct store_limits limits;
+	struct persist *disk; /* not owned; NULL: no store survives */
 	struct map spaces; /* name -> struct store_space, owned */
 	struct map owner_numbers; /* name -> number + 1 */
 	struct store_owner *owners;
@@ -60,6 +61,16 @@ void store_limit(struct store *store, const struct store_limits *limits)
 		store->limits.bytes = (size_t)16 << 20;
 	if (!store->limits.spaces)
 		store->limits.spaces = 1000;
+}
+
+void store_use_disk(struct store *store, struct persist *disk)
+{
+	store->disk = disk;
+}
+
+struct persist *store_disk(const struct store *store)
+{
+	return store->disk;
 }
 
 static void free_entry(struct entry *entry)
@@ -269,6 +280,13 @@ static int canonical_key(const struct value *key, char *to, struct slice *out, s
 	return 0;
 }
 
+int store_check_key(const struct value *key, struct err *err)
+{
+	char bytes[STORE_KEY_MAX + 1];
+	struct slice canonical;
+	return canonical_key(key, bytes, &canonical, err);
+}
+
 /* Removes and frees; the entry must be in its space. */
 static void remove_entry(struct entry *entry)
 {
@@ -390,17 +408,24 @@ int store_set(struct store_space *space, unsigned owner, const struct value *key
 	return rc;
 }
 
-/* a + b, as Lua adds them, but an integer never wraps. */
-static int add(const struct value *a, const struct value *b, struct value *sum, struct err *err)
+/* An integer never wraps. */
+int store_add(const struct value *before, const struct value *by, struct value *sum, struct err *err)
 {
-	if (a->type == VALUE_INT && b->type == VALUE_INT) {
+	static const struct value zero = { .type = VALUE_INT };
+	const struct value *a = before && before->type != VALUE_NIL ? before : &zero;
+
+	if (by->type != VALUE_INT && by->type != VALUE_NUMBER)
+		return err_set(err, ERR_INVALID, "store: only a number can be added");
+	if (a->type != VALUE_INT && a->type != VALUE_NUMBER)
+		return err_set(err, ERR_INVALID, "store: what stands there is no number");
+	if (a->type == VALUE_INT && by->type == VALUE_INT) {
 		*sum = (struct value){ .type = VALUE_INT };
-		if (__builtin_add_overflow(a->integer, b->integer, &sum->integer))
+		if (__builtin_add_overflow(a->integer, by->integer, &sum->integer))
 			return err_set(err, ERR_OVERFLOW, "store: the counter would leave the range of integers");
 		return 0;
 	}
 	double left = a->type == VALUE_INT ? (double)a->integer : a->number;
-	double right = b->type == VALUE_INT ? (double)b->integer : b->number;
+	double right = by->type == VALUE_INT ? (double)by->integer : by->number;
 	*sum = (struct value){ .type = VALUE_NUMBER, .number = left + right };
 	return 0;
 }
@@ -408,20 +433,15 @@ static int add(const struct value *a, const struct value *b, struct value *sum, 
 int store_incr(struct store_space *space, unsigned owner, const struct value *key, const struct value *by, uint64_t ttl,
                uint64_t now, struct value *out, struct err *err)
 {
-	static const struct value zero = { .type = VALUE_INT };
 	char bytes[STORE_KEY_MAX + 1];
 	struct slice canonical;
 	struct value sum;
 
 	*out = (struct value){ .type = VALUE_NIL };
-	if (by->type != VALUE_INT && by->type != VALUE_NUMBER)
-		return err_set(err, ERR_INVALID, "store: only a number can be added");
 	if (canonical_key(key, bytes, &canonical, err))
 		return -1;
 	struct entry *entry = find_live(space, canonical, now);
-	if (entry && entry->item.type != VALUE_INT && entry->item.type != VALUE_NUMBER)
-		return err_set(err, ERR_INVALID, "store: what stands there is no number");
-	if (add(entry ? &entry->item : &zero, by, &sum, err))
+	if (store_add(entry ? &entry->item : NULL, by, &sum, err))
 		return -1;
 	struct value item = sum;
 	if (put(space, entry, owner, key, canonical, &item, err))

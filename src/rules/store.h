@@ -30,6 +30,11 @@ void store_destroy(struct store **store);
 /* New limits, from a reload. What is over them stays, and blocks writes. */
 void store_limit(struct store *store, const struct store_limits *limits);
 
+/* Where stores live that survive the process (store_disk.h), borrowed; NULL, as at first: there are none. */
+struct persist;
+void store_use_disk(struct store *store, struct persist *disk);
+struct persist *store_disk(const struct store *store);
+
 /* The number of a rule, the same for the same name for ever. Names come from files: their number is the operator's. */
 unsigned store_owner(struct store *store, struct slice rule);
 struct store_usage store_owner_usage(const struct store *store, unsigned owner);
@@ -41,6 +46,10 @@ struct store_space *store_open(struct store *store, unsigned owner, struct slice
 
 /* Keys are text, integers, floats or booleans; a float with an integral value is the same key as that integer, as in
  * Lua. Anything else, NaN or a text beyond STORE_KEY_MAX: ERR_INVALID. */
+
+int store_check_key(const struct value *key, struct err *err);
+/* `before` + `by` as store_incr() adds them; `before` may be NULL or nil. */
+int store_add(const struct value *before, const struct value *by, struct value *sum, struct err *err);
 
 /* 0 and `*out`: the item, or NULL when there is none or it has expired; it stands until the next change of any space.
  * -1 for a key that cannot be. */

@@ -9,6 +9,7 @@
 #include "rules/loading.h"
 #include "rules/request.h"
 #include "rules/state.h"
+#include "rules/store_disk.h"
 #include "rules/subscription.h"
 #include "rules/timer.h"
 #include "sandbox/deadline.h"
@@ -352,10 +353,13 @@ static void forget_waits(struct task *task)
 		task->request->task = NULL;
 	if (task->subscription)
 		subscription_forget_task(task->subscription);
+	if (task->sync)
+		store_sync_forget(task->sync);
 	if (task->timer)
 		rule_timer_cancel(task->timer);
 	task->request = NULL;
 	task->subscription = NULL;
+	task->sync = NULL;
 	task->timer = NULL;
 }
 

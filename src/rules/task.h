@@ -15,6 +15,7 @@ struct listener;
 struct own_thread;
 struct request;
 struct rule_timer;
+struct store_sync;
 struct subscription;
 
 /* Pushes the function and its arguments on `co` and returns the number of arguments. RAISES. */
@@ -42,6 +43,7 @@ struct task {
 	/* What it waits for, at most one of each; and what came. */
 	struct request *request;
 	struct subscription *subscription;
+	struct store_sync *sync;  /* until a store is on disk */
 	struct rule_timer *timer; /* a sleep, or the deadline of a `next` */
 	struct rule_timer *tick_of; /* the interval whose tick it is: no next one while it waits */
 	struct reply *reply;

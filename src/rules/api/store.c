@@ -1,15 +1,17 @@
-/* `store` for rules: plain data that survives a reload. While the rules load, reads are made on the loop's thread. */
+/* `store` for rules: plain data that survives a reload, or the process too. While the rules load, reads are made on the loop's thread. */
 #include "base/clock.h"
 #include "value/luavalue.h"
 #include "rules/api/api.h"
 #include "rules/loading.h"
 #include "rules/state.h"
 #include "rules/store.h"
+#include "rules/store_disk.h"
 #include "rules/task.h"
 
-/* The userdata: the space belongs to the host's store, which outlives every rule. */
+/* The userdata: what it points to outlives every rule. One of the two. */
 struct store_handle {
-	struct store_space *space;
+	struct store_space *space;  /* lives as long as the engine */
+	struct persist_store *disk; /* survives it */
 };
 
 enum store_op { OP_OPEN, OP_GET, OP_SNAPSHOT };
@@ -18,7 +20,8 @@ struct store_request {
 	enum store_op op;
 	struct rule *rule;
 	struct slice name;
-	struct store_space *space;
+	bool persistent;
+	struct store_handle handle;
 	const struct value *key;
 	struct value result; /* copied out */
 	struct err err;
@@ -35,6 +38,18 @@ static unsigned owner_of(struct rule *rule)
 	return store_owner(store_of(rule), slice_cstr(rule->name));
 }
 
+static void open_handle(struct store_request *r)
+{
+	struct store *store = store_of(r->rule);
+	if (!r->persistent)
+		r->handle.space = store_open(store, owner_of(r->rule), r->name, &r->err);
+	else if (store_disk(store))
+		r->handle.disk = persist_store_open(store_disk(store), r->name, &r->err);
+	else
+		err_set(&r->err, ERR_INVALID, "a persistent store needs a file: persist = { file = \"state.db\" } in the configuration");
+	r->rc = r->handle.space || r->handle.disk ? 0 : -1;
+}
+
 /* Runs where the store may be touched. Copies out, so that nothing of the store is held elsewhere. */
 static void perform(void *arg)
 {
@@ -45,17 +60,24 @@ static void perform(void *arg)
 
 	switch (r->op) {
 	case OP_OPEN:
-		r->space = store_open(store_of(r->rule), owner_of(r->rule), r->name, &r->err);
-		r->rc = r->space ? 0 : -1;
+		open_handle(r);
 		break;
 	case OP_GET:
-		r->rc = store_get(r->space, r->key, now, &found, &r->err);
+		if (r->handle.disk) {
+			r->rc = store_disk_get(r->handle.disk, r->key, now, &r->result, &r->err);
+			break;
+		}
+		r->rc = store_get(r->handle.space, r->key, now, &found, &r->err);
 		if (r->rc == 0 && found)
 			r->result = value_copy(found);
 		break;
 	case OP_SNAPSHOT:
+		if (r->handle.disk) {
+			r->result = store_disk_snapshot(r->handle.disk, now);
+			break;
+		}
 		r->result = (struct value){ .type = VALUE_TABLE };
-		while (store_next(r->space, &cursor, now, &key, &found))
+		while (store_next(r->handle.space, &cursor, now, &key, &found))
 			value_add(&r->result, value_copy(key), value_copy(found));
 		break;
 	}
@@ -71,10 +93,15 @@ static void perform_safely(struct rule *rule, struct store_request *request)
 		perform(request);
 }
 
-static struct store_space *check_space(lua_State *L, int index)
+static struct store_handle check_store(lua_State *L, int index)
 {
-	struct store_handle *h = object_check(L, index, rule_of(L)->meta.store, "a store");
-	return h->space;
+	return *(struct store_handle *)object_check(L, index, rule_of(L)->meta.store, "a store");
+}
+
+/* As the layer below knows the rule. */
+static unsigned writer_of(struct rule *rule)
+{
+	return persist_store_writer(store_disk(store_of(rule)), slice_cstr(rule->name));
 }
 
 /* A C value on its way through Lua calls that may raise: what an error left of the last one goes here. */
@@ -141,7 +168,7 @@ static void push_copy(lua_State *L, struct value *v)
 static int space_get(lua_State *L)
 {
 	struct rule *rule = rule_of(L);
-	struct store_request r = { .op = OP_GET, .space = check_space(L, 1) };
+	struct store_request r = { .op = OP_GET, .handle = check_store(L, 1) };
 	lua_settop(L, 3);
 	r.key = read_key(L);
 	struct value *out = scratch_value(L, SCRATCH_ANSWER);
@@ -160,14 +187,16 @@ static int space_get(lua_State *L)
 static int space_set(lua_State *L)
 {
 	struct rule *rule = rule_of(L);
-	struct store_space *space = check_space(L, 1);
+	struct store_handle store = check_store(L, 1);
 	struct err err;
 	task_check_live(L, "store:set", false);
 	luaL_checkany(L, 3);
 	uint64_t ttl = read_ttl(L, 4);
 	struct value *key = read_key(L);
 	struct value *item = read_value(L, 3);
-	if (store_set(space, owner_of(rule), key, item, ttl, rule_now(rule), &err))
+	int rc = store.disk ? store_disk_set(store.disk, writer_of(rule), key, item, ttl, rule_now(rule), &err)
+	                    : store_set(store.space, owner_of(rule), key, item, ttl, rule_now(rule), &err);
+	if (rc)
 		return fail(L, &err);
 	return 0;
 }
@@ -175,7 +204,7 @@ static int space_set(lua_State *L)
 static int space_incr(lua_State *L)
 {
 	struct rule *rule = rule_of(L);
-	struct store_space *space = check_space(L, 1);
+	struct store_handle store = check_store(L, 1);
 	struct value by = { .type = VALUE_INT, .integer = 1 }, result;
 	struct err err;
 	task_check_live(L, "store:incr", false);
@@ -185,7 +214,9 @@ static int space_incr(lua_State *L)
 	else if (!lua_isnoneornil(L, 3))
 		by = (struct value){ .type = VALUE_NUMBER, .number = luaL_checknumber(L, 3) };
 	struct value *key = read_key(L);
-	if (store_incr(space, owner_of(rule), key, &by, ttl, rule_now(rule), &result, &err))
+	int rc = store.disk ? store_disk_incr(store.disk, writer_of(rule), key, &by, ttl, rule_now(rule), &result, &err)
+	                    : store_incr(store.space, owner_of(rule), key, &by, ttl, rule_now(rule), &result, &err);
+	if (rc)
 		return fail(L, &err);
 	luavalue_push(L, &result);
 	return 1;
@@ -194,10 +225,12 @@ static int space_incr(lua_State *L)
 static int space_delete(lua_State *L)
 {
 	struct rule *rule = rule_of(L);
-	struct store_space *space = check_space(L, 1);
+	struct store_handle store = check_store(L, 1);
 	struct err err;
 	task_check_live(L, "store:delete", false);
-	int rc = store_delete(space, read_key(L), rule_now(rule), &err);
+	const struct value *key = read_key(L);
+	int rc = store.disk ? store_disk_delete(store.disk, key, rule_now(rule), &err)
+	                    : store_delete(store.space, key, rule_now(rule), &err);
 	if (rc < 0)
 		return fail(L, &err);
 	lua_pushboolean(L, rc);
@@ -216,7 +249,7 @@ static int snapshot_next(lua_State *L)
 static int space_pairs(lua_State *L)
 {
 	struct rule *rule = rule_of(L);
-	struct store_request r = { .op = OP_SNAPSHOT, .space = check_space(L, 1) };
+	struct store_request r = { .op = OP_SNAPSHOT, .handle = check_store(L, 1) };
 	struct value *out = scratch_value(L, SCRATCH_ANSWER);
 	perform_safely(rule, &r);
 	*out = r.result;
@@ -225,16 +258,58 @@ static int space_pairs(lua_State *L)
 	return 1;
 }
 
+static int sync_ended(lua_State *L, int status, lua_KContext ctx)
+{
+	const struct task *task = (const struct task *)ctx;
+	(void)status;
+	if (task->err.code != ERR_NONE)
+		return error_push_failure(L, rule_of(L), &task->err);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+static int space_sync(lua_State *L)
+{
+	struct rule *rule = rule_of(L);
+	struct store_handle store = check_store(L, 1);
+	struct err err;
+	luaL_argcheck(L, store.disk, 1, "only a persistent store can be synced");
+	task_check_wait(L, "store:sync");
+	if (store_sync_begin(store_disk(store_of(rule)), rule->current, &err))
+		return error_push_failure(L, rule, &err);
+	return task_wait(L, sync_ended, "store:sync");
+}
+
+/* The options at 2: the only one there is. */
+static bool read_persistent(lua_State *L)
+{
+	if (lua_isnoneornil(L, 2))
+		return false;
+	luaL_checktype(L, 2, LUA_TTABLE);
+	for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1))
+		if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "persistent") != 0)
+			luaL_argerror(L, 2, "the only option is persistent = true");
+	lua_pushliteral(L, "persistent");
+	lua_rawget(L, 2);
+	luaL_argcheck(L, lua_isnil(L, -1) || lua_isboolean(L, -1), 2, "persistent must be true or false");
+	bool persistent = lua_toboolean(L, -1);
+	lua_pop(L, 1);
+	return persistent;
+}
+
 static int store_open_named(lua_State *L)
 {
 	struct rule *rule = rule_of(L);
 	struct store_request r = { .op = OP_OPEN };
 	r.name.ptr = luaL_checklstring(L, 1, &r.name.len);
+	r.persistent = read_persistent(L);
 	struct store_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
 	perform_safely(rule, &r);
 	if (r.rc)
 		return fail(L, &r.err);
-	h->space = r.space;
+	*h = r.handle;
+	if (rule->loading)
+		rule_source_add_store(rule->source, r.name, r.persistent);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->meta.store);
 	lua_setmetatable(L, -2);
 	return 1;
@@ -244,7 +319,8 @@ void store_open_table(lua_State *L, struct rule *rule)
 {
 	static const luaL_Reg meta[] = { { "__pairs", space_pairs }, { NULL, NULL } };
 	static const luaL_Reg methods[] = {
-		{ "get", space_get }, { "set", space_set }, { "incr", space_incr }, { "delete", space_delete }, { NULL, NULL },
+		{ "get", space_get }, { "set", space_set }, { "incr", space_incr }, { "delete", space_delete },
+		{ "sync", space_sync }, { NULL, NULL },
 	};
 	static const luaL_Reg functions[] = { { "open", store_open_named }, { NULL, NULL } };
 	rule->meta.store = object_meta(L, "store", meta, methods);

@@ -287,9 +287,10 @@ describe("ctl", function()
 
   it("prints JSON for whatever prints data", function()
     local sim = helper.sim()
-    local d = daemon { servers = { pbx1 = helper.server(sim) } }
+    local d = daemon { servers = { pbx1 = helper.server(sim) }, config = { persist = { file = "state.db" } } }
     d:ready "pbx1"
     local arguments = {
+      persist = { "status" },
       call = { "pbx1", "Action=Ping" }, emit = { "crm.x" }, enable = { "crm" }, disable = { "crm" }, log = { "info" },
       tail = false, record = false, stop = false, top = { "--once" },
     }

@@ -215,7 +215,7 @@ scrape_configs: [{ job_name: hookswitch, static_configs: [{ targets: ["127.0.0.1
     local dashboard = helper.read "conf/grafana.json"
     assert.is_table(helper.json(dashboard))
     local sim = helper.sim()
-    local d = daemon { servers = { pbx1 = helper.server(sim) } }
+    local d = daemon { servers = { pbx1 = helper.server(sim) }, config = { persist = { file = "state.db" } } }
     d:ready "pbx1"
     local _, _, body = ask(d, "/metrics")
     for _, text in ipairs { alerts, dashboard } do

@@ -1,6 +1,27 @@
-local support = require "tests.spec.rules.support"
+local real = require "tests.spec.rules.support"
 
-describe("a store", function()
+-- The rules of this file with stores of one kind: every store.open in them becomes a persistent one, or stays as it is.
+local function kind_of(persistent)
+  local function texts(files)
+    if type(files) == "table" then
+      local all = {}
+      for name, text in pairs(files) do all[name] = texts(text) end
+      return all
+    end
+    return persistent and files:gsub("store%.open ?%(?(['\"])(%w+)%1%)?", 'store.open("%2", { persistent = true })') or files
+  end
+  local support = setmetatable({ texts = texts }, { __index = real })
+  function support.run(files, options)
+    local run = real.run(texts(files), options)
+    function run:store(name) return self.harness:store(name, persistent) end
+    return run
+  end
+  function support.faults(files, options) return real.faults(texts(files), options) end
+  return support
+end
+
+for what, support in pairs { ["a store"] = kind_of(false), ["a persistent store"] = kind_of(true) } do
+describe(what, function()
   after_each(support.cleanup)
 
   -- Runs `code` with the store `st`; what it noted.
@@ -107,7 +128,7 @@ describe("a store", function()
   it("survives a reload, and can be read while loading", function()
     local t = support.run [[local st = store.open "x" ami.on("Hangup", function() st:set("a", { 1, 2 }) end)]]
     t:event "Hangup"
-    t:put("rule.lua", [[local st = store.open "x" local got = st:get "a" ami.on("Hangup", function() note(#got, #st:get "a") end)]])
+    t:put("rule.lua", support.texts [[local st = store.open "x" local got = st:get "a" ami.on("Hangup", function() note(#got, #st:get "a") end)]])
     assert.is_true(t:reload())
     t:event "Hangup"
     assert.same({ "2 2" }, t:said())
@@ -154,5 +175,68 @@ describe("a store", function()
 
   it("refuses a value that is too large", function()
     assert.matches("^false", with([[note(pcall(st.set, st, "k", ("x"):rep(2000)))]], { limits = { store_value = 1000 } })[1])
+  end)
+end)
+end
+
+describe("a persistent store", function()
+  after_each(real.cleanup)
+
+  it("waits until all is on disk with sync", function()
+    local t = real.run [[
+      local st = store.open("x", { persistent = true })
+      ami.on("Hangup", function() st:set("a", 1) note "before" note(st:sync()) end)]]
+    t:event "Hangup"
+    assert.same({ "before" }, t:said())
+    t:advance()
+    assert.same({ "true" }, t:said())
+  end)
+
+  it("is another one than a store of the same name that does not survive", function()
+    local t = real.run [[local st = store.open "x" ami.on("Hangup", function() st:set("a", 1) end)]]
+    t:event "Hangup"
+    t:put("rule.lua", [[local st = store.open("x", { persistent = true }) ami.on("Hangup", function() note(st:get "a") end)]])
+    assert.is_true(t:reload())
+    t:event "Hangup"
+    assert.same({ "nil" }, t:said())
+  end)
+
+  it("keeps floats exactly, and texts of any bytes", function()
+    local t = real.run [[
+      local st = store.open("x", { persistent = true })
+      ami.on("Hangup", function()
+        for _, v in ipairs { 0.1, 1/3, 1e300, -0.0, math.huge, 2^53, "\0;}\255", "" } do
+          st:set("v", { v, [v] = true })
+          local got = st:get "v"
+          note(rawequal(got[1], v), math.type(got[1]) == math.type(v), got[v])
+        end
+      end)]]
+    t:event "Hangup"
+    assert.equal("", t:rule().last_error)
+    for _, line in ipairs(t:said()) do assert.equal(line:match "nil" or "true", line:match "%S+") end
+  end)
+
+  it("is opened the same way by all rules", function()
+    local faults = real.faults {
+      ["a.lua"] = [[store.open("x", { persistent = true })]],
+      ["b.lua"] = [[store.open "x"]],
+    }
+    assert.matches('b.lua: the store "x" is not persistent here and persistent in [^:]*a.lua', faults)
+  end)
+
+  it("stays the same way when one rule changes and the other is kept", function()
+    local t = real.run { ["a.lua"] = [[store.open("x", { persistent = true })]], ["b.lua"] = [[store.open "y"]] }
+    t:put("b.lua", [[store.open "x"]])
+    assert.is_falsy(t:reload())
+    t:put("b.lua", [[store.open("x", { persistent = true })]])
+    assert.is_true(t:reload())
+  end)
+
+  it("names options that it does not know, and cannot sync what does not survive", function()
+    assert.matches("only option is persistent", real.faults [[store.open("x", { persist = true })]])
+    assert.matches("true or false", real.faults [[store.open("x", { persistent = 1 })]])
+    local t = real.run [[local st = store.open "x" ami.on("Hangup", function() note(pcall(st.sync, st)) end)]]
+    t:event "Hangup"
+    assert.matches("only a persistent store", t:said()[1])
   end)
 end)

@@ -1,0 +1,118 @@
+#include "base/value_pack.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define DEPTH_MAX 200 /* deeper ones are never stored */
+
+int value_pack(struct buf *out, const struct value *value)
+{
+	int rc = 0;
+
+	switch (value->type) {
+	case VALUE_NIL:
+		return -1;
+	case VALUE_BOOL:
+		return buf_append_cstr(out, value->boolean ? "t;" : "f;");
+	case VALUE_INT:
+		return buf_printf(out, "i%" PRId64 ";", value->integer);
+	case VALUE_NUMBER:
+		return buf_printf(out, "n%a;", value->number);
+	case VALUE_TEXT:
+		rc = buf_printf(out, "s%zu:", value->text.len);
+		rc |= buf_append(out, slice_make(value->text.bytes, value->text.len));
+		return rc | buf_append_char(out, ';');
+	case VALUE_TABLE:
+		rc = buf_append_char(out, '{');
+		for (size_t i = 0; i < value->table.count && rc == 0; i++)
+			rc = value_pack(out, &value->table.pairs[i].key) | value_pack(out, &value->table.pairs[i].value);
+		return rc | buf_append_char(out, '}');
+	}
+	return rc;
+}
+
+/* The bytes up to `end`, taken off with it; at most 40 of them, as no number is longer. */
+static bool take_until(struct slice *in, char end, char word[48])
+{
+	size_t n = 0;
+	while (n < in->len && n < 40 && in->ptr[n] != end) {
+		word[n] = in->ptr[n];
+		n++;
+	}
+	if (n == in->len || in->ptr[n] != end)
+		return false;
+	word[n] = '\0';
+	*in = slice_make(in->ptr + n + 1, in->len - n - 1);
+	return true;
+}
+
+static bool take_text(struct slice *in, struct value *out)
+{
+	char word[48];
+	int64_t len;
+	if (!take_until(in, ':', word) || !slice_to_int(slice_cstr(word), &len) || len < 0 || (uint64_t)len >= in->len ||
+	    in->ptr[len] != ';')
+		return false;
+	*out = value_text(slice_make(in->ptr, (size_t)len));
+	*in = slice_make(in->ptr + len + 1, in->len - (size_t)len - 1);
+	return true;
+}
+
+static bool take(struct slice *in, struct value *out, int depth);
+
+static bool take_table(struct slice *in, struct value *out, int depth)
+{
+	*out = (struct value){ .type = VALUE_TABLE };
+	while (in->len > 0 && *in->ptr != '}') {
+		struct value key = { .type = VALUE_NIL }, item = { .type = VALUE_NIL };
+		bool good = take(in, &key, depth) && key.type != VALUE_TABLE && take(in, &item, depth);
+		if (!good) {
+			value_close(&key);
+			value_close(&item);
+			return false;
+		}
+		value_add(out, key, item);
+	}
+	if (in->len == 0)
+		return false;
+	*in = slice_make(in->ptr + 1, in->len - 1);
+	return true;
+}
+
+static bool take(struct slice *in, struct value *out, int depth)
+{
+	char word[48], *end;
+	if (in->len == 0 || depth > DEPTH_MAX)
+		return false;
+	char kind = *in->ptr;
+	*in = slice_make(in->ptr + 1, in->len - 1);
+	if (kind == 's')
+		return take_text(in, out);
+	if (kind == '{')
+		return take_table(in, out, depth + 1);
+	if (!take_until(in, ';', word))
+		return false;
+	switch (kind) {
+	case 't':
+	case 'f':
+		*out = (struct value){ .type = VALUE_BOOL, .boolean = kind == 't' };
+		return word[0] == '\0';
+	case 'i':
+		*out = (struct value){ .type = VALUE_INT };
+		return slice_to_int(slice_cstr(word), &out->integer);
+	case 'n':
+		*out = (struct value){ .type = VALUE_NUMBER, .number = strtod(word, &end) };
+		return end != word && *end == '\0';
+	default:
+		return false;
+	}
+}
+
+int value_unpack(struct slice text, struct value *out)
+{
+	*out = (struct value){ .type = VALUE_NIL };
+	if (take(&text, out, 0) && text.len == 0)
+		return 0;
+	value_close(out);
+	return -1;
+}

@@ -1,0 +1,167 @@
+-- Persistent stores and the state file through the real program.
+local h = require "tests.spec.helper"
+local lfs = require "lfs"
+
+local RULE = [[
+local st = store.open("agents", { persistent = true })
+ami.on("test.set", function(ev) st:set(ev.Key, { since = ev.Value }) log.info("set", { ok = tostring(st:sync()) }) end)
+ami.on("test.show", function(ev) log.info("value", { of = ev.Key, is = (st:get(ev.Key) or {}).since or "nothing" }) end)]]
+
+local function options(more)
+  local config = { persist = { file = "state.db" } }
+  for key, value in pairs(more or {}) do config[key] = value end
+  return { rules = { ["keeper.lua"] = RULE }, config = config }
+end
+
+local function shows(daemon, key, value)
+  local from = daemon:mark()
+  daemon:emit("test.show", "Key=" .. key)
+  return daemon:await({ msg = "value", of = key }, { from = from }).is == value
+end
+
+local function set(daemon, key, value)
+  local from = daemon:mark()
+  daemon:emit("test.set", "Key=" .. key, "Value=" .. value)
+  return daemon:await({ msg = "set" }, { from = from }).ok == "true"
+end
+
+describe("a persistent store", function()
+  after_each(h.cleanup)
+
+  it("survives a stop, and kill -9 once sync has returned", function()
+    local project = h.project(options())
+    local daemon = h.daemon(project)
+    assert.is_true(set(daemon, "alice", "9:00"))
+    assert.equal(0, daemon:stop())
+    daemon = h.daemon(project)
+    assert.is_true(shows(daemon, "alice", "9:00"))
+    assert.is_true(set(daemon, "bob", "10:00"))
+    daemon:signal "KILL"
+    daemon:ended()
+    daemon = h.daemon(project)
+    assert.is_true(shows(daemon, "alice", "9:00"))
+    assert.is_true(shows(daemon, "bob", "10:00"))
+    assert.equal("rw-------", lfs.attributes(project.folder .. "/state.db", "permissions"))
+    assert.equal(2, daemon:metric "hookswitch_persist_entries")
+  end)
+
+  it("needs a file: check and a start without one say which option", function()
+    local project = h.project { rules = { ["keeper.lua"] = RULE } }
+    local code, out, err = h.run("check", "-c", project.config)
+    assert.equal(1, code)
+    assert.matches("keeper.lua:1: store: a persistent store needs a file: persist = { file", out .. err)
+    project.write(options())
+    assert.equal(0, (h.run("check", "-c", project.config)))
+    -- Looking at it makes no file.
+    assert.is_nil(lfs.attributes(project.folder .. "/state.db"))
+  end)
+
+  it("keeps its file over a reload, and refuses another one", function()
+    local project = h.project(options())
+    local daemon = h.daemon(project)
+    assert.is_true(set(daemon, "alice", "9:00"))
+    project.write(options { persist = { file = "other.db" } })
+    local applied, reason = daemon:reload()
+    assert.is_false(applied)
+    assert.matches("persist.file cannot change while the daemon runs", reason)
+    project.write(options { persist = { file = "state.db", dirty_bytes = 100000 } })
+    assert.is_true((daemon:reload()))
+    assert.is_true(shows(daemon, "alice", "9:00"))
+  end)
+end)
+
+describe("the state file", function()
+  after_each(h.cleanup)
+
+  -- What a daemon that cannot start says.
+  local function refused(project)
+    local code, _, err = h.run("run", "--allow-root", "-c", project.config)
+    assert.equal(1, code)
+    return err
+  end
+
+  it("is refused to a second daemon", function()
+    local project = h.project(options())
+    h.daemon(project)
+    project.write(options { control = { socket = "second" } })
+    assert.matches("persist.file: .*state.db is in use by another hookswitch", refused(project))
+  end)
+
+  it("is refused when a newer version made it, and left as it is", function()
+    local project = h.project(options())
+    h.daemon(project):stop()
+    h.run(project.folder .. "/state.db", "PRAGMA user_version = 99", { program = "sqlite3" })
+    assert.matches("persist.file: .*schema 99, made by a newer hookswitch", refused(project))
+    local _, out = h.run(project.folder .. "/state.db", "PRAGMA user_version", { program = "sqlite3" })
+    assert.equal("99\n", out)
+  end)
+
+  it("is salvaged when it is damaged; that is logged, counted and shown, and the damaged file is kept", function()
+    local project = h.project(options())
+    local daemon = h.daemon(project)
+    assert.is_true(set(daemon, "alice", "9:00"))
+    daemon:stop()
+    local file = assert(io.open(project.folder .. "/state.db", "r+b"))
+    file:write(("\0"):rep(100))
+    file:close()
+    daemon = h.daemon(project)
+    local record = daemon:await { msg = h.has "was damaged", level = "error" }
+    assert.truthy(lfs.attributes(record.damaged))
+    assert.is_true(shows(daemon, "alice", "9:00"))
+    assert.equal(1, daemon:metric "hookswitch_persist_damaged_total")
+    assert.matches("damaged +1 times", select(2, daemon:ctl("persist", "status")))
+  end)
+
+  it("is shown by ctl persist status", function()
+    local daemon = h.daemon(options())
+    assert.is_true(set(daemon, "alice", "9:00"))
+    local code, out = daemon:ctl("persist", "status")
+    assert.equal(0, code)
+    assert.matches("state +good\nentries +1\n", out)
+    local status = h.json((select(2, daemon:ctl("persist", "status", "--json"))))
+    assert.same({ 1, false, 0, 0 }, { status.entries, status.failing, status.failures, status.dirty_bytes })
+    assert.equal(2, (daemon:ctl("persist", "frob")))
+    local without = h.daemon {}
+    assert.matches("no state file", select(3, without:ctl("persist", "status")))
+  end)
+
+  it("is copied by ctl persist backup while it is in use", function()
+    local daemon = h.daemon(options())
+    assert.is_true(set(daemon, "alice", "9:00"))
+    local copy = daemon.project.folder .. "/copy.db"
+    assert.equal(0, (daemon:ctl("persist", "backup", copy)))
+    local code, _, err = daemon:ctl("persist", "backup", copy)
+    assert.equal(1, code)
+    assert.matches("File exists", err)
+    assert.equal(2, (daemon:ctl("persist", "backup", "relative.db")))
+    local other = h.daemon(options { persist = { file = copy } })
+    assert.is_true(shows(other, "alice", "9:00"))
+  end)
+
+  it("tells when the disk is full and when it works again; nothing is lost", function()
+    if not os.execute "unshare -rm mount -t tmpfs none /mnt 2>/dev/null" then return pending "needs a mount namespace" end
+    local project = h.project(options())
+    local folder = project.folder .. "/disk"
+    assert(lfs.mkdir(folder))
+    project.write(options { persist = { file = "disk/state.db" } })
+    local script = [[mount -t tmpfs -o size=2m none "$1" && exec "$2" run --allow-root -c "$3"]]
+    local daemon = h.start("unshare", { "-rm", "sh", "-c", script, "sh", folder, h.binary, project.config })
+    setmetatable(daemon, getmetatable(h.daemon(options())))
+    daemon.project, daemon.records, daemon.read_to = project, {}, 0
+    daemon:await { msg = "started" }
+    local inside = ("/proc/%s/root%s/ballast"):format(daemon.pid, folder)
+    os.execute(("dd if=/dev/zero of=%s bs=64k 2>/dev/null"):format(inside))
+    local from = daemon:mark()
+    daemon:emit("test.set", "Key=full", "Value=" .. ("x"):rep(3000))
+    -- The file's pages that are there may take some changes.
+    for i = 1, 300 do daemon:emit("test.set", "Key=k" .. i, "Value=" .. ("x"):rep(3000)) end
+    daemon:await({ msg = h.has "cannot be written", level = "error" }, { from = from })
+    daemon:await({ msg = "set", ok = "nil" }, { from = from })
+    assert.equal(1, daemon:metric "hookswitch_persist_failing")
+    assert.is_true(daemon:metric "hookswitch_persist_failures_total" >= 1)
+    os.execute("rm " .. inside)
+    daemon:await({ msg = h.has "written again" }, { from = from })
+    h.wait_for(function() return daemon:metric "hookswitch_persist_failing" == 0 end)
+    assert.is_true(shows(daemon, "full", ("x"):rep(3000)))
+  end)
+end)
