@@ -376,3 +376,32 @@ void frame_log_settle(struct frame_log *log)
 		log->header_cap = 0;
 	}
 }
+
+static struct slice moved(struct slice part, const struct message *message, const char *bytes)
+{
+	return part.len > 0 ? slice_make(bytes + (part.ptr - message->bytes), part.len) : part;
+}
+
+int frame_log_append(struct frame_log *log, const struct message *message, double at, uint64_t stamp)
+{
+	if (!frame_log_has_cursors(log))
+		return 0;
+	for (size_t done = 0, size; done < message->len; done += size) {
+		char *to = frame_log_room(log, &size);
+		if (!to) {
+			frame_log_drop_unframed(log);
+			return -1;
+		}
+		size = size < message->len - done ? size : message->len - done;
+		memcpy(to, message->bytes + done, size);
+		frame_log_commit(log, size);
+	}
+	struct message copy = *message;
+	copy.bytes = frame_log_unframed(log).ptr;
+	copy.name = moved(message->name, message, copy.bytes);
+	copy.action_id = moved(message->action_id, message, copy.bytes);
+	if (frame_log_store(log, &copy, message->len, at, stamp) == 0)
+		return 0;
+	frame_log_drop_unframed(log);
+	return -1;
+}

@@ -104,6 +104,8 @@ static inline bool frame_log_has_cursors(const struct frame_log *log)
  * its arrival; `stamp`: the caller's number of arrivals, never lower than one before. With no open cursor it is
  * frame_log_skip(). -1 when memory is out: nothing has changed. */
 int frame_log_store(struct frame_log *log, const struct message *message, size_t consumed, double at, uint64_t stamp);
+/* The same for a message that stands elsewhere: its bytes are copied into the log. Nothing is copied when no cursor is open. */
+int frame_log_append(struct frame_log *log, const struct message *message, double at, uint64_t stamp);
 /* An event of that name (may be empty) arrived and cannot be stored (too large, malformed): it is counted in the gap of all
  * cursors that are open, at their end. Without the callback. */
 void frame_log_lost(struct frame_log *log, struct slice name, uint64_t stamp);

@@ -184,6 +184,7 @@ static struct reply *complete(struct pending *p, struct entry *e, enum err_code 
 	r->sequence = e->sequence;
 	r->tag = e->tag;
 	r->started = e->started;
+	r->deadline = e->deadline.key;
 	memcpy(r->action, e->action, sizeof r->action);
 	memcpy(r->id_head, p->head, p->head_len);
 	r->id_head_len = (uint32_t)p->head_len;

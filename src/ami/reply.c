@@ -69,3 +69,11 @@ void reply_free(struct reply **reply)
 	free(r);
 	*reply = NULL;
 }
+
+size_t reply_size(const struct reply *reply)
+{
+	size_t size = sizeof *reply + (reply->response ? message_copy_size(reply->response) : 0);
+	for (uint32_t i = 0; i < reply->event_count; i++)
+		size += message_copy_size(reply->events[i]);
+	return size;
+}

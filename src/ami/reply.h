@@ -18,7 +18,7 @@ struct reply {
 	bool has_output;           /* Command: see reply_output() */
 	uint64_t sequence;         /* of the action, as in its id */
 	void *tag;                 /* as given to pending_add() */
-	uint64_t started;          /* monotonic ns, as given to pending_add() */
+	uint64_t started, deadline; /* monotonic ns, as given to pending_add() */
 	struct reply *next;        /* for the caller's queue */
 	char action[ACTION_NAME_MAX + 1]; /* the action's name, cut to fit, for logs and metrics */
 	char id_head[REPLY_HEAD_MAX]; /* how its ActionID begins: see reply_id() */
@@ -32,6 +32,8 @@ void reply_id(const struct reply *reply, char id[ACTION_ID_MAX + 1]);
 /* A reply made by hand: for failures before anything was registered. */
 struct reply *reply_failed(enum err_code code, const char *text, void *tag, const char *action);
 void reply_free(struct reply **reply);
+/* Bytes that it takes, for bounds. */
+size_t reply_size(const struct reply *reply);
 /* Writes the ActionID that begins with `head` and ends with `sequence` (Q33). */
 void reply_write_id(struct slice head, uint64_t sequence, char id[ACTION_ID_MAX + 1]);
 

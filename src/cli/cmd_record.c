@@ -17,9 +17,6 @@
 #include "observe/log.h"
 #include "observe/redact.h"
 
-#define TURN_EVENTS 100000u
-#define TURN_BYTES (16u << 20)
-#define TURN_MICROSECONDS 100000u
 
 static void print_help(void)
 {
@@ -43,7 +40,6 @@ struct recorder {
 	struct link *link;
 	struct recording recording;
 	struct capture capture;
-	ev_idle deliver;
 	ev_signal interrupt, terminate;
 	bool asked, failed;
 };
@@ -83,9 +79,10 @@ static void on_tap_ended(void *ctx, const char *reason, const char *text)
 
 /* ---- the link's owner: nobody listens ---- */
 
-static void on_event(void *ctx, struct link *link, const struct message *message, double at)
+static bool on_event(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp)
 {
-	(void)ctx, (void)link, (void)message, (void)at;
+	(void)ctx, (void)link, (void)message, (void)at, (void)stamp;
+	return false;
 }
 
 static void on_completed(void *ctx, struct link *link, struct reply *reply)
@@ -111,11 +108,9 @@ static void on_gap(void *ctx, struct link *link, uint64_t count, const char *nam
 	(void)ctx, (void)link, (void)count, (void)names;
 }
 
-static void on_runnable(void *ctx, struct link *link)
+static void on_shed(void *ctx, struct link *link, void *cursor, struct slice name)
 {
-	struct recorder *r = ctx;
-	(void)link;
-	ev_idle_start(r->loop, &r->deliver);
+	(void)ctx, (void)link, (void)cursor, (void)name;
 }
 
 static void on_stopped(void *ctx, struct link *link)
@@ -123,15 +118,6 @@ static void on_stopped(void *ctx, struct link *link)
 	struct recorder *r = ctx;
 	(void)link;
 	ev_break(r->loop, EVBREAK_ALL);
-}
-
-static void on_deliver(struct ev_loop *loop, ev_idle *idle, int events)
-{
-	struct recorder *r = idle->data;
-	struct link_budget budget = { .events = TURN_EVENTS, .bytes = TURN_BYTES };
-	(void)events;
-	if (!link_deliver(r->link, &budget))
-		ev_idle_stop(loop, idle);
 }
 
 static void on_signal(struct ev_loop *loop, ev_signal *w, int events)
@@ -147,7 +133,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int events)
 static int record(struct recorder *r, const struct config_server *server)
 {
 	const struct link_owner owner = { .ctx = r, .event = on_event, .completed = on_completed, .ready = on_ready, .lost = on_lost,
-	                                  .gap = on_gap, .runnable = on_runnable, .stopped = on_stopped };
+	                                  .gap = on_gap, .shed = on_shed, .stopped = on_stopped };
 	const struct link_tap tap = { .ctx = r, .bytes = on_bytes, .ended = on_tap_ended };
 	struct metrics *metrics = metrics_create();
 	const struct link_hub_options options = { .loop = r->loop, .metrics = metrics, .connects_in_flight = 1, .connects_per_turn = 1 };
@@ -158,7 +144,6 @@ static int record(struct recorder *r, const struct config_server *server)
 	struct link_hub *hub = link_hub_create(&options, &err);
 	r->link = hub ? link_create(hub, &config, &owner, &err) : NULL;
 	if (r->link) {
-		link_hub_set_budget(hub, TURN_EVENTS, TURN_BYTES, TURN_MICROSECONDS, NULL);
 		link_set_tap(r->link, &tap);
 		link_start(r->link);
 		ev_run(r->loop, 0);
@@ -167,7 +152,6 @@ static int record(struct recorder *r, const struct config_server *server)
 		fprintf(stderr, "hookswitch record: %s\n", err.text);
 		r->failed = true;
 	}
-	ev_idle_stop(r->loop, &r->deliver);
 	link_hub_destroy(&hub);
 	metrics_destroy(&metrics);
 	return r->failed ? CMD_FAULT : CMD_OK;
@@ -184,10 +168,9 @@ static int record_to(const struct config_server *server, const char *path)
 	if (recording_open(&r.recording, "hookswitch record", path))
 		return CMD_FAULT;
 	capture_init(&r.capture, write_bytes, &r);
-	ev_idle_init(&r.deliver, on_deliver);
 	ev_signal_init(&r.interrupt, on_signal, SIGINT);
 	ev_signal_init(&r.terminate, on_signal, SIGTERM);
-	r.deliver.data = r.interrupt.data = r.terminate.data = &r;
+	r.interrupt.data = r.terminate.data = &r;
 	ev_signal_start(r.loop, &r.interrupt);
 	ev_signal_start(r.loop, &r.terminate);
 	int rc = record(&r, server);

@@ -88,7 +88,9 @@ struct config {
 		int64_t actions_per_second, log_lines_per_second;     /* for each rule; 0: no limit */
 		int64_t store_entries, store_bytes, store_value;      /* for each rule that writes; of one value */
 		int64_t emitted;                                       /* events of emit and of the engine that may wait */
-		int64_t turn_events, turn_bytes, turn_microseconds;   /* of one link in one turn */
+		int64_t turn_events, turn_bytes, turn_microseconds;   /* of one server in one turn */
+		int64_t rule_events, rule_bytes;                      /* of one server that wait for one rule */
+		double turn_rules;                                    /* seconds of a turn for all rules */
 		int64_t connects_in_flight, connects_per_turn;
 		int64_t json_bytes, json_depth;
 		int64_t metric_series;                                 /* label sets of one rule's metric */

@@ -51,7 +51,6 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	e->config_path = mem_strdup(options->config_path);
 	e->log_format = options->log_format;
 	list_init(&e->leaving);
-	list_init(&e->runnable);
 	list_init(&e->requests);
 	list_init(&e->watches);
 	list_init(&e->waiters);
@@ -160,8 +159,8 @@ void engine_destroy(struct engine **engine)
 	free(e->servers);
 	free(e->by_id);
 	engine_sent_close(e);
-	link_hub_destroy(&e->hub);
 	host_destroy(&e->host);
+	link_hub_destroy(&e->hub);
 	ev_signal *const signals[] = { &e->hangup, &e->terminate, &e->interrupt, &e->reopen };
 	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
 		if (ev_is_active(signals[i])) {

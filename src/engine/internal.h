@@ -28,9 +28,6 @@ struct engine {
 	struct server **by_id;       /* the current server of each id, NULL: removed */
 	uint32_t id_count, id_cap;   /* ids given out so far, from 1 */
 	struct list leaving;         /* owned */
-	struct list runnable;        /* struct server.runnable: a round-robin of links that have a backlog */
-	struct link_budget budget;   /* of one link in one turn; `until` is set for each */
-	uint64_t budget_ns;
 	ev_prepare before_wait;
 	ev_check after_wait;
 	ev_idle busy;                /* keeps the loop from waiting while there is work */
@@ -76,7 +73,6 @@ void engine_turns_start(struct engine *engine);
 void engine_turns_stop(struct engine *engine);
 /* Seconds of the longest turn of this minute or the one before. */
 double engine_longest_turn(struct engine *engine);
-void engine_set_budget(struct engine *engine);
 extern const struct link_owner engine_link_owner;
 /* send.c */
 /* Hands the reply of an action that engine_send() sent to its sender. */
@@ -100,6 +96,8 @@ void engine_persist_configure(struct engine *engine);
 void engine_persist_close(struct engine *engine);
 /* reload.c */
 int engine_first_plan(struct engine *engine, bool strict, struct faults *faults);
+/* Servers that have stopped go once the rules have taken all that they brought. */
+void engine_servers_leave(struct engine *engine);
 /* A server that is being stopped is gone. */
 void engine_server_stopped(struct engine *engine, struct server *server);
 

@@ -46,6 +46,9 @@ void mapping_limits(const struct config *c, struct host_limits *out)
 		.log_lines_per_second = (uint32_t)c->limits.log_lines_per_second, .emitted = (uint32_t)c->limits.emitted,
 		.metric_series = (uint32_t)c->limits.metric_series, .json_bytes = (size_t)c->limits.json_bytes,
 		.json_depth = (uint32_t)c->limits.json_depth, .store_value = (size_t)c->limits.store_value, .drain = c->scripts.drain,
+		.rule_events = (uint32_t)c->limits.rule_events, .rule_bytes = (uint32_t)c->limits.rule_bytes, .turn_rules = c->limits.turn_rules,
+		.turn_events = (uint32_t)c->limits.turn_events, .turn_bytes = (uint32_t)c->limits.turn_bytes,
+		.turn_microseconds = (uint32_t)c->limits.turn_microseconds,
 		.store = { .entries = (size_t)c->limits.store_entries, .bytes = (size_t)c->limits.store_bytes },
 	};
 }

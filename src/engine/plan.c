@@ -19,7 +19,6 @@ struct server *server_create(struct engine *engine, struct link_hub *hub, const 
 
 	s->engine = engine;
 	s->name = mem_strdup(config->name);
-	list_init(&s->runnable);
 	list_init(&s->leaving);
 	callbacks.ctx = s;
 	mapping_link(config, &link_config);
@@ -35,8 +34,8 @@ void server_destroy(struct server **server)
 	if (!s)
 		return;
 	*server = NULL;
-	list_remove(&s->runnable);
 	list_remove(&s->leaving);
+	host_feed_close(&s->feed);
 	link_destroy(&s->link);
 	free(s->name);
 	free(s);

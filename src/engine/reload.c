@@ -55,6 +55,7 @@ static void install(struct engine *e, struct server *s, uint32_t id)
 {
 	s->id = id;
 	e->by_id[id - 1] = s;
+	s->feed = host_feed_open(e->host, id, s->name, link_log(s->link));
 	count_fates(s);
 }
 
@@ -110,12 +111,21 @@ void engine_server_stopped(struct engine *e, struct server *s)
 		ev_break(e->loop, EVBREAK_ALL);
 		return;
 	}
-	struct server *successor = s->successor;
-	list_remove(&s->leaving);
-	forget_fates(e, s->name);
-	server_destroy(&s);
-	if (successor)
-		link_start(successor->link);
+	if (s->successor)
+		link_start(s->successor->link);
+	s->successor = NULL;
+}
+
+void engine_servers_leave(struct engine *e)
+{
+	list_each_safe(it, &e->leaving) {
+		struct server *s = list_entry(it, struct server, leaving);
+		if (!s->stopped || host_feed_is_busy(s->feed) || e->stopping)
+			continue;
+		list_remove(&s->leaving);
+		forget_fates(e, s->name);
+		server_destroy(&s);
+	}
 }
 
 static void take_servers(struct engine *e, struct plan *plan)
@@ -185,7 +195,6 @@ static void take_over(struct engine *e, struct plan *plan)
 	redact_use(&plan->redact);
 	e->config = plan->config;
 	plan->config = NULL;
-	engine_set_budget(e);
 	engine_persist_configure(e);
 	host_adopt(e->host, plan->rules);
 	plan->rules = NULL;

@@ -189,7 +189,9 @@ static void take_frame(struct replay *r, const struct message *m, size_t used)
 	frame_counts_add(&r->counts, m);
 	if (!r->host || m->kind != MESSAGE_EVENT)
 		return;
-	host_event(r->host, REPLAY_SERVER_ID, r->options.server, m, r->wall);
+	uint64_t stamp;
+	if ((host_event(r->host, r->feed, m, r->wall, &stamp) & HOST_WAITS) && frame_log_append(&r->log, m, r->wall, stamp))
+		abort(); /* memory is out */
 	run_until(r, r->now);
 }
 
@@ -340,6 +342,13 @@ int replay_file(struct replay *r, const char *path, struct err *err)
 
 /* ---- life ---- */
 
+static void on_shed(void *ctx, void *cursor, struct slice name, bool first)
+{
+	(void)ctx;
+	(void)first;
+	host_skipped(cursor, name);
+}
+
 static int load_rules(struct replay *r, const struct replay_options *options, struct faults *faults)
 {
 	struct rules_options rules;
@@ -358,11 +367,17 @@ static int load_rules(struct replay *r, const struct replay_options *options, st
 	rules.servers = &server;
 	rules.server_count = 1;
 
+	/* Time stands still while the rules run: they take everything at once. */
+	rules.limits.turn_rules = 0;
+	rules.limits.turn_events = 0;
 	r->host = host_create(&rules.limits, &replay_ops, r, r->metrics);
 	struct persist_options persist;
 	mapping_persist(r->config, &persist);
 	persist.file = NULL;
 	r->persist = persist_open(&persist, r->now, NULL);
+	frame_log_init(&r->log, &(struct frame_log_options){ .events = UINT32_MAX, .bytes = UINT32_MAX, .kept_bytes = UINT32_MAX, .shed = on_shed },
+	               &r->pool);
+	r->feed = host_feed_open(r->host, REPLAY_SERVER_ID, options->server, &r->log);
 	rules.store = host_store(r->host);
 	rules.budget = host_budget(r->host);
 	store_use_disk(rules.store, r->persist);
@@ -394,6 +409,7 @@ struct replay *replay_create(const struct replay_options *options, struct faults
 	r->last_answer = &r->answers;
 	r->metrics = metrics_create();
 	buf_init(&r->line, 0);
+	pool_init(&r->pool);
 	faults_init(faults);
 	r->config = options->config ? config_load(options->config, redact_add_value, faults) : config_defaults();
 	bool good = r->config != NULL;
@@ -433,7 +449,12 @@ void replay_destroy(struct replay **replay)
 	if (r->host)
 		store_use_disk(host_store(r->host), NULL);
 	persist_close(&r->persist, r->now, 0);
+	if (r->host) {
+		host_feed_close(&r->feed);
+		frame_log_close(&r->log);
+	}
 	host_destroy(&r->host);
+	pool_close(&r->pool);
 	metrics_destroy(&r->metrics);
 	config_destroy(&r->config);
 	frame_counts_close(&r->counts);

@@ -22,6 +22,9 @@ struct replay {
 	struct config *config;
 	struct metrics *metrics;
 	struct host *host;     /* NULL: no rules */
+	struct pool pool;
+	struct frame_log log;  /* of events that some rule takes later */
+	struct host_feed *feed;
 	struct persist *persist; /* in memory only: nothing is read from disk or written there */
 	bool ready;            /* the server, as the rules see it */
 	uint64_t now;          /* virtual monotonic ns */

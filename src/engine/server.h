@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "config/config.h"
 #include "link/link.h"
+#include "rules/host.h"
 
 struct engine;
 
@@ -13,7 +14,7 @@ struct server {
 	uint32_t id;              /* from 1; kept by a successor of the same name */
 	char *name;
 	struct link *link;
-	struct list runnable;     /* in the engine's round of links with something to deliver */
+	struct host_feed *feed;   /* of its link, once it is installed */
 	struct list leaving;      /* being stopped, after a reload took it out */
 	struct server *successor; /* starts when this one has stopped; NULL: none */
 	bool stopped;

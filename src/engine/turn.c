@@ -1,5 +1,5 @@
-/* The turns of the loop: what the links bring goes to the rules, round-robin and within budgets (P5), then the rules' own
- * timers, wake-ups and events. Runs before each wait; the sockets are polled in between. */
+/* The turns of the loop: what the links bring goes to the rules at once; before each wait the rules take what they could not
+ * take then, and their timers, wake-ups and events. The sockets are polled in between. */
 #include "engine/internal.h"
 
 #include <stdio.h>
@@ -18,16 +18,25 @@ static void stir(struct engine *e)
 		ev_idle_start(e->loop, &e->busy);
 }
 
-static void on_event(void *ctx, struct link *link, const struct message *message, double at)
+static bool on_event(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp)
 {
 	struct server *s = ctx;
 	(void)link;
 	if (!list_empty(&s->engine->watches))
 		engine_watch_event(s->engine, &(struct engine_event){ .server_id = s->id, .server = s->name, .message = message, .at = at });
-	if (host_event(s->engine->host, s->id, s->name, message, at))
+	unsigned heard = host_event(s->engine->host, s->feed, message, at, stamp);
+	if (heard)
 		s->dispatched->value++;
 	else
 		s->unmatched->value++;
+	return heard & HOST_WAITS;
+}
+
+static void on_shed(void *ctx, struct link *link, void *cursor, struct slice name)
+{
+	(void)ctx;
+	(void)link;
+	host_skipped(cursor, name);
 }
 
 static void on_completed(void *ctx, struct link *link, struct reply *reply)
@@ -57,7 +66,7 @@ static void on_lost(void *ctx, struct link *link, const char *reason)
 {
 	struct server *s = ctx;
 	(void)link;
-	host_server_lost(s->engine->host, s->name);
+	host_server_lost(s->engine->host, s->id, s->name);
 	tell(s, "server.lost", (const struct host_field[]){ { "reason", slice_cstr(reason) } }, 1);
 }
 
@@ -68,16 +77,7 @@ static void on_gap(void *ctx, struct link *link, uint64_t count, const char *nam
 	(void)link;
 	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)count);
 	tell(s, "server.gap",
-	     (const struct host_field[]){ { "count", slice_make(text, (size_t)n) }, { "names", slice_cstr(names) }, { "reason", SLICE("shed") } }, 3);
-}
-
-static void on_runnable(void *ctx, struct link *link)
-{
-	struct server *s = ctx;
-	(void)link;
-	stir(s->engine);
-	list_remove(&s->runnable);
-	list_append(&s->engine->runnable, &s->runnable);
+	     (const struct host_field[]){ { "count", slice_make(text, (size_t)n) }, { "names", slice_cstr(names) }, { "reason", SLICE("malformed") } }, 3);
 }
 
 static void on_stopped(void *ctx, struct link *link)
@@ -89,29 +89,11 @@ static void on_stopped(void *ctx, struct link *link)
 }
 
 const struct link_owner engine_link_owner = {
-	.event = on_event, .completed = on_completed, .ready = on_ready, .lost = on_lost, .gap = on_gap, .runnable = on_runnable,
+	.event = on_event, .completed = on_completed, .ready = on_ready, .lost = on_lost, .gap = on_gap, .shed = on_shed,
 	.stopped = on_stopped,
 };
 
 /* ---- turns ---- */
-
-static void deliver_round(struct engine *e)
-{
-	struct list round;
-	list_init(&round);
-	list_each_safe(it, &e->runnable) {
-		list_remove(it);
-		list_append(&round, it);
-	}
-	while (!list_empty(&round)) {
-		struct server *s = list_entry(round.next, struct server, runnable);
-		struct link_budget budget = e->budget;
-		list_remove(&s->runnable);
-		budget.until = clock_mono_ns() + e->budget_ns;
-		if (link_deliver(s->link, &budget))
-			list_append(&e->runnable, &s->runnable);
-	}
-}
 
 static void set_timer(struct engine *e, uint64_t at)
 {
@@ -152,10 +134,10 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *w, int events)
 {
 	struct engine *e = w->data;
 	(void)events;
-	if (!list_empty(&e->runnable))
-		deliver_round(e);
 	uint64_t next = host_turn(e->host);
-	bool busy = next == 0 || !list_empty(&e->runnable);
+	bool busy = next == 0;
+	if (!list_empty(&e->leaving))
+		engine_servers_leave(e);
 	if (busy != ev_is_active(&e->busy)) {
 		if (busy)
 			ev_idle_start(loop, &e->busy);
@@ -197,15 +179,6 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 	uint64_t now = clock_mono_ns();
 	e->lag_seconds->value = now > e->timer_at ? (double)(now - e->timer_at) / 1e9 : 0;
 	e->timer_at = UINT64_MAX;
-}
-
-void engine_set_budget(struct engine *e)
-{
-	const struct config *c = e->config;
-	e->budget = (struct link_budget){ .events = (uint32_t)c->limits.turn_events, .bytes = (uint32_t)c->limits.turn_bytes,
-	                                  .tick = deadline_ticks() };
-	e->budget_ns = (uint64_t)c->limits.turn_microseconds * CLOCK_NS_PER_US;
-	link_hub_set_budget(e->hub, e->budget.events, e->budget.bytes, (uint32_t)c->limits.turn_microseconds, e->budget.tick);
 }
 
 void engine_turns_start(struct engine *e)

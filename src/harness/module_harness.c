@@ -15,7 +15,7 @@ static const struct host_limits default_limits = {
 	.deadline = 0.05, .load_deadline = 0.5, .load_total = 10, .stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB,
 	.waiting = 1000, .listeners = 10000, .timers = 10000, .pending = 1000, .subscriptions = 1000, .subscription_events = 1000,
 	.actions_per_second = 1000, .log_lines_per_second = 1000, .emitted = 10000, .metric_series = 1000, .json_bytes = MIB,
-	.json_depth = 64, .store_value = 64 * KIB, .drain = 60, .store = { .entries = 100000, .bytes = 16 * MIB },
+	.json_depth = 64, .store_value = 64 * KIB, .drain = 60, .rule_events = 10000, .rule_bytes = 16 * MIB, .store = { .entries = 100000, .bytes = 16 * MIB },
 };
 
 /* ---- what rules ask ---- */
@@ -120,6 +120,7 @@ void harness_init(struct harness *h)
 	*h = (struct harness){ .limits = default_limits, .now = CLOCK_NS_PER_S, .wall = 1795204800 };
 	faults_init(&h->faults);
 	buf_init(&h->text, 0);
+	pool_init(&h->pool);
 }
 
 static void free_sent(struct harness_action *a)
@@ -152,11 +153,13 @@ void harness_close(struct harness *h)
 	for (size_t i = 0; i < h->server_count; i++) {
 		struct harness_server *s = h->servers[i];
 		framer_close(&s->framer);
+		frame_log_close(&s->log);
 		buf_close(&s->held);
 		free(s->name);
 		free(s);
 	}
 	free(h->servers);
+	pool_close(&h->pool);
 	for (size_t i = 0; i < h->sink_count; i++)
 		free(h->sinks[i]);
 	free(h->sinks);
@@ -169,6 +172,13 @@ void harness_close(struct harness *h)
 	*h = (struct harness){ .host = NULL };
 }
 
+static void on_shed(void *ctx, void *cursor, struct slice name, bool first)
+{
+	(void)ctx;
+	(void)first;
+	host_skipped(cursor, name);
+}
+
 void harness_add_server(struct harness *h, struct slice name)
 {
 	static const struct framer_limits limits = { .max_frame = 16 * MIB, .max_headers = 65536 };
@@ -179,6 +189,10 @@ void harness_add_server(struct harness *h, struct slice name)
 	s->name = mem_slicedup(name);
 	framer_init(&s->framer, &limits, false);
 	buf_init(&s->held, 0);
+	frame_log_init(&s->log, &(struct frame_log_options){ .events = 1000000, .bytes = UINT32_MAX, .kept_bytes = UINT32_MAX, .shed = on_shed },
+	               &h->pool);
+	if (h->host)
+		s->feed = host_feed_open(h->host, s->id, s->name, &s->log);
 }
 
 struct harness_server *harness_find_server(const struct harness *h, struct slice name)
@@ -201,6 +215,8 @@ int harness_load(struct harness *h)
 		}
 		h->metrics = metrics_create();
 		h->host = host_create(&h->limits, &harness_ops, h, h->metrics);
+		for (size_t i = 0; i < h->server_count; i++)
+			h->servers[i]->feed = host_feed_open(h->host, h->servers[i]->id, h->servers[i]->name, &h->servers[i]->log);
 		const struct persist_options persist = { .limits = { .store_entries = h->limits.store.entries, .store_bytes = h->limits.store.bytes } };
 		h->persist = persist_open(&persist, h->now, &err);
 		store_use_disk(host_store(h->host), h->persist);
@@ -267,8 +283,17 @@ void harness_lost(struct harness *h, struct harness_server *s, const char *reaso
 	framer_reset(&s->framer, false);
 	buf_clear(&s->held);
 	describe(s, &info);
-	host_server_lost(h->host, s->name);
+	host_server_lost(h->host, s->id, s->name);
 	host_engine_event(h->host, "server.lost", &info, (const struct host_field[]){ { "reason", slice_cstr(reason) } }, 1);
+}
+
+bool harness_event(struct harness *h, struct harness_server *s, const struct message *message)
+{
+	uint64_t stamp;
+	unsigned heard = host_event(h->host, s->feed, message, h->wall, &stamp);
+	if ((heard & HOST_WAITS) && frame_log_append(&s->log, message, h->wall, stamp))
+		abort(); /* memory is out */
+	return heard != 0;
 }
 
 int64_t harness_feed(struct harness *h, struct harness_server *s, struct slice bytes, struct err *err)
@@ -291,7 +316,7 @@ int64_t harness_feed(struct harness *h, struct harness_server *s, struct slice b
 			struct slice version = framer_banner_version(slice_make(m.bytes, m.len));
 			snprintf(s->version, sizeof s->version, "%.*s", (int)(version.len < 31 ? version.len : 31), version.ptr);
 		} else if (status == FRAMER_FRAME && m.kind == MESSAGE_EVENT) {
-			heard += host_event(h->host, s->id, s->name, &m, h->wall);
+			heard += harness_event(h, s, &m);
 		}
 		buf_consume(&s->held, used);
 		if (status == FRAMER_MORE)

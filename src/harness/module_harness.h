@@ -13,6 +13,8 @@ struct harness_server {
 	char version[32];
 	bool ready, removed;
 	uint32_t pending;
+	struct frame_log log;  /* of events that some rule takes later */
+	struct host_feed *feed;
 	struct framer framer; /* of fed bytes */
 	struct buf held;
 };
@@ -33,6 +35,7 @@ struct harness_line {
 };
 
 struct harness {
+	struct pool pool;
 	struct host *host;
 	struct persist *persist;  /* in memory */
 	struct metrics *metrics;
@@ -68,6 +71,8 @@ int harness_load(struct harness *harness);
 void harness_ready(struct harness *harness, struct harness_server *server, struct slice version);
 /* It ends: what is pending fails as `lost`, subscriptions end, `server.lost` is queued. */
 void harness_lost(struct harness *harness, struct harness_server *server, const char *reason);
+/* An event of the server. True when some rule heard it, or will. */
+bool harness_event(struct harness *harness, struct harness_server *server, const struct message *message);
 /* Bytes as they come from the server; events go to the rules, everything else is ignored. Returns how many events some rule
  * heard; -1 with `err` when the bytes are no AMI. */
 int64_t harness_feed(struct harness *harness, struct harness_server *server, struct slice bytes, struct err *err);

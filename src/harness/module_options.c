@@ -45,6 +45,12 @@ static void read_limits(lua_State *L, int index, struct host_limits *limits)
 		{ "emitted", offsetof(struct host_limits, emitted), COUNT },
 		{ "metric_series", offsetof(struct host_limits, metric_series), COUNT },
 		{ "json_depth", offsetof(struct host_limits, json_depth), COUNT },
+		{ "rule_events", offsetof(struct host_limits, rule_events), COUNT },
+		{ "rule_bytes", offsetof(struct host_limits, rule_bytes), COUNT },
+		{ "turn_rules", offsetof(struct host_limits, turn_rules), SECONDS },
+		{ "turn_events", offsetof(struct host_limits, turn_events), COUNT },
+		{ "turn_bytes", offsetof(struct host_limits, turn_bytes), COUNT },
+		{ "turn_microseconds", offsetof(struct host_limits, turn_microseconds), COUNT },
 	};
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";

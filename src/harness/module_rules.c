@@ -159,9 +159,9 @@ static int rules_event(lua_State *L)
 	struct harness *h = check_harness(L);
 	struct slice name = check_slice(L, 2);
 	lua_settop(L, 4);
-	const struct harness_server *s = server_option(L, h, 4);
+	struct harness_server *s = server_option(L, h, 4);
 	const struct message *m = frame_read(L, 3, "Event", name);
-	lua_pushboolean(L, host_event(h->host, s->id, s->name, m, h->wall));
+	lua_pushboolean(L, harness_event(h, s, m));
 	return 1;
 }
 

@@ -109,7 +109,6 @@ struct link_hub *link_hub_create(const struct link_hub_options *options, struct 
 	list_init(&hub->waiting_suspects);
 	pool_init(&hub->pool);
 	make_prefix(hub, options->rng_fixed);
-	link_hub_set_budget(hub, 1024, 1u << 20, 2000, NULL);
 	ev_prepare_init(&hub->prepare, on_prepare);
 	hub->prepare.data = hub;
 	/* Behind every other prepare watcher, so that what they send leaves in the same turn. */
@@ -141,12 +140,6 @@ void link_hub_destroy(struct link_hub **hub)
 	pool_close(&(*hub)->pool);
 	free(*hub);
 	*hub = NULL;
-}
-
-void link_hub_set_budget(struct link_hub *hub, uint32_t events, uint32_t bytes, uint32_t microseconds,
-                         const volatile unsigned *tick)
-{
-	hub->budget = (struct link_budget){ .events = events, .bytes = bytes, .until = microseconds * CLOCK_NS_PER_US, .tick = tick };
 }
 
 void hub_add(struct link *link)

@@ -1,5 +1,6 @@
 /* Bytes in, frames to where they belong; bytes out. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -9,47 +10,24 @@
 
 /* Reads before a timeout is believed; with the largest read, half a megabyte. */
 #define CATCH_UP_READS 8
-#define CLOCK_EVERY 64 /* events between two looks at the clock */
-
-/* One turn's delivery, measured against its budget. */
-struct turn {
-	struct link_budget *budget;
-	unsigned tick;
-	uint32_t delivered;
-};
-
-static struct turn turn_begin(struct link_budget *budget)
-{
-	return (struct turn){ .budget = budget, .tick = budget->tick ? *budget->tick : 0 };
-}
-
-static bool turn_left(struct turn *turn)
-{
-	struct link_budget *budget = turn->budget;
-
-	if (budget->events == 0 || budget->bytes == 0)
-		return false;
-	if (budget->tick && *budget->tick != turn->tick)
-		return false;
-	if (turn->delivered > 0 && turn->delivered % CLOCK_EVERY == 0 && budget->until && clock_mono_ns() >= budget->until)
-		budget->events = 0;
-	return budget->events > 0;
-}
-
-static void turn_spend(struct turn *turn, size_t bytes)
-{
-	turn->delivered++;
-	turn->budget->events--;
-	turn->budget->bytes -= bytes < turn->budget->bytes ? (uint32_t)bytes : turn->budget->bytes;
-}
 
 /* ---- delivery ---- */
 
-static void give_event(struct link *link, const struct message *message, double at)
+/* What was lost since the last event is reported in its place. */
+void link_give_gap(struct link *link)
 {
-	link->delivering = true;
-	link->owner.event(link->owner.ctx, link, message, at);
-	link->delivering = false;
+	struct link_gap *gap = &link->gap;
+	char names[sizeof gap->names + LINK_GAP_NAMES];
+	size_t n = 0;
+
+	if (gap->count == 0)
+		return;
+	names[0] = '\0';
+	for (uint32_t i = 0; i < gap->name_count; i++)
+		n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? "," : "", gap->names[i]);
+	uint64_t count = gap->count;
+	gap->count = gap->name_count = 0;
+	link->owner.gap(link->owner.ctx, link, count, names);
 }
 
 static void give_reply(struct link *link, struct reply *reply)
@@ -58,71 +36,18 @@ static void give_reply(struct link *link, struct reply *reply)
 		reply_free(&reply);
 		return;
 	}
-	bool nested = link->delivering;
-	link->delivering = true;
 	link->owner.completed(link->owner.ctx, link, reply);
-	link->delivering = nested;
 }
 
-void link_count_reply(struct link *link, const struct reply *reply)
+static void count_reply(struct link *link, const struct reply *reply)
 {
 	link_metrics_action(link, reply, (double)(clock_mono_ns() - reply->started) / 1e9);
 }
 
 void link_complete(struct link *link, struct reply *reply)
 {
-	link_count_reply(link, reply);
+	count_reply(link, reply);
 	give_reply(link, reply);
-}
-
-void link_tell_runnable(struct link *link)
-{
-	if (link->runnable_told || (backlog_is_empty(&link->backlog) && !link->ending))
-		return;
-	link->runnable_told = true;
-	link->owner.runnable(link->owner.ctx, link);
-}
-
-static void deliver_front(struct link *link, struct turn *turn)
-{
-	struct backlog_item item;
-
-	backlog_front(&link->backlog, &item);
-	switch (item.type) {
-	case BACKLOG_EVENT:
-		turn_spend(turn, item.message.len);
-		give_event(link, &item.message, item.at);
-		backlog_pop(&link->backlog);
-		break;
-	case BACKLOG_REPLY:
-		turn_spend(turn, 0);
-		backlog_pop(&link->backlog);
-		give_reply(link, item.reply);
-		break;
-	case BACKLOG_GAP:
-		backlog_pop(&link->backlog);
-		link->delivering = true;
-		link->owner.gap(link->owner.ctx, link, item.count, item.names);
-		link->delivering = false;
-		break;
-	}
-}
-
-bool link_deliver(struct link *link, struct link_budget *budget)
-{
-	struct turn turn = turn_begin(budget);
-
-	if (link->delivering)
-		return true;
-	while (!backlog_is_empty(&link->backlog)) {
-		if (!turn_left(&turn))
-			return true;
-		deliver_front(link, &turn);
-	}
-	link->runnable_told = false;
-	if (link->ending)
-		link_finish(link);
-	return false;
 }
 
 /* ---- what a frame is ---- */
@@ -133,44 +58,44 @@ static bool end_for_memory(struct link *link)
 	return false;
 }
 
-/* Logs and counts an event that the rules will not see; they are told by a gap in its place. */
+/* Logs and counts an event that the rules will not see. */
 static void lose(struct link *link, const char *text, struct slice name)
 {
+	struct link_gap *gap = &link->gap;
+
 	log_write(LOG_WARN, text, F_TEXT("server", link->config.name), F_SLICE("event", name));
-	backlog_lost(&link->backlog, name);
-}
-
-static void log_shedding(struct link *link, uint64_t before)
-{
-	if (link->counts.shed == before)
+	gap->count++;
+	if (name.len == 0 || gap->name_count == LINK_GAP_NAMES)
 		return;
-	log_write(LOG_WARN, "events shed: the rules are slower than the server; see limits.backlog_events",
-	          F_TEXT("server", link->config.name), F_INT("count", link->counts.shed - before),
-	          F_INT("total", link->counts.shed));
+	char *text_of = gap->names[gap->name_count];
+	slice_to_text(name, text_of, sizeof gap->names[0]);
+	for (uint32_t i = 0; i < gap->name_count; i++)
+		if (strcmp(gap->names[i], text_of) == 0)
+			return;
+	gap->name_count++;
 }
 
-/* An event for the rules: at once when nothing waits and the turn's budget lasts, else into the backlog. False when the
- * session ended. */
-static bool take_event(struct link *link, const struct message *message, size_t consumed, struct turn *turn)
+/* An event goes to its owner at once, and into the log when some rule is not there yet. False when the session ended. */
+static bool take_event(struct link *link, const struct message *message, size_t consumed)
 {
+	uint64_t stamp = 0;
+
 	link->counts.events++;
 	if (slice_eq_nocase(message->name, SLICE("Shutdown")))
 		link->said_shutdown = true;
-	if (backlog_is_empty(&link->backlog) && turn_left(turn)) {
-		turn_spend(turn, message->len);
-		give_event(link, message, link->read_at);
-		backlog_skip(&link->backlog, consumed);
+	link_give_gap(link);
+	bool waits = link->owner.event(link->owner.ctx, link, message, link->read_at, &stamp);
+	if (!waits) {
+		frame_log_skip(&link->log, consumed);
 		return true;
 	}
-	uint64_t shed = link->counts.shed;
-	if (backlog_store(&link->backlog, message, consumed, link->read_at))
+	if (frame_log_store(&link->log, message, consumed, link->read_at, stamp))
 		return end_for_memory(link);
-	log_shedding(link, shed);
 	return true;
 }
 
 /* False when the session ended. */
-static bool take_reply(struct link *link, struct reply *reply, struct turn *turn)
+static bool take_reply(struct link *link, struct reply *reply)
 {
 	bool alive = true;
 
@@ -183,20 +108,15 @@ static bool take_reply(struct link *link, struct reply *reply, struct turn *turn
 		link_end(link, REASON_STOPPED, "logged off");
 		alive = false;
 	} else {
-		link_count_reply(link, reply);
-		if (backlog_is_empty(&link->backlog) && turn_left(turn)) {
-			turn_spend(turn, 0);
-			give_reply(link, reply);
-		} else {
-			backlog_reply(&link->backlog, reply);
-		}
+		link_give_gap(link);
+		link_complete(link, reply);
 		return true;
 	}
 	reply_free(&reply);
 	return alive;
 }
 
-static bool take_frame(struct link *link, const struct message *message, size_t consumed, struct turn *turn)
+static bool take_frame(struct link *link, const struct message *message, size_t consumed)
 {
 	struct reply *done = NULL;
 
@@ -204,14 +124,14 @@ static bool take_frame(struct link *link, const struct message *message, size_t 
 	switch (pending_match(link->pending, message, &done)) {
 	case PENDING_COMPLETED:
 		/* The reply owns copies; its bytes are done with before it can end the session. */
-		backlog_skip(&link->backlog, consumed);
-		return take_reply(link, done, turn);
+		frame_log_skip(&link->log, consumed);
+		return take_reply(link, done);
 	case PENDING_COMPLETED_EVENT:
 		/* The completion first: its coroutine goes on before the frame is dispatched. */
-		return take_reply(link, done, turn) && take_event(link, message, consumed, turn);
+		return take_reply(link, done) && take_event(link, message, consumed);
 	case PENDING_NOT_OURS:
 		if (message->kind == MESSAGE_EVENT)
-			return take_event(link, message, consumed, turn);
+			return take_event(link, message, consumed);
 		link->counts.other_frames++;
 		log_write(LOG_INFO, "a frame that is neither event nor answer", F_TEXT("server", link->config.name),
 		          F_INT("bytes", message->len));
@@ -223,11 +143,11 @@ static bool take_frame(struct link *link, const struct message *message, size_t 
 	case PENDING_TAKEN:
 		break;
 	}
-	backlog_skip(&link->backlog, consumed);
+	frame_log_skip(&link->log, consumed);
 	return true;
 }
 
-static bool take_oversize(struct link *link, const struct message *message, size_t consumed, struct turn *turn)
+static bool take_oversize(struct link *link, const struct message *message, size_t consumed)
 {
 	bool is_response = message->kind == MESSAGE_RESPONSE;
 	struct reply *reply = pending_overflow(link->pending, message->action_id, is_response);
@@ -240,8 +160,8 @@ static bool take_oversize(struct link *link, const struct message *message, size
 		          F_SLICE("action_id", message->action_id));
 	else
 		lose(link, "an event is larger than limits.frame or limits.headers: skipped", message->name);
-	backlog_skip(&link->backlog, consumed);
-	return !reply || take_reply(link, reply, turn);
+	frame_log_skip(&link->log, consumed);
+	return !reply || take_reply(link, reply);
 }
 
 static bool take_banner(struct link *link, const struct message *message, size_t consumed)
@@ -254,17 +174,17 @@ static bool take_banner(struct link *link, const struct message *message, size_t
 	if (link->tap)
 		link->tap->bytes(link->tap->ctx, slice_make(message->bytes, consumed), link->read_at);
 	pending_set_version(link->pending, catalogue_ami_version(slice_cstr(link->version)));
-	backlog_skip(&link->backlog, consumed);
+	frame_log_skip(&link->log, consumed);
 	link_move(link, LINK_LOGIN);
 	login_start(link);
 	return link->state == LINK_LOGIN;
 }
 
 /* Frames, correlates and delivers or stores everything that was read. False when the session ended. */
-static bool intake(struct link *link, struct turn *turn)
+static bool intake(struct link *link)
 {
 	for (;;) {
-		struct slice data = backlog_unframed(&link->backlog);
+		struct slice data = frame_log_unframed(&link->log);
 		struct message message;
 		size_t consumed = 0;
 		bool alive = true;
@@ -276,22 +196,22 @@ static bool intake(struct link *link, struct turn *turn)
 			link_note_message(link);
 		switch (result) {
 		case FRAMER_MORE:
-			backlog_skip(&link->backlog, consumed);
+			frame_log_skip(&link->log, consumed);
 			return true;
 		case FRAMER_FRAME:
-			alive = take_frame(link, &message, consumed, turn);
+			alive = take_frame(link, &message, consumed);
 			break;
 		case FRAMER_BANNER:
 			alive = take_banner(link, &message, consumed);
 			break;
 		case FRAMER_OVERSIZE:
-			alive = take_oversize(link, &message, consumed, turn);
+			alive = take_oversize(link, &message, consumed);
 			break;
 		case FRAMER_MALFORMED:
 			link->counts.frames_in++;
 			link->counts.malformed++;
 			lose(link, "a malformed frame: bare line feeds, or two frames glued; dropped", slice_make("", 0));
-			backlog_skip(&link->backlog, consumed);
+			frame_log_skip(&link->log, consumed);
 			break;
 		case FRAMER_NOT_AMI:
 			link_end(link, REASON_NOT_AMI, "what answers on port %u is no Asterisk manager: its first line is no AMI banner",
@@ -300,7 +220,7 @@ static bool intake(struct link *link, struct turn *turn)
 		}
 		if (!alive)
 			return false;
-		if (backlog_overflowed(&link->backlog)) {
+		if (frame_log_overflowed(&link->log)) {
 			link_end(link, REASON_OVERFLOW, "answers that wait for the rules passed limits.kept_bytes (%u)",
 			         link->config.limits.kept_bytes);
 			return false;
@@ -315,7 +235,7 @@ enum link_read link_read(struct link *link)
 	enum stream_failure why = STREAM_EOF;
 	struct err err;
 	size_t room = 0;
-	char *to = backlog_room(&link->backlog, &room);
+	char *to = frame_log_room(&link->log, &room);
 
 	if (!to) {
 		end_for_memory(link);
@@ -323,7 +243,7 @@ enum link_read link_read(struct link *link)
 	}
 	ssize_t n = stream_read(link->stream, to, room, &why, &err);
 	if (n == 0) {
-		backlog_settle(&link->backlog);
+		frame_log_settle(&link->log);
 		return LINK_READ_NOTHING;
 	}
 	if (n < 0) {
@@ -340,17 +260,14 @@ enum link_read link_read(struct link *link)
 	link->last_read = clock_mono_ns();
 	link->read_at = clock_wall();
 	link->counts.bytes_in += (uint64_t)n;
-	backlog_commit(&link->backlog, (size_t)n);
+	frame_log_commit(&link->log, (size_t)n);
 	if (link->tap && link->state >= LINK_READY)
 		link->tap->bytes(link->tap->ctx, slice_make(to, (size_t)n), link->read_at);
 
-	struct link_budget budget = link->hub->budget;
-	budget.until = budget.until ? link->last_read + budget.until : 0;
-	struct turn turn = turn_begin(&budget);
-	if (!intake(link, &turn))
+	if (!intake(link))
 		return LINK_READ_ENDED;
-	backlog_settle(&link->backlog);
-	link_tell_runnable(link);
+	link_give_gap(link);
+	frame_log_settle(&link->log);
 	return LINK_READ_BYTES;
 }
 
@@ -381,7 +298,7 @@ void link_flush(struct link *link)
 	enum stream_failure why;
 	struct err err;
 
-	if (link->state < LINK_LOGIN || link->ending)
+	if (link->state < LINK_LOGIN)
 		return;
 	while (buf_len(&link->out) > 0) {
 		struct slice bytes = buf_slice(&link->out);

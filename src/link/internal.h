@@ -6,7 +6,7 @@
 
 #include "ami/framer.h"
 #include "base/list.h"
-#include "link/backlog.h"
+#include "ami/frame_log.h"
 #include "link/link.h"
 #include "link/link_metrics.h"
 #include "net/backoff.h"
@@ -46,6 +46,14 @@ struct link_counts {
 	uint64_t reasons[REASONS];
 };
 
+/* Events that were lost on the way in and not reported yet. */
+#define LINK_GAP_NAMES 16
+struct link_gap {
+	uint64_t count;
+	uint32_t name_count;
+	char names[LINK_GAP_NAMES][48];
+};
+
 #define LINK_OWN_RESERVE 4096 /* of the write buffer, and actions of pending, beyond what rules may fill: for Ping and Logoff */
 #define LINK_OWN_ACTIONS 8
 
@@ -74,16 +82,14 @@ struct link {
 	struct stream *stream;
 	struct framer framer;
 	struct pending *pending;
-	struct backlog backlog;
+	struct frame_log log;
+	struct link_gap gap;
 	struct buf out;
 	uint64_t appended, flushed, tried; /* bytes of the session's output: queued, taken by the kernel, perhaps taken (TLS) */
 	struct address peer;
 	char version[32];
 	bool was_ready;
 	bool succeeded;   /* it has lasted: reconnect.success_after */
-	bool ending;      /* the stream is closed; what had arrived is being delivered before `lost` */
-	bool delivering;  /* inside the owner's event() or completed(): no new delivery begins */
-	bool runnable_told;
 	bool said_shutdown;
 	enum link_reason end_reason;
 	uint64_t last_read; /* monotonic ns of the last bytes */
@@ -123,7 +129,6 @@ struct link_hub {
 	atomic_uint links_made; /* the next one's number; links are also made on the loader's thread */
 	uint32_t connects_max, connects_per_turn, connects_in_flight;
 	uint32_t suspects_in_flight; /* of those, the ones whose last try gave no session */
-	struct link_budget budget; /* of a link's own turn; `until` holds its length in ns */
 	ev_prepare prepare;
 	ev_timer pace; /* something is left for the next turn */
 	struct list links, dirty, deferred, waiting;
@@ -143,11 +148,9 @@ void link_arm_actions(struct link *link);
 void link_close_session(struct link *link);
 /* (Re)starts the timer for `deadline` (monotonic ns). */
 void link_arm(struct link *link, uint64_t deadline);
-/* The one way in which a session or a try ends. Closes everything, then delivers what has arrived, completes all pending
- * actions, tells `lost`, plans the next try (P6). The caller touches the session no more. */
+/* The one way in which a session or a try ends. Closes everything, completes all pending actions, reports
+ * `lost`, plans the next try (P6). The caller touches the session no more. */
 void link_end(struct link *link, enum link_reason reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* The last part of it, once the backlog is empty. */
-void link_finish(struct link *link);
 /* What link_stop() asked for, and telling `stopped`: from the hub, once in a turn. The link may be gone afterwards. */
 void link_deferred(struct link *link);
 void link_ready(struct link *link);
@@ -174,7 +177,7 @@ uint64_t heartbeat_next(const struct link *link);
 void heartbeat_due(struct link *link);
 void heartbeat_reply(struct link *link, const struct reply *reply);
 
-/* intake.c: read, frame, correlate, deliver, write */
+/* intake.c: read, frame, correlate, hand over, write */
 enum link_read { LINK_READ_NOTHING, LINK_READ_BYTES, LINK_READ_ENDED };
 /* One non-blocking read and what follows from it. */
 enum link_read link_read(struct link *link);
@@ -182,12 +185,10 @@ enum link_read link_read(struct link *link);
 enum link_read link_catch_up(struct link *link);
 /* Hands the write buffer to the kernel. May end the session. */
 void link_flush(struct link *link);
-/* Tells the owner, once, that there is something to deliver. */
-void link_tell_runnable(struct link *link);
+/* Reports what was lost since the last event. */
+void link_give_gap(struct link *link);
 /* Counts an action of the owner that has ended and hands it over. */
 void link_complete(struct link *link, struct reply *reply);
-/* Counts it only: it is told later, in wire order. */
-void link_count_reply(struct link *link, const struct reply *reply);
 
 /* link.c: an action of the link's own; its sequence, or 0 with `err`. */
 uint64_t link_send_own(struct link *link, const struct action *action, struct err *err);

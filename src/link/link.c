@@ -176,11 +176,14 @@ static void copy_config(struct link *link, const struct link_config *from)
 	link->no_call_events = from->events && !event_mask_hears(slice_cstr(from->events), SLICE("call"));
 }
 
-static void on_shed(void *ctx, struct slice name)
+static void on_shed(void *ctx, void *cursor, struct slice name, bool first)
 {
 	struct link *link = ctx;
-	link->counts.shed++;
-	link_metrics_shed(link, name);
+	if (first) {
+		link->counts.shed++;
+		link_metrics_shed(link, name);
+	}
+	link->owner.shed(link->owner.ctx, link, cursor, name);
 }
 
 static void init_parts(struct link *link)
@@ -191,8 +194,8 @@ static void init_parts(struct link *link)
 	/* Two links may be logged in to one Asterisk, which tells each of the other's Originates (Q21). */
 	snprintf(prefix, sizeof prefix, "%s%u", link->hub->prefix, atomic_fetch_add(&link->hub->links_made, 1));
 
-	backlog_init(&link->backlog,
-	             &(struct backlog_options){ .events = c->limits.backlog_events, .bytes = c->limits.backlog_bytes,
+	frame_log_init(&link->log,
+	             &(struct frame_log_options){ .events = c->limits.backlog_events, .bytes = c->limits.backlog_bytes,
 	                                        .kept_bytes = c->limits.kept_bytes, .shed_first = c->shed_first,
 	                                        .shed_count = c->shed_count, .shed = on_shed, .ctx = link },
 	             &link->hub->pool);
@@ -255,7 +258,7 @@ int link_set_tap(struct link *link, const struct link_tap *tap)
 		return -1;
 	link->tap = tap;
 	if (tap && link->state == LINK_READY) {
-		struct slice begun = backlog_unframed(&link->backlog);
+		struct slice begun = frame_log_unframed(&link->log);
 		int n = snprintf(banner, sizeof banner, "Asterisk Call Manager/%s\r\n", link->version);
 		tap->bytes(tap->ctx, slice_make(banner, (size_t)n), clock_wall());
 		if (begun.len > 0)
@@ -275,7 +278,7 @@ void link_destroy(struct link **where)
 	hub_remove(link);
 	stream_destroy(&link->stream);
 	tls_release(&link->tls);
-	backlog_close(&link->backlog);
+	frame_log_close(&link->log);
 	framer_close(&link->framer);
 	pending_destroy(&link->pending);
 	for (size_t i = 0; i < link->string_count; i++)
@@ -290,6 +293,11 @@ void link_destroy(struct link **where)
 }
 
 /* ---- looking ---- */
+
+struct frame_log *link_log(struct link *link)
+{
+	return &link->log;
+}
 
 const char *link_name(const struct link *link)
 {
@@ -343,8 +351,8 @@ void link_view(const struct link *link, struct link_view *out)
 		.next_try = -1,
 		.heartbeat_rtt = link->heartbeat_rtt,
 		.pending = link_pending(link),
-		.backlog_events = link->backlog.all_events,
-		.backlog_bytes = link->backlog.plain_bytes + link->backlog.kept_bytes,
+		.backlog_events = frame_log_waiting(&link->log).events,
+		.backlog_bytes = frame_log_waiting(&link->log).bytes + frame_log_held(&link->log),
 		.sessions = link->counts.sessions,
 		.failures = link->counts.failures,
 		.events = link->counts.events,
@@ -355,6 +363,6 @@ void link_view(const struct link *link, struct link_view *out)
 	snprintf(out->last_text, sizeof out->last_text, "%s", link->last_text ? link->last_text : "");
 	if (peer)
 		address_text(peer, out->address);
-	if (link->state == LINK_WAITING && !link->ending && !link->stop_requested)
+	if (link->state == LINK_WAITING && !link->stop_requested)
 		out->next_try = link->deadline != UINT64_MAX && link->deadline > now ? (double)(link->deadline - now) / 1e9 : 0;
 }

@@ -9,18 +9,18 @@
  *
  * (TLS only where it is configured.) One function, link_move() in link.c, makes every move.
  *
- * A session that ends first has everything delivered that had arrived whole (by turns; the state is WAITING or DRAINING
- * meanwhile), then its pending actions complete, then `lost` is told, and only then the next try is planned (P6).
+ * When a session ends its pending actions complete, then `lost` is reported, and only then the next try is planned (P6).
  *
- * The link's read buffer is the backlog: what arrives is framed and correlated at once; answers to the link's own actions
- * (login, Ping) act then; the rest is delivered in wire order by link_deliver() within the owner's budget. Everything
- * runs on the loop's thread.
+ * What arrives is framed, correlated and handed to the owner at once, in wire order. The link's read buffer is also a log of
+ * frames (ami/frame_log.h): an event that the owner cannot take everywhere yet stays there, and the owner's cursors read it
+ * later. Everything runs on the loop's thread.
  */
 #ifndef LINK_LINK_H
 #define LINK_LINK_H
 
 #include <ev.h>
 
+#include "ami/frame_log.h"
 #include "ami/pending.h"
 #include "observe/metrics.h"
 
@@ -70,7 +70,7 @@ struct link_config {
 	} reconnect;
 	struct {
 		uint32_t frame, headers;     /* framer_limits */
-		uint32_t backlog_events;     /* high-water mark of events that wait for the rules; beyond: shed */
+		uint32_t backlog_events;     /* high-water mark of events that wait for some rule; beyond: shed */
 		uint32_t backlog_bytes;      /* the same in bytes of the read buffer */
 		uint32_t kept_bytes;         /* cap of what is never shed (answers, FullyBooted, Shutdown): beyond, the session ends */
 		uint32_t write_buffer;
@@ -97,19 +97,19 @@ void link_hub_destroy(struct link_hub **hub); /* after all its links */
 /* What the owner is told; always from the loop, never from inside link_send() or link_stop(). */
 struct link_owner {
 	void *ctx;
-	/* A frame for the rules, in wire order, from inside link_deliver(). `at`: epoch seconds when its bytes arrived. */
-	void (*event)(void *ctx, struct link *link, const struct message *message, double at);
-	/* An action with a tag (not NULL) has ended; the owner frees the reply. Answers come from inside link_deliver() in wire order, failures
-	 * (deadline, lost session) from where they happen. */
+	/* An event has arrived. `at`: epoch seconds when its bytes did. True: it is to be kept in the log for the cursors that are open
+	 * now, with the number of its arrival in `*stamp`. */
+	bool (*event)(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp);
+	/* A cursor of the log skips an event because it lags too far behind; from inside the link, see frame_log.h. */
+	void (*shed)(void *ctx, struct link *link, void *cursor, struct slice name);
+	/* An action with a tag (not NULL) has ended; the owner frees the reply. */
 	void (*completed)(void *ctx, struct link *link, struct reply *reply);
 	void (*ready)(void *ctx, struct link *link);
 	/* A session that was ready has ended; `reason` as in the metric ("reset", "heartbeat", "shutdown"). All its pending actions
 	 * were completed before. */
 	void (*lost)(void *ctx, struct link *link, const char *reason);
-	/* Events were shed since the last call: `names` "VarSet,Newexten" (at most 16 of them). Told in wire order. */
+	/* Events were lost on the way in (malformed, too large): `names` "VarSet,Newexten" (at most 16 of them). In wire order. */
 	void (*gap)(void *ctx, struct link *link, uint64_t count, const char *names);
-	/* The link has something to deliver: call link_deliver() in one of the next turns. */
-	void (*runnable)(void *ctx, struct link *link);
 	/* The link is STOPPED (after link_stop()); it may be destroyed or started again in here. */
 	void (*stopped)(void *ctx, struct link *link);
 };
@@ -139,19 +139,8 @@ struct link_tap {
  * and the beginning of a frame that has come in part. -1 when the link has another one. */
 int link_set_tap(struct link *link, const struct link_tap *tap);
 
-/* How much one turn may deliver. `tick` (may be NULL): when `*tick` changes, the time is up (a CPU-time signal handler
- * advances it), so that the clock need not be read for each event; it is read every 64 events against `until`. */
-struct link_budget {
-	uint32_t events, bytes;
-	uint64_t until; /* monotonic ns */
-	const volatile unsigned *tick;
-};
-/* The budget of the turn that the link takes by itself when its socket is readable and nothing waits (the fast path);
- * `microseconds` from the start of that turn. */
-void link_hub_set_budget(struct link_hub *hub, uint32_t events, uint32_t bytes, uint32_t microseconds,
-                         const volatile unsigned *tick);
-/* Delivers what waits. True when something is left. */
-bool link_deliver(struct link *link, struct link_budget *budget);
+/* The log of the events that wait, for cursors; it lives as long as the link. */
+struct frame_log *link_log(struct link *link);
 
 /* Queues an action with the deadline `timeout` seconds from now (<= 0: the default: the link's, for Originate its own
  * Timeout + 5 s). Returns its sequence and writes its ActionID, or 0 with `err` (not_ready, backpressure, invalid).

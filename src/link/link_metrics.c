@@ -118,9 +118,9 @@ static double plain_value(const struct link *link, enum plain which)
 	case PLAIN_HEARTBEAT:
 		return link->heartbeat_rtt > 0 ? link->heartbeat_rtt : 0;
 	case PLAIN_BACKLOG_BYTES:
-		return (double)(link->backlog.plain_bytes + link->backlog.kept_bytes);
+		return (double)(frame_log_waiting(&link->log).bytes + frame_log_held(&link->log));
 	case PLAIN_BACKLOG_EVENTS:
-		return link->backlog.all_events;
+		return (double)frame_log_waiting(&link->log).events;
 	case PLAIN_CERTIFICATE:
 		return (link->certificate_end - clock_wall()) / 86400;
 	default:

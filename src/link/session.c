@@ -190,7 +190,7 @@ static void count_failure(struct link *link, enum link_reason reason)
 
 static void count_cut_frame(struct link *link)
 {
-	struct slice left = backlog_unframed(&link->backlog);
+	struct slice left = frame_log_unframed(&link->log);
 
 	if (link->state < LINK_LOGIN || !framer_partial(&link->framer, left))
 		return;
@@ -225,6 +225,8 @@ static void tell_tap(struct link *link, enum link_reason reason)
 		tap->ended(tap->ctx, link_reason_name(reason), link->last_text);
 }
 
+static void finish(struct link *link);
+
 void link_end(struct link *link, enum link_reason reason, const char *format, ...)
 {
 	va_list args;
@@ -240,18 +242,14 @@ void link_end(struct link *link, enum link_reason reason, const char *format, ..
 	link->last_reason = link->end_reason = reason;
 	count_cut_frame(link);
 	link_close_session(link);
-	backlog_drop_unframed(&link->backlog);
+	frame_log_drop_unframed(&link->log);
 	if (reason != REASON_STOPPED)
 		count_failure(link, reason);
-	link->ending = true;
 	tell_tap(link, reason);
 	if (link->state != LINK_DRAINING)
 		link_move(link, LINK_WAITING);
-	/* What had arrived whole is the rules' still, in its order and by turns; then the rest of the end follows. */
-	if (backlog_is_empty(&link->backlog))
-		link_finish(link);
-	else
-		link_tell_runnable(link);
+	/* What had arrived whole waits in the log for the rules; what follows here takes its place behind it. */
+	finish(link);
 }
 
 struct sequences {
@@ -297,17 +295,16 @@ static void fail_actions(struct link *link)
 	}
 }
 
-void link_finish(struct link *link)
+static void finish(struct link *link)
 {
 	bool was_ready = link->was_ready;
 
-	link->runnable_told = false;
+	link_give_gap(link);
 	if (link->end_reason == REASON_STOPPED)
 		cancel_actions(link);
 	else
 		fail_actions(link);
 	link->was_ready = link->succeeded = false;
-	link->ending = false;
 	if (was_ready)
 		link->owner.lost(link->owner.ctx, link,
 		                 link->end_reason == REASON_STOPPED ? link->stop_reason : link_reason_name(link->end_reason));
@@ -332,17 +329,14 @@ void link_ready(struct link *link)
 	heartbeat_start(link);
 	link_arm(link, heartbeat_next(link));
 	/* What came in one piece with the login's answer. */
-	struct slice rest = backlog_unframed(&link->backlog);
+	struct slice rest = frame_log_unframed(&link->log);
 	if (link->tap && rest.len > 0)
 		link->tap->bytes(link->tap->ctx, rest, link->read_at);
 	address_text(&link->peer, ip);
 	log_write(LOG_INFO, "session ready", F_TEXT("server", link->config.name), F_TEXT("address", ip),
 	          F_INT("port", address_port(&link->peer)), F_TEXT("ami", link->version),
 	          F_BOOL("tls", stream_is_tls(link->stream)));
-	/* A rule's answer to it may be a send, no delivery: this is inside the intake. */
-	link->delivering = true;
 	link->owner.ready(link->owner.ctx, link);
-	link->delivering = false;
 }
 
 /* ---- stopping ---- */
@@ -363,8 +357,8 @@ static void log_off(struct link *link)
 
 void link_deferred(struct link *link)
 {
-	if (!link->stop_requested || link->ending)
-		return; /* link_finish() comes back here */
+	if (!link->stop_requested)
+		return;
 	switch (link->state) {
 	case LINK_STOPPED:
 		link->stop_requested = false;

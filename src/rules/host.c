@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "observe/log.h"
 #include "persist/persist.h"
+#include "rules/order.h"
 #include "rules/own_event.h"
 #include "rules/request.h"
 #include "rules/rule_set.h"
@@ -77,6 +78,7 @@ static void add_metrics(struct host *h)
 	h->m.quarantined_listeners = add_metric(m, METRIC_GAUGE, "hookswitch_rules_quarantined_listeners", "Listeners of a rule in quarantine; all of them while the rule itself is.", "rule", NULL);
 	h->m.memory = add_metric(m, METRIC_GAUGE, "hookswitch_rules_memory_bytes", "Lua memory charged to a rule.", "rule", NULL);
 	h->m.gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, also of its filters, quarantine, a full subscription.", "rule", NULL);
+	h->m.lag = add_metric(m, METRIC_GAUGE, "hookswitch_rules_longest_lag_seconds", "Longest time that an event waited for a rule since it was loaded.", "rule", NULL);
 	h->m.denied = add_metric(m, METRIC_COUNTER, "hookswitch_rules_actions_refused_total", "Actions refused before anything was sent, by reason.", "rule", "reason");
 	h->m.log_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_log_dropped_total", "Log lines of a rule beyond its rate.", "rule", NULL);
 	h->m.dropped = metric_series(add_metric(m, METRIC_COUNTER, "hookswitch_engine_events_dropped_total", "Engine events and emitted ones dropped because too many waited.", NULL, NULL), NULL, 0);
@@ -135,6 +137,7 @@ static void collect(void *ctx)
 		set_by_rule(h->m.timers, r, r->timer_count);
 		set_by_rule(h->m.listeners, r, r->listener_count);
 		set_by_rule(h->m.waiting, r, r->waiting);
+		set_by_rule(h->m.lag, r, r->order.longest_lag);
 		set_by_rule(h->m.memory, r, (double)r->arena.used);
 		set_by_rule(h->m.quarantined_listeners, r, r->quarantine.active ? r->listener_count : listeners_quarantined(r));
 	}
@@ -160,7 +163,8 @@ struct host *host_create(const struct host_limits *limits, const struct host_ops
 	list_init(&h->draining);
 	list_init(&h->wakes);
 	list_init(&h->events);
-	h->late_last = &h->late_first;
+	list_init(&h->feeds);
+	list_init(&h->behind);
 	add_metrics(h);
 	return h;
 }
@@ -170,6 +174,7 @@ struct host *host_create(const struct host_limits *limits, const struct host_ops
 static void detach(struct rule *r, bool free_requests)
 {
 	struct host *host = r->host;
+	order_drop(r);
 	list_each_safe(it, &r->timers)
 		rule_timer_cancel(list_entry(it, struct rule_timer, of_rule));
 	list_each_safe(it, &r->requests) {
@@ -199,13 +204,6 @@ void host_destroy(struct host **host)
 	if (!h)
 		return;
 	own_event_forget(h, NULL);
-	/* Before the requests go that these answers are for. */
-	while (h->late_first) {
-		struct reply *r = h->late_first;
-		h->late_first = r->next;
-		request_free(r->tag);
-		reply_free(&r);
-	}
 	list_each_safe(it, &h->draining) {
 		struct rule *rule = list_entry(it, struct rule, in_host);
 		detach(rule, true);
@@ -220,6 +218,11 @@ void host_destroy(struct host **host)
 	listener_table_close(&h->listeners);
 	store_destroy(&h->store);
 	heap_close(&h->timers);
+	heap_close(&h->late);
+	list_each_safe(it, &h->feeds) {
+		struct host_feed *feed = list_entry(it, struct host_feed, in_host);
+		host_feed_close(&feed);
+	}
 	if (h->scratch_ready)
 		scratch_close(&h->scratch);
 	free(h);
@@ -248,40 +251,32 @@ struct store *host_store(struct host *host)
 	return host->store;
 }
 
-/* ---- answers ---- */
+/* ---- what happens ---- */
 
 void host_complete(struct host *host, struct reply *reply)
 {
 	struct request *request = reply->tag;
-	if (request->rule && rule_is_spent(request->rule)) {
-		/* The rule has had its share of this turn. */
-		reply->next = NULL;
-		*host->late_last = reply;
-		host->late_last = &reply->next;
-		return;
-	}
-	request_complete(request, reply);
+	struct host_feed *feed = host_feed_find(host, request->server);
+
+	if (!request->rule || (order_is_free(request->rule, feed) && !order_is_spent(host)))
+		request_complete(request, reply);
+	else
+		order_add_reply(request->rule, feed, reply);
 }
 
-static void complete_late(struct host *host)
+static void lag(void *ctx, struct rule *rule)
 {
-	struct reply *r = host->late_first;
-	host->late_first = NULL;
-	host->late_last = &host->late_first;
-	while (r) {
-		struct reply *next = r->next;
-		host_complete(host, r);
-		r = next;
-	}
+	order_lag(rule, ctx);
 }
 
-/* ---- events ---- */
-
-bool host_event(struct host *host, uint32_t server, const char *server_name, const struct message *message, double at)
+unsigned host_event(struct host *host, struct host_feed *feed, const struct message *message, double at, uint64_t *stamp)
 {
-	const struct host_server from = { .id = server, .name = server_name };
-	const struct heard heard = { .message = message, .server = &from, .at = at };
-	return listeners_dispatch(host, &heard);
+	const struct host_server from = { .id = feed->id, .name = feed->name };
+	const struct heard heard = { .message = message, .server = &from, .at = at, .feed = feed, .late = lag, .late_ctx = feed,
+	                             .held = !order_take_budget(feed, message->len) };
+	*stamp = ++host->stamp;
+	unsigned heard_now = listeners_dispatch(host, &heard) ? HOST_HEARD : 0;
+	return heard_now | (frame_log_has_cursors(feed->log) ? HOST_WAITS : 0);
 }
 
 void host_engine_event(struct host *host, const char *name, const struct host_server *server, const struct host_field *fields,
@@ -295,11 +290,17 @@ void host_tell_events(struct host *host)
 	own_event_deliver_all(host);
 }
 
-void host_server_lost(struct host *host, const char *server)
+void host_server_lost(struct host *host, uint32_t server, const char *name)
 {
+	struct host_feed *feed = host_feed_find(host, server);
 	struct rule *rule;
-	host_each_rule(rule, host)
-		subscription_server_lost(rule, server);
+
+	host_each_rule(rule, host) {
+		if (!feed || order_is_free(rule, feed))
+			subscription_server_lost(rule, name);
+		else
+			order_add_lost(rule, feed);
+	}
 }
 
 /* ---- the end of a rule ---- */
@@ -523,7 +524,7 @@ static void resume_wakes(struct host *host)
 	}
 	while (!list_empty(&now)) {
 		struct task *task = list_entry(now.next, struct task, in_queue);
-		if (rule_is_spent(task->rule))
+		if (rule_is_spent(task->rule) || order_is_spent(host))
 			task_wake_later(task);
 		else
 			task_resume(task);
@@ -573,13 +574,15 @@ uint64_t host_turn(struct host *host)
 	host->turn++;
 	if (store_disk(host->store))
 		persist_poll(store_disk(host->store), now);
-	if (host->late_first)
-		complete_late(host);
+	order_begin_phase(host, true);
+	order_deliver_late(host, now);
 	resume_wakes(host);
-	rule_timer_run_due(host, now);
+	rule_timer_collect_due(host, now);
 	own_event_deliver_all(host);
+	order_serve(host);
 	if (host->gaps)
 		report_gaps(host);
+	order_begin_phase(host, false);
 	/* Subscriptions that ended without an event of their names coming by are freed here. */
 	listeners_sweep(host);
 	host_each_rule(rule, host)
@@ -594,8 +597,10 @@ uint64_t host_turn(struct host *host)
 		if (disk < expiry)
 			expiry = disk;
 	}
-	if (more || !list_empty(&host->wakes) || !list_empty(&host->events) || host->late_first)
+	if (more || !list_empty(&host->wakes) || !list_empty(&host->events) || order_waits(host))
 		return 0;
+	if (order_next_late(host) < next)
+		next = order_next_late(host);
 	const struct heap_node *timer = heap_top(&host->timers);
 	if (timer && timer->key < next)
 		next = timer->key;

@@ -6,6 +6,7 @@
 #ifndef RULES_HOST_H
 #define RULES_HOST_H
 
+#include "ami/frame_log.h"
 #include "ami/pending.h"
 #include "base/faults.h"
 #include "base/value.h"
@@ -71,7 +72,10 @@ struct host_limits {
 	size_t memory, rule_memory;            /* bytes of all rules, of one rule */
 	uint32_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* of one rule */
 	uint32_t actions_per_second, log_lines_per_second; /* of one rule; 0: no limit */
-	uint32_t emitted;                      /* engine events and emitted ones that may wait */
+	uint32_t emitted;                      /* emitted events that may wait for one rule, a quarter of them of one emitter */
+	uint32_t rule_events, rule_bytes;      /* plain events of one server that may wait for one rule */
+	double turn_rules;                     /* seconds of a turn for all rules; 0: no limit */
+	uint32_t turn_events, turn_bytes, turn_microseconds; /* of a turn for what one server brings; turn_events 0: no limit */
 	uint32_t metric_series;                /* label sets of one metric */
 	size_t json_bytes;
 	uint32_t json_depth;
@@ -134,9 +138,22 @@ struct arena_budget *host_budget(struct host *host);
 
 /* ---- what happens ---- */
 
-/* An AMI event of server `id`; `at`: epoch seconds of its arrival. True when some rule heard it. Borrowed for the call. */
-bool host_event(struct host *host, uint32_t server, const char *server_name, const struct message *message, double at);
-/* An engine event (server.ready …): queued, delivered by host_turn(). `server` NULL: none. Names and values are copied. */
+/* What one server brings to the rules: its log of frames, which rules that lag read at their own pace. */
+struct host_feed;
+/* `id` and `name` are the server's, `log` stays the caller's. A newer feed of the same id follows an older one. */
+struct host_feed *host_feed_open(struct host *host, uint32_t id, const char *name, struct frame_log *log);
+/* Some rule has still to take something of it: its log must stay. */
+bool host_feed_is_busy(const struct host_feed *feed);
+/* What waits of it is dropped. */
+void host_feed_close(struct host_feed **feed);
+/* For frame_log_options.shed: the cursor skips an event of that name. */
+void host_skipped(void *cursor, struct slice name);
+
+/* An AMI event has arrived; `at`: epoch seconds. Rules that are up to date hear it now. Borrowed for the call. */
+enum { HOST_HEARD = 1, HOST_WAITS = 2 }; /* some rule heard it; some rule takes it later: store it with `*stamp` in the feed's log */
+unsigned host_event(struct host *host, struct host_feed *feed, const struct message *message, double at, uint64_t *stamp);
+/* An engine event (server.ready …): queued, delivered by host_turn() or host_tell_events(). `server` NULL: none. Names and values
+ * are copied. */
 struct host_field {
 	const char *name;
 	struct slice value;
@@ -155,7 +172,7 @@ uint32_t host_listening(const struct host *host, struct slice name);
 /* The reply of an action that a rule sent (its tag is the host's); taken over. */
 void host_complete(struct host *host, struct reply *reply);
 /* A server's session ended, after its actions have failed: subscriptions of that one server end as `lost`. */
-void host_server_lost(struct host *host, const char *server);
+void host_server_lost(struct host *host, uint32_t server, const char *name);
 /* Once per turn of the loop: due timers, queued events, wake-ups, drains. Work that this work makes waits for the next turn.
  * Returns the monotonic ns when it wants to be called again: 0 for at once, UINT64_MAX for never. */
 uint64_t host_turn(struct host *host);

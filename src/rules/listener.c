@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "rules/api/api.h"
+#include "rules/order.h"
 #include "rules/state.h"
 #include "rules/subscription.h"
 #include "rules/task.h"
@@ -510,8 +511,6 @@ static bool wanted(struct listener *l, const struct dispatch *d, const volatile 
 	const struct heard *heard = d->heard;
 	const struct filter *f = &l->filter;
 	struct rule *rule = l->rule;
-	if (l->cancelled || (heard->only && rule != heard->only))
-		return false;
 	if (f->server_count == 0 && f->set_count == 0)
 		return true;
 	if (f->server_count > 0 && !heard->server)
@@ -531,18 +530,54 @@ static bool wanted(struct listener *l, const struct dispatch *d, const volatile 
 	return passes;
 }
 
+/* Who hears it, merged; NULL: nobody. */
+static struct bucket *find_bucket(struct listener_table *t, const struct heard *heard)
+{
+	struct bucket *b = map_get(heard->own ? &t->own_names : &t->ami_names, heard->message->name);
+	if (!b)
+		b = heard->own ? NULL : t->any;
+	if (b && t->dispatching == 0 && (b->dirty || (!heard->own && b->any_version != t->any_version)))
+		bucket_merge(t, b);
+	return b;
+}
+
+/* Whether the rule takes the event now: decided once for each event, at the rule's first listener. */
+static bool takes_now(const struct dispatch *d, struct rule *rule)
+{
+	const struct heard *heard = d->heard;
+	uint64_t number = d->host->listeners.dispatches;
+
+	if (!heard->late || rule->turn.asked == number)
+		return !heard->late || rule->turn.takes;
+	rule->turn.asked = number;
+	rule->turn.takes = !heard->held && order_is_free(rule, heard->feed) && !order_is_spent(d->host);
+	if (!rule->turn.takes)
+		heard->late(heard->late_ctx, rule);
+	return rule->turn.takes;
+}
+
+static bool give(struct dispatch *d, struct listener *l, bool shared, const volatile unsigned *ticks)
+{
+	if (d->made != l->rule)
+		clear_slots(d);
+	if (l->cancelled || (d->heard->only && l->rule != d->heard->only) || !takes_now(d, l->rule) || !wanted(l, d, ticks))
+		return false;
+	d->shared = shared;
+	if (l->subscription)
+		subscription_take(l->subscription, d->heard);
+	else if (!l->rule->draining)
+		call_listener(d, l);
+	return true;
+}
+
 bool listeners_dispatch(struct host *host, const struct heard *heard)
 {
 	struct listener_table *t = &host->listeners;
 	if (!list_empty(&t->dead))
 		listeners_sweep(host);
-	struct bucket *b = map_get(heard->own ? &t->own_names : &t->ami_names, heard->message->name);
-	if (!b)
-		b = heard->own ? NULL : t->any;
+	struct bucket *b = find_bucket(t, heard);
 	if (!b)
 		return false;
-	if (t->dispatching == 0 && (b->dirty || (!heard->own && b->any_version != t->any_version)))
-		bucket_merge(t, b);
 
 	struct dispatch d = { .host = host, .heard = heard };
 	const volatile unsigned *ticks = deadline_ticks();
@@ -551,20 +586,26 @@ bool listeners_dispatch(struct host *host, const struct heard *heard)
 	t->dispatches++;
 	for (uint32_t i = 0; i < b->merged_count; i++) {
 		struct listener *l = b->merged[i];
-		if (d.made != l->rule)
-			clear_slots(&d);
-		if (!wanted(l, &d, ticks))
-			continue;
-		any = true;
-		d.shared = i + 1 < b->merged_count && b->merged[i + 1]->rule == l->rule;
-		if (l->subscription)
-			subscription_take(l->subscription, heard);
-		else if (!l->rule->draining)
-			call_listener(&d, l);
+		any |= give(&d, l, i + 1 < b->merged_count && b->merged[i + 1]->rule == l->rule, ticks);
 	}
 	clear_slots(&d);
 	t->dispatching--;
 	return any;
+}
+
+void listeners_each_rule(struct host *host, struct slice name, void (*fn)(void *ctx, struct rule *rule), void *ctx)
+{
+	struct listener_table *t = &host->listeners;
+	const struct bucket *b = map_get(&t->own_names, name);
+
+	t->walks++;
+	for (uint32_t i = 0; b && i < b->own_count; i++) {
+		const struct listener *l = b->own[i];
+		if (l->cancelled || (l->rule->draining && !l->subscription) || l->rule->turn.walked == t->walks)
+			continue;
+		l->rule->turn.walked = t->walks;
+		fn(ctx, l->rule);
+	}
 }
 
 uint32_t listeners_of_own(const struct host *host, struct slice name)

@@ -17,6 +17,7 @@ struct listener_table {
 	uint64_t last, sweep;
 	uint32_t dispatching;
 	uint64_t dispatches;   /* events so far */
+	uint64_t walks;        /* listeners_each_rule() so far */
 	struct list dead;      /* cancelled listeners */
 };
 void listener_table_init(struct listener_table *table);
@@ -54,8 +55,16 @@ struct heard {
 	double at;
 	bool own;
 	struct rule *only;
+	/* Of an event that has just arrived, for all rules: those that are not up to date with `feed` (NULL: of no server) do not take
+	 * it now; `late` is called for each of them, once. Both NULL: everybody takes it. */
+	struct host_feed *feed;
+	void (*late)(void *ctx, struct rule *rule);
+	void *late_ctx;
+	bool held; /* nobody takes it now */
 };
 bool listeners_dispatch(struct host *host, const struct heard *heard);
+/* Calls `fn` once for each rule that hears an engine event or an emitted one of that name. */
+void listeners_each_rule(struct host *host, struct slice name, void (*fn)(void *ctx, struct rule *rule), void *ctx);
 /* How many listeners and subscriptions name that engine event or emitted one; those of a disabled rule hear nothing. */
 uint32_t listeners_of_own(const struct host *host, struct slice name);
 

@@ -6,20 +6,32 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
+#include "rules/order.h"
 
-struct own_event {
-	struct list queue;
-	struct message *message;
-	uint32_t server;           /* 0: none */
-	char server_name[RULE_NAME_MAX + 1];
-	struct rule *only;         /* for one rule, NULL: all */
-	const char *sender;        /* of an emitted one: who emitted it, a static text; else NULL */
-	char *rule;                /* owned; of an emitted one: the rule that did, or NULL */
-};
-
-static void own_event_free(struct own_event *e)
+static struct own_event *create(struct host *host, struct message *m, const char *sender)
 {
-	list_remove(&e->queue);
+	struct own_event *e = mem_zalloc(sizeof *e);
+	e->holders = 1;
+	e->message = m;
+	e->sender = sender;
+	e->stamp = ++host->stamp;
+	e->at = host->ops.wall(host->ctx);
+	list_init(&e->queue);
+	return e;
+}
+
+struct own_event *own_event_hold(struct own_event *event)
+{
+	event->holders++;
+	return event;
+}
+
+void own_event_release(struct own_event **event)
+{
+	struct own_event *e = *event;
+	*event = NULL;
+	if (--e->holders > 0)
+		return;
 	message_free(&e->message);
 	free(e->rule);
 	free(e);
@@ -33,26 +45,7 @@ void own_event_dropped(struct host *host, struct slice name)
 		          F_INT("limit", host->limits.emitted));
 }
 
-/* As it is queued; NULL when there is no place for it. */
-static struct own_event *queue_message(struct host *host, struct message *m, const char *sender)
-{
-	/* What is emitted leaves some for the engine's own. */
-	uint32_t limit = sender ? host->limits.emitted : 2 * host->limits.emitted;
-	if (!m || host->event_count >= limit) {
-		own_event_dropped(host, m ? m->name : (struct slice){ NULL, 0 });
-		message_free(&m);
-		return NULL;
-	}
-	struct own_event *e = mem_zalloc(sizeof *e);
-	e->message = m;
-	e->sender = sender;
-	list_append(&host->events, &e->queue);
-	host->event_count++;
-	return e;
-}
-
-int own_event_queue(struct host *host, const char *name, const struct host_server *server, struct rule *only,
-                    const struct host_field *fields, size_t count)
+static struct message *build(const char *name, const struct host_field *fields, size_t count)
 {
 	struct slice names[16], values[16];
 	if (count > 16)
@@ -61,16 +54,31 @@ int own_event_queue(struct host *host, const char *name, const struct host_serve
 		names[i] = slice_cstr(fields[i].name);
 		values[i] = fields[i].value;
 	}
-	struct own_event *e = queue_message(host, message_build(slice_cstr(name), names, values, count), NULL);
-	if (!e)
+	return message_build(slice_cstr(name), names, values, count);
+}
+
+int own_event_queue(struct host *host, const char *name, const struct host_server *server, struct rule *only,
+                    const struct host_field *fields, size_t count)
+{
+	struct message *m = build(name, fields, count);
+	/* Twice what may be emitted: the engine's own come first. */
+	if (!m || host->event_count >= 2 * host->limits.emitted) {
+		own_event_dropped(host, slice_cstr(name));
+		message_free(&m);
 		return -1;
+	}
+	struct own_event *e = create(host, m, NULL);
 	e->only = only;
 	if (server) {
 		e->server = server->id;
 		snprintf(e->server_name, sizeof e->server_name, "%s", server->name);
 	}
+	list_append(&host->events, &e->queue);
+	host->event_count++;
 	return 0;
 }
+
+/* ---- emitting ---- */
 
 static bool is_own_name(struct slice name)
 {
@@ -82,16 +90,89 @@ static bool is_own_name(struct slice name)
 	return !slice_starts_with_nocase(name, SLICE("server.")) && !slice_starts_with_nocase(name, SLICE("script."));
 }
 
+static struct emit_share *share_of(struct rule *rule, const char *emitter)
+{
+	list_each(it, &rule->order.shares) {
+		struct emit_share *share = list_entry(it, struct emit_share, of_rule);
+		if (strcmp(share->emitter, emitter) == 0)
+			return share;
+	}
+	struct emit_share *share = mem_zalloc(sizeof *share);
+	share->emitter = mem_strdup(emitter);
+	list_append(&rule->order.shares, &share->of_rule);
+	return share;
+}
+
+static const char *emitter_of(const struct own_event *e)
+{
+	return e->rule ? e->rule : e->sender;
+}
+
+void own_event_taken(struct rule *rule, const struct own_event *event)
+{
+	if (!event->sender)
+		return;
+	struct emit_share *share = share_of(rule, emitter_of(event));
+	rule->order.emitted--;
+	if (--share->count > 0)
+		return;
+	list_remove(&share->of_rule);
+	free(share->emitter);
+	free(share);
+}
+
+/* One emitter may hold a quarter of what may wait for a rule, so that the others find a place. */
+static bool has_place(struct rule *rule, const char *emitter)
+{
+	uint32_t limit = rule->host->limits.emitted, count = 0;
+	list_each(it, &rule->order.shares) {
+		const struct emit_share *share = list_entry(it, struct emit_share, of_rule);
+		if (strcmp(share->emitter, emitter) == 0)
+			count = share->count;
+	}
+	return rule->order.emitted < limit && count < (limit + 3) / 4;
+}
+
+struct emission {
+	struct own_event *event;
+	bool refused;
+};
+
+/* Each rule that listens gets it, unless too many wait for it. */
+static void emit_to(void *ctx, struct rule *rule)
+{
+	struct emission *emission = ctx;
+	struct own_event *e = emission->event;
+
+	if (!has_place(rule, emitter_of(e))) {
+		emission->refused = true;
+		own_event_dropped(rule->host, e->message->name);
+		return;
+	}
+	share_of(rule, emitter_of(e))->count++;
+	rule->order.emitted++;
+	order_add_event(rule, NULL, own_event_hold(e), e->stamp);
+}
+
 int host_emit(struct host *host, const char *sender, const char *rule, struct slice name, const struct slice *names,
               const struct slice *values, size_t count, struct err *err)
 {
 	if (!is_own_name(name))
 		return err_set(err, ERR_INVALID, "'%.*s' cannot be emitted: a name has a dot, as in crm.answered, and does not begin with server. "
 		               "or script.", (int)(name.len < 60 ? name.len : 60), name.ptr);
-	struct own_event *e = queue_message(host, message_build(name, names, values, count), sender);
-	if (!e)
-		return err_set(err, ERR_OVERFLOW, "%u events wait to be delivered already (limits.emitted)", host->limits.emitted);
-	e->rule = rule ? mem_strdup(rule) : NULL;
+	struct message *m = message_build(name, names, values, count);
+	if (!m)
+		return err_set(err, ERR_OVERFLOW, "no memory for the event");
+	struct emission emission = { .event = create(host, m, sender) };
+	emission.event->rule = rule ? mem_strdup(rule) : NULL;
+	if (host->ops.heard)
+		host->ops.heard(host->ctx, &(struct host_own_event){ .server = "", .message = m, .at = emission.event->at, .sender = sender,
+		                                                     .rule = rule });
+	listeners_each_rule(host, name, emit_to, &emission);
+	own_event_release(&emission.event);
+	if (emission.refused)
+		return err_set(err, ERR_OVERFLOW, "too many emitted events wait for a rule that listens: %u, a quarter of them of one emitter (limits.emitted)",
+		               host->limits.emitted);
 	return 0;
 }
 
@@ -100,15 +181,75 @@ uint32_t host_listening(const struct host *host, struct slice name)
 	return listeners_of_own(host, name);
 }
 
+/* ---- giving ---- */
+
+static struct host_feed *feed_of(const struct host *host, uint32_t server)
+{
+	struct host_feed *latest = NULL;
+	list_each(it, &host->feeds) {
+		struct host_feed *feed = list_entry(it, struct host_feed, in_host);
+		if (feed->id == server)
+			latest = feed;
+	}
+	return server ? latest : NULL;
+}
+
+struct host_feed *host_feed_find(const struct host *host, uint32_t server)
+{
+	return feed_of(host, server);
+}
+
+void own_event_give(struct own_event *e, struct rule *rule)
+{
+	const struct host_server server = { .id = e->server, .name = e->server_name };
+	listeners_dispatch(rule->host, &(struct heard){ .message = e->message, .server = e->server ? &server : NULL, .at = e->at, .own = true,
+	                                                .only = rule });
+}
+
+void own_event_give_gap(struct rule *rule, const struct host_feed *feed, uint64_t count, const char *names)
+{
+	char text[24];
+	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)count);
+	struct message *m = build("server.gap", (const struct host_field[]){ { "count", slice_make(text, (size_t)n) },
+	                                                                      { "names", slice_cstr(names) }, { "reason", SLICE("shed") } }, 3);
+	if (!m)
+		return; /* counted as skipped */
+	struct own_event *e = create(rule->host, m, NULL);
+	e->server = feed->id;
+	snprintf(e->server_name, sizeof e->server_name, "%s", feed->name);
+	own_event_give(e, rule);
+	own_event_release(&e);
+}
+
+/* A rule that is not up to date takes it later. */
+struct delivery {
+	struct own_event *event;
+	struct host_feed *feed;
+};
+
+static void queue_behind(void *ctx, struct rule *rule)
+{
+	const struct delivery *d = ctx;
+	order_add_event(rule, d->feed, own_event_hold(d->event), d->event->stamp);
+}
+
 static void deliver(struct host *host, struct own_event *e)
 {
 	const struct host_server server = { .id = e->server, .name = e->server_name };
-	const struct heard heard = { .message = e->message, .server = e->server ? &server : NULL, .at = host->ops.wall(host->ctx),
-	                             .own = true, .only = e->only };
-	if (host->ops.heard && !e->only)
+	struct delivery d = { .event = e, .feed = feed_of(host, e->server) };
+
+	if (e->only) {
+		if (order_is_free(e->only, d.feed) && !order_is_spent(host))
+			own_event_give(e, e->only);
+		else
+			order_add_event(e->only, d.feed, own_event_hold(e), e->stamp);
+		return;
+	}
+	if (host->ops.heard)
 		host->ops.heard(host->ctx, &(struct host_own_event){ .server_id = e->server, .server = e->server_name, .message = e->message,
-		                                                     .at = heard.at, .sender = e->sender, .rule = e->rule });
-	listeners_dispatch(host, &heard);
+		                                                     .at = e->at });
+	listeners_dispatch(host, &(struct heard){ .message = e->message, .server = e->server ? &server : NULL, .at = e->at, .own = true,
+	                                          .feed = d.feed, .late = queue_behind, .late_ctx = &d });
 }
 
 void own_event_deliver_all(struct host *host)
@@ -116,7 +257,7 @@ void own_event_deliver_all(struct host *host)
 	struct list now;
 	if (list_empty(&host->events))
 		return;
-	/* What these events make others emit waits for the next turn. */
+	/* What these events make others queue waits for the next turn. */
 	list_init(&now);
 	list_each_safe(it, &host->events) {
 		list_remove(it);
@@ -125,8 +266,9 @@ void own_event_deliver_all(struct host *host)
 	host->event_count = 0;
 	while (!list_empty(&now)) {
 		struct own_event *e = list_entry(now.next, struct own_event, queue);
+		list_remove(&e->queue);
 		deliver(host, e);
-		own_event_free(e);
+		own_event_release(&e);
 	}
 }
 
@@ -136,7 +278,8 @@ void own_event_forget(struct host *host, const struct rule *rule)
 		struct own_event *e = list_entry(it, struct own_event, queue);
 		if (rule && e->only != rule)
 			continue;
-		own_event_free(e);
+		list_remove(&e->queue);
+		own_event_release(&e);
 		host->event_count--;
 	}
 }

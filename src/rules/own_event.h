@@ -5,13 +5,43 @@
 
 #include "rules/state.h"
 
-/* Queues one for `only` (NULL: for all rules). 0, or -1 when the queue is full (counted). */
+/* One event, shared by the rules that it waits for. */
+struct own_event {
+	struct list queue;         /* host->events, while the engine has not reported it */
+	unsigned holders;
+	struct message *message;
+	uint64_t stamp;
+	double at;                 /* epoch seconds */
+	uint32_t server;           /* 0: none */
+	char server_name[RULE_NAME_MAX + 1];
+	struct rule *only;         /* for one rule, NULL: all */
+	const char *sender;        /* of an emitted one: who emitted it, a static text; else NULL */
+	char *rule;                /* owned; of an emitted one: the rule that did, or NULL */
+};
+
+/* Whose emitted events wait for a rule: one emitter may hold a quarter of what may. */
+struct emit_share {
+	struct list of_rule;
+	uint32_t count;
+	char *emitter; /* owned */
+};
+
+/* Queues one for `only` (NULL: for all rules). 0, or -1 when too many wait (counted). */
 int own_event_queue(struct host *host, const char *name, const struct host_server *server, struct rule *only,
                     const struct host_field *fields, size_t count);
-/* Counts and logs one that found no room. */
+struct own_event *own_event_hold(struct own_event *event);
+void own_event_release(struct own_event **event);
+/* To one rule, now. */
+void own_event_give(struct own_event *event, struct rule *rule);
+/* server.gap of one rule, now: what its cursor skipped. */
+void own_event_give_gap(struct rule *rule, const struct host_feed *feed, uint64_t count, const char *names);
+/* Counts and logs one that found no place. */
 void own_event_dropped(struct host *host, struct slice name);
+/* Those that are queued, to every rule: at once, or behind what waits for it. */
 void own_event_deliver_all(struct host *host);
 /* Forgets those for `rule` only; NULL: all. */
 void own_event_forget(struct host *host, const struct rule *rule);
+/* An emitted event that waited for the rule was taken, or is dropped. */
+void own_event_taken(struct rule *rule, const struct own_event *event);
 
 #endif

@@ -157,7 +157,8 @@ static struct rule *create(struct loading *loading, struct rule_source *source)
 	r->policy = loading->options->policy ? policy_ref(loading->options->policy) : NULL;
 	r->scratch = &loading->scratch;
 	r->json = loading->scratch.json;
-	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool };
+	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool,
+	                               &r->order.streams, &r->order.items, &r->order.behind, &r->order.shares };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		list_init(lists[i]);
 	arena_init(&r->arena, r->limits.rule_memory, loading->options->budget);

@@ -72,8 +72,22 @@ struct rule_turn {
 	unsigned filter_ticks;  /* of CPU time, while its filters were tested */
 	uint64_t filters_spent; /* in this turn no filter of it is tested any more */
 	uint64_t untested;      /* the last dispatch that was reported as not tested */
-	uint64_t emit_turn;     /* the turn that `emitted` counts in */
-	uint32_t emitted, emitted_bytes;
+	uint64_t asked;         /* the last dispatch that asked whether it takes the event now */
+	bool takes;             /* its answer */
+	uint64_t walked;        /* the last listeners_each_rule() that came by */
+	uint64_t emit_turn;     /* the turn that `emitted_bytes` counts in */
+	uint32_t emitted_bytes;
+};
+
+/* What waits for it, see order.h. */
+struct rule_order {
+	struct list streams; /* struct rule_stream.of_rule */
+	struct list items;   /* struct order_item of no server, in order */
+	struct list behind;  /* in host->behind */
+	struct list shares;  /* struct emit_share: whose emitted events wait */
+	uint32_t emitted;    /* emitted events that wait */
+	uint64_t dropped;    /* how often all of it was dropped: a call of the rule may do that */
+	double longest_lag;  /* seconds between the arrival of an event and its delivery */
 };
 
 struct rule_counts {
@@ -137,6 +151,7 @@ struct rule {
 	uint64_t collected;      /* monotonic ns of the last whole collection between turns */
 
 	struct rule_turn turn;
+	struct rule_order order;
 	struct rule_counts counts;
 	struct token_bucket log_lines;
 	struct server_rate *rates; /* of its actions, for each server that it has sent to; owned */

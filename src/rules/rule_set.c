@@ -30,13 +30,15 @@ static const struct snapshot_rule *find_running(const struct host_snapshot *runn
 	return NULL;
 }
 
+/* What bounds one rule; the rest is the host's. */
 static bool same_limits(const struct host_limits *a, const struct host_limits *b)
 {
-	/* What bounds all rules together is the host's, or the load's. */
-	struct host_limits x = *a, y = *b;
-	x.memory = y.memory = 0;
-	x.load_total = y.load_total = 0;
-	return memcmp(&x, &y, sizeof x) == 0;
+	return a->deadline == b->deadline && a->load_deadline == b->load_deadline && a->stuck == b->stuck && a->rule_memory == b->rule_memory &&
+	       a->waiting == b->waiting && a->listeners == b->listeners && a->timers == b->timers && a->pending == b->pending &&
+	       a->subscriptions == b->subscriptions && a->subscription_events == b->subscription_events &&
+	       a->actions_per_second == b->actions_per_second && a->log_lines_per_second == b->log_lines_per_second &&
+	       a->metric_series == b->metric_series && a->json_bytes == b->json_bytes && a->json_depth == b->json_depth &&
+	       a->store_value == b->store_value && a->drain == b->drain && a->rule_events == b->rule_events && a->rule_bytes == b->rule_bytes;
 }
 
 static bool has_sinks(const struct rule_source *source, const struct rules_options *o)

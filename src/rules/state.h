@@ -2,6 +2,7 @@
 #ifndef RULES_STATE_H
 #define RULES_STATE_H
 
+#include "ami/frame_log.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "rules/listener.h"
@@ -9,7 +10,7 @@
 
 struct host_metrics {
 	struct metric *calls, *errors, *seconds, *quarantined, *timers, *memory, *gap, *denied, *listeners, *waiting, *log_dropped,
-		*quarantined_listeners, *call_seconds, *slow;
+		*quarantined_listeners, *call_seconds, *slow, *lag;
 	struct series *dropped, *generation, *draining;
 };
 
@@ -31,10 +32,20 @@ struct host {
 	struct listener_table listeners;
 	struct heap timers;   /* struct rule_timer.due */
 	struct list wakes;    /* tasks to resume in the next turn */
-	struct list events;   /* struct own_event: engine events that wait */
+	struct list events;   /* struct own_event: the engine's, on their way to the rules */
 	uint32_t event_count;
-	uint64_t dropped_logged; /* see host_may_log() */
-	struct reply *late_first, **late_last; /* answers for rules that may not run in this turn */
+	uint64_t dropped_logged, spent_logged, skip_logged; /* see host_may_log() */
+	struct list feeds;    /* struct host_feed.in_host */
+	struct list behind;   /* struct rule.order.behind: who lags, the next one to be served first */
+	uint32_t behind_count;
+	const struct rule *last_served; /* only compared */
+	struct heap late;     /* answers that wait, by their deadline */
+	uint64_t stamp;       /* of the last arrival */
+	uint64_t phase;       /* counts halves of turns */
+	uint64_t phase_began; /* monotonic ns of the first call of a rule in it; 0: none yet */
+	uint64_t turn_used;   /* ns that rules had in the other half */
+	unsigned tick_seen, checks;
+	bool spent;           /* the rules' share of this turn is used up */
 	bool gaps;            /* some rule has missed events and was not told */
 	struct host_metrics m;
 };

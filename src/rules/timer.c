@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
+#include "rules/order.h"
 #include "rules/state.h"
 
 struct rule_timer *rule_timer_add(struct rule *rule, uint64_t delay, uint64_t interval, struct task *task, int callback)
@@ -56,6 +57,7 @@ void rule_timer_cancel(struct rule_timer *t)
 	struct rule *rule = t->rule;
 	if (t->armed)
 		heap_remove(&rule->host->timers, &t->due);
+	order_remove_timer(t);
 	handle_remove(&rule->handles, t->handle);
 	if (t->task)
 		t->task->timer = NULL;
@@ -88,7 +90,7 @@ static void arm_again(struct rule_timer *t, uint64_t now)
 	heap_push(&host->timers, &t->due);
 }
 
-static void fire(struct rule_timer *t, uint64_t now)
+void rule_timer_fire(struct rule_timer *t, uint64_t now)
 {
 	struct rule *rule = t->rule;
 	if (t->task) {
@@ -124,7 +126,7 @@ static void fire(struct rule_timer *t, uint64_t now)
 	}
 }
 
-void rule_timer_run_due(struct host *host, uint64_t now)
+void rule_timer_collect_due(struct host *host, uint64_t now)
 {
 	struct list later;
 	struct heap_node *top;
@@ -133,17 +135,15 @@ void rule_timer_run_due(struct host *host, uint64_t now)
 		struct rule_timer *t = heap_entry(top, struct rule_timer, due);
 		heap_remove(&host->timers, &t->due);
 		t->armed = false;
-		/* A wait that ends is not a new call: it goes on even in quarantine, but not in the turn of an overrun. */
-		bool blocked = t->task ? rule_is_spent(t->rule) : t->interval == 0 && !rule_may_run(t->rule);
-		if (t->made_turn == host->turn || blocked) {
-			/* Its turn is the next one; a rule in quarantine is asked again a little later. */
-			bool quarantined = blocked && !rule_is_spent(t->rule);
-			t->due.key = quarantined ? now + CLOCK_NS_PER_S / 10 : now;
-			list_remove(&t->of_rule);
-			list_append(&later, &t->of_rule);
+		/* A wait that ends is not a new call: it goes on even in quarantine. A callback is asked for again a little later. */
+		bool quarantined = !t->task && t->interval == 0 && !rule_is_spent(t->rule) && !rule_may_run(t->rule);
+		if (t->made_turn != host->turn && !quarantined) {
+			order_add_timer(t->rule, t);
 			continue;
 		}
-		fire(t, now);
+		t->due.key = quarantined ? now + CLOCK_NS_PER_S / 10 : now;
+		list_remove(&t->of_rule);
+		list_append(&later, &t->of_rule);
 	}
 	list_each_safe(it, &later) {
 		struct rule_timer *t = list_entry(it, struct rule_timer, of_rule);

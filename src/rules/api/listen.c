@@ -402,22 +402,19 @@ static int ami_emit(lua_State *L)
 			count++;
 		}
 	}
-	/* In one turn a rule has a quarter of the room, so that the others find some. */
+	/* What waits is not charged to its memory. */
 	if (rule->turn.emit_turn != rule->host->turn)
-		rule->turn.emitted = rule->turn.emitted_bytes = 0;
+		rule->turn.emitted_bytes = 0;
 	rule->turn.emit_turn = rule->host->turn;
-	bool much = rule->turn.emitted_bytes + bytes > EMIT_TURN_BYTES_MAX;
-	if (bytes > EMIT_BYTES_MAX || much || rule->turn.emitted >= (rule->host->limits.emitted + 3) / 4) {
-		if (bytes > EMIT_BYTES_MAX) {
-			err_set(&err, ERR_INVALID, "an event has at most %d bytes", EMIT_BYTES_MAX);
-		} else {
-			own_event_dropped(rule->host, name);
-			err_set(&err, ERR_OVERFLOW, "the rule emitted %u events with %u bytes in this turn already (limits.emitted; %u bytes)",
-			        rule->turn.emitted, rule->turn.emitted_bytes, EMIT_TURN_BYTES_MAX);
-		}
+	if (bytes > EMIT_BYTES_MAX) {
+		err_set(&err, ERR_INVALID, "an event has at most %d bytes", EMIT_BYTES_MAX);
 		return error_push_failure(L, rule, &err);
 	}
-	rule->turn.emitted++;
+	if (rule->turn.emitted_bytes + bytes > EMIT_TURN_BYTES_MAX) {
+		own_event_dropped(rule->host, name);
+		err_set(&err, ERR_OVERFLOW, "the rule has emitted %u bytes in this turn already (%u bytes)", rule->turn.emitted_bytes, EMIT_TURN_BYTES_MAX);
+		return error_push_failure(L, rule, &err);
+	}
 	rule->turn.emitted_bytes += (uint32_t)bytes;
 	sort_fields(names, values, count);
 	if (host_emit(rule->host, "rule", rule->name, name, names, values, count, &err))

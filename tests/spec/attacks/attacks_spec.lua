@@ -347,7 +347,7 @@ describe("reload under fire", function()
         end)]],
     }, config = { scripts = { drain = 0.2 } } }
     daemon:ready "pbx"
-    assert.is_true((daemon:reload()))
+    assert.is_true((daemon:reload_all()))
     daemon:await { msg = helper.has "their ending takes too long", rule = "ends" }
     daemon:await { rule = "ends", kind = "deadline" }
     assert.is_true(daemon:running())

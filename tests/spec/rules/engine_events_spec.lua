@@ -107,8 +107,8 @@ describe("the engine's own events", function()
     end)
 
     it("fails as overflow when too many wait, which is counted", function()
-      -- A rule has a quarter of the room in one turn.
-      local t = support.run([[ami.on("Hangup", function() for i = 1, 6 do local ok, err = ami.emit "a.b" if not ok then note(i, err.code) end end end)]],
+      -- One emitter may hold a quarter of what may wait for a rule.
+      local t = support.run([[ami.on("a.b", function() end) ami.on("Hangup", function() for i = 1, 6 do local ok, err = ami.emit "a.b" if not ok then note(i, err.code) end end end)]],
         { limits = { emitted = 16 } })
       for _ = 1, 2 do
         t:event "Hangup"
@@ -116,7 +116,7 @@ describe("the engine's own events", function()
         t:advance()
       end
       assert.equal(4, t:metric "hookswitch_engine_events_dropped_total")
-      for i = 1, 16 do assert.is_true((t:emit "a.b")) end
+      for i = 1, 4 do assert.is_true((t:emit "a.b")) end
       assert.equal("overflow", select(2, t:emit "a.b"))
       assert.equal(5, t:metric "hookswitch_engine_events_dropped_total")
     end)

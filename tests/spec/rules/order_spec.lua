@@ -45,3 +45,189 @@ describe("order", function()
     assert.same({ "a1 1", "b1 1" }, t:said())
   end)
 end)
+
+-- One event of a server in each half of a turn: the others wait in the server's log.
+local LAG = { turn_events = 1 }
+
+describe("a rule that lags", function()
+  after_each(support.cleanup)
+
+  local function events(t, name, from, to, options)
+    for n = from, to do t:event(name, { N = n }, options) end
+  end
+
+  it("hears every event, in order, a part in each turn", function()
+    local t = support.run([[ami.on("*", function(ev) note(ev.N) end)]], { limits = LAG })
+    events(t, "Hangup", 1, 5)
+    assert.same({ "1" }, t:said())
+    assert.equal(0, t:turn())
+    assert.same({ "2" }, t:said())
+    t:turn()
+    events(t, "Hangup", 6, 6)
+    t:advance()
+    assert.same({ "3", "4", "5", "6" }, t:said())
+    t:advance()
+    events(t, "Hangup", 7, 7)
+    assert.same({ "7" }, t:said())
+  end)
+
+  it("misses nothing with a listener or a wait that it makes while it lags", function()
+    local t = support.run([[
+      ami.on("Hangup", function(ev)
+        if ev.N ~= "1" then return end
+        ami.on("Newstate", function(ev) note("listener", ev.N) end)
+        note("waited", ami.wait("Newexten").N)
+      end)
+      ami.on("Busy", function() end)]], { limits = LAG })
+    t:event "Busy"
+    t:event("Hangup", { N = 1 })
+    t:event("Newstate", { N = 2 })
+    t:event("Newexten", { N = 3 })
+    assert.same({}, t:said())
+    t:advance()
+    assert.same({ "listener 2", "waited 3" }, t:said())
+  end)
+
+  it("does not time out of a wait whose event is in the log", function()
+    local t = support.run([[
+      ami.on("Hangup", function() local ev, err = ami.wait("Newstate", nil, 5) note(ev and ev.N or err.code) end)
+      ami.on("Busy", function() end)]], { limits = LAG })
+    t:event "Hangup"
+    t:turn()
+    events(t, "Busy", 1, 3)
+    t:event("Newstate", { N = 7 })
+    t:advance(6)
+    assert.same({ "7" }, t:said())
+    t:event "Hangup"
+    t:advance(6)
+    assert.same({ "timeout" }, t:said())
+  end)
+
+  it("gets an answer in its place, and other rules get theirs at once", function()
+    local t = support.run({
+      ["a.lua"] = [[
+        ami.on("Newchannel", function(ev, server) server:send({ Action = "Ping" }, function(res) note "a answered" end) end)
+        ami.on("Hangup", function(ev) note("a", ev.N) end)]],
+      ["b.lua"] = [[ami.on("Newchannel", function(ev, server) server:send({ Action = "Ping" }, function(res) note "b answered" end) end)]],
+    }, { limits = LAG })
+    t:event "Newchannel"
+    t:turn()
+    events(t, "Hangup", 1, 3)
+    assert.same({ "a 1" }, t:said())
+    t:answer(1, { Response = "Success" })
+    t:answer(2, { Response = "Success" })
+    events(t, "Hangup", 4, 4)
+    assert.same({ "b answered" }, t:said())
+    t:advance()
+    assert.same({ "a 2", "a 3", "a answered", "a 4" }, t:said())
+  end)
+
+  it("hears server.lost, server.ready and gaps in their places", function()
+    local t = support.run([[
+      ami.on({ "Hangup", "server.lost", "server.ready" }, function(ev, server) note(ev.Event, ev.N or server.ready) end)
+      local sub = ami.subscribe("Never", { server = "pbx1" })
+      ami.on("server.lost", function() local ev, err = sub:next(0) note(err.code) end)]], { limits = LAG })
+    t:said()
+    events(t, "Hangup", 1, 2)
+    t:lost "pbx1"
+    t:ready "pbx1"
+    events(t, "Hangup", 3, 3)
+    assert.same({ "Hangup 1" }, t:said())
+    t:advance()
+    -- server.ready shows the present.
+    assert.same({ "Hangup 2", "server.lost true", "lost", "server.ready true", "Hangup 3" }, t:said())
+  end)
+
+  it("skips the oldest events beyond its bound, and is told of them in their place; other rules miss nothing", function()
+    local t = support.run({
+      ["a.lua"] = [[ami.on({ "Hangup", "server.gap" }, function(ev) note("a", ev.N or "gap " .. ev.count .. " " .. ev.names .. " " .. ev.reason) end)
+        ami.on("Stop", function() while true do end end)]],
+      ["b.lua"] = [[ami.on("Hangup", function(ev) note("b", ev.N) end)]],
+    }, { limits = { deadline = 0.03, rule_events = 4 } })
+    t:event "Stop"
+    events(t, "Hangup", 1, 6)
+    assert.same({ "b 1", "b 2", "b 3", "b 4", "b 5", "b 6" }, t:said())
+    t:advance()
+    assert.same({ "a gap 2 Hangup shed", "a 3", "a 4", "a 5", "a 6" }, t:said())
+    assert.equal(2, t:metric 'hookswitch_rules_events_skipped_total{rule="a"}')
+    assert.equal(0, t:metric 'hookswitch_rules_events_skipped_total{rule="b"}')
+  end)
+
+  it("is not held up by another server", function()
+    local t = support.run([[ami.on("Hangup", function(ev, server) note(server, ev.N) end)]], { servers = { "x", "y" }, limits = LAG })
+    events(t, "Hangup", 1, 4, { server = "x" })
+    events(t, "Hangup", 5, 5, { server = "y" })
+    assert.same({ "x 1", "y 5" }, t:said())
+  end)
+
+  it("hears emitted events between the frames that came before and after them", function()
+    local t = support.run({
+      ["a.lua"] = [[ami.on("Hangup", function(ev) ami.emit("seen.it", { N = ev.N }) end)]],
+      ["b.lua"] = [[ami.on({ "Hangup", "seen.it" }, function(ev) note(ev.Event, ev.N) end)]],
+    })
+    events(t, "Hangup", 1, 2)
+    t:advance()
+    assert.same({ "Hangup 1", "seen.it 1", "Hangup 2", "seen.it 2" }, t:said())
+  end)
+
+  it("runs due timers between the events that came before and after them", function()
+    local t = support.run([[
+      ami.on("Hangup", function(ev) note(ev.N) if ev.N == "1" then timer.after(1, function() note "timer" end) end end)]], { limits = LAG })
+    events(t, "Hangup", 1, 3)
+    t:advance(1)
+    assert.same({ "1", "2", "3", "timer" }, t:said())
+  end)
+
+  it("calls its listeners by priority, as a rule that is up to date does", function()
+    local t = support.run({
+      ["a.lua"] = [[
+        ami.on("Hangup", { priority = 1 }, function(ev) note("a1", ev.N) end)
+        ami.on("*", { priority = 5 }, function(ev) note("a5", ev.N) end)]],
+      ["b.lua"] = [[ami.on("Hangup", { priority = 3 }, function(ev) note("b3", ev.N) end)]],
+    }, { limits = LAG })
+    events(t, "Hangup", 1, 2)
+    assert.same({ "a5 1", "b3 1", "a1 1" }, t:said())
+    t:advance()
+    local said = t:said()
+    local of_a = {}
+    for _, text in ipairs(said) do if text:find "^a" then of_a[#of_a + 1] = text end end
+    assert.equal(3, #said)
+    assert.same({ "a5 2", "a1 2" }, of_a)
+  end)
+end)
+
+describe("the share of a turn", function()
+  after_each(support.cleanup)
+
+  it("ends the calls of a turn; the next one begins with the rule behind the last", function()
+    local slow = [[ami.on("Hangup", function(ev) local e = os.clock() + 0.03 while os.clock() < e do end note("%s", ev.N) end)]]
+    local t = support.run({ ["a.lua"] = slow:format "a", ["b.lua"] = [[ami.on("Hangup", function(ev) note("b", ev.N) end)]], ["c.lua"] = slow:format "c" },
+      { limits = { turn_rules = 0.01, deadline = 1 } })
+    t:event("Hangup", { N = 1 })
+    assert.same({ "a 1" }, t:said())
+    t:turn()
+    assert.same({ "b 1", "c 1" }, t:said())
+    for n = 2, 3 do t:event("Hangup", { N = n }) end
+    assert.same({}, t:said())
+    t:turn()
+    assert.same({ "a 2" }, t:said())
+    t:turn()
+    assert.same({ "b 2", "b 3", "c 2" }, t:said())
+  end)
+
+  it("is logged with the rule that had most of it", function()
+    local path = support.folder() .. "/log"
+    local hookswitch = require "hookswitch"
+    hookswitch.rules.log { file = path }
+    local t = support.run({ ["slow.lua"] = [[ami.on("Hangup", function(ev) local e = os.clock() + 0.05 while os.clock() < e do end end)]],
+      ["quick.lua"] = [[ami.on("Hangup", function(ev) end)]] }, { limits = { turn_rules = 0.01, deadline = 1 } })
+    t:event "Hangup"
+    t:event "Hangup"
+    t:advance()
+    hookswitch.rules.log()
+    local file = assert(io.open(path))
+    local text = file:read "a"
+    file:close()
+    assert.matches('"msg":"the rules have used up their share of a turn[^\n]*"rule":"slow"', text)
+  end)
+end)

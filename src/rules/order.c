@@ -1,0 +1,575 @@
+#include "rules/order.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/log.h"
+#include "rules/listener.h"
+#include "rules/subscription.h"
+#include "sandbox/deadline.h"
+
+#define CLOCK_EVERY 64u /* events of a server between two looks at the clock */
+#define CHECK_EVERY 16u /* calls of rules between two looks at the clock, while no tick of CPU time comes */
+#define SLICE_ITEMS 64u /* that one rule takes before the next one is served */
+#define RUN_ITEMS 16u   /* of one server, before the rule's next server has its turn */
+
+enum order_type { ORDER_REPLY, ORDER_EVENT, ORDER_TIMER, ORDER_LOST };
+
+/* Something that has arrived for a rule and is no frame. */
+struct order_item {
+	struct list node;
+	enum order_type type;
+	uint64_t stamp;
+	uint64_t turn; /* it is delivered in a later one */
+	bool own;      /* the rule's own doing: what arrives behind it does not wait */
+	union {
+		struct reply *reply;
+		struct own_event *event;
+		struct rule_timer *timer;
+	};
+	struct rule *rule;
+	struct host_feed *feed; /* of a reply: where its bytes are held */
+	struct heap_node late;  /* of a reply: its deadline */
+};
+
+/* ---- budgets ---- */
+
+void order_begin_phase(struct host *host, bool turn)
+{
+	uint64_t used = host->phase_began ? clock_mono_ns() - host->phase_began : 0;
+	host->turn_used = turn ? 0 : host->turn_used + used;
+	if (turn)
+		host->spent = false;
+	host->phase++;
+	host->phase_began = 0;
+}
+
+/* Who had most of the turn is named. */
+static void log_spent(struct host *host)
+{
+	struct rule *rule, *most = NULL;
+
+	if (!host_may_log(host, &host->spent_logged))
+		return;
+	host_each_rule(rule, host)
+		if (rule->turn.turn == host->turn && (!most || rule->turn.used > most->turn.used))
+			most = rule;
+	log_write(LOG_WARN, "the rules have used up their share of a turn: what is left waits for the next one (limits.turn_rules)",
+	          F_TEXT("rule", most ? most->name : NULL), F_NUMBER("seconds", most ? (double)most->turn.used / 1e9 : 0));
+}
+
+bool order_is_spent(struct host *host)
+{
+	unsigned tick = *deadline_ticks();
+
+	if (host->spent || host->limits.turn_rules <= 0)
+		return host->spent;
+	if (host->phase_began == 0) {
+		host->phase_began = clock_mono_ns();
+		host->tick_seen = tick;
+		return false;
+	}
+	if (tick == host->tick_seen && ++host->checks % CHECK_EVERY != 0)
+		return false;
+	host->tick_seen = tick;
+	uint64_t used = host->turn_used + clock_mono_ns() - host->phase_began;
+	host->spent = used >= clock_from_seconds(host->limits.turn_rules);
+	if (host->spent)
+		log_spent(host);
+	return host->spent;
+}
+
+bool order_take_budget(struct host_feed *feed, size_t bytes)
+{
+	const struct host *host = feed->host;
+	const struct host_limits *limits = &host->limits;
+
+	if (limits->turn_events == 0)
+		return true;
+	if (feed->phase != host->phase) {
+		feed->phase = host->phase;
+		feed->events = limits->turn_events;
+		feed->bytes = limits->turn_bytes ? limits->turn_bytes : UINT32_MAX;
+		feed->until = limits->turn_microseconds ? clock_mono_ns() + limits->turn_microseconds * CLOCK_NS_PER_US : UINT64_MAX;
+	}
+	if (feed->events == 0 || feed->bytes == 0)
+		return false;
+	if (--feed->events % CLOCK_EVERY == 0 && clock_mono_ns() >= feed->until)
+		feed->events = 0;
+	feed->bytes -= bytes < feed->bytes ? (uint32_t)bytes : feed->bytes;
+	return true;
+}
+
+/* ---- streams ---- */
+
+static struct rule_stream *find_stream(const struct rule *rule, const struct host_feed *feed)
+{
+	list_each(it, &rule->order.streams) {
+		struct rule_stream *s = list_entry(it, struct rule_stream, of_rule);
+		if (s->feed == feed)
+			return s;
+	}
+	return NULL;
+}
+
+static void mark_behind(struct rule *rule)
+{
+	if (!list_empty(&rule->order.behind))
+		return;
+	list_append(&rule->host->behind, &rule->order.behind);
+	rule->host->behind_count++;
+}
+
+static void unmark_behind(struct rule *rule)
+{
+	if (list_empty(&rule->order.behind))
+		return;
+	list_remove(&rule->order.behind);
+	rule->host->behind_count--;
+}
+
+static struct rule_stream *get_stream(struct rule *rule, struct host_feed *feed)
+{
+	struct rule_stream *s = find_stream(rule, feed);
+	if (s)
+		return s;
+	s = mem_zalloc(sizeof *s);
+	s->rule = rule;
+	s->feed = feed;
+	list_init(&s->items);
+	list_append(&rule->order.streams, &s->of_rule);
+	list_append(&feed->streams, &s->of_feed);
+	mark_behind(rule);
+	return s;
+}
+
+void order_lag(struct rule *rule, struct host_feed *feed)
+{
+	struct rule_stream *s = get_stream(rule, feed);
+	if (!frame_cursor_is_open(&s->cursor))
+		frame_cursor_open(&s->cursor, feed->log,
+		                  &(struct frame_cursor_options){ .max_events = rule->limits.rule_events, .max_bytes = rule->limits.rule_bytes,
+		                                                  .ctx = s });
+}
+
+/* ---- items ---- */
+
+static uint64_t item_stamp(const struct list *items)
+{
+	return list_empty(items) ? UINT64_MAX : list_entry(items->next, struct order_item, node)->stamp;
+}
+
+static uint64_t stream_stamp(const struct rule_stream *s)
+{
+	uint64_t frame = frame_cursor_stamp(&s->cursor), item = item_stamp(&s->items);
+	return frame < item ? frame : item;
+}
+
+/* Something of a server arrived before and was not taken yet, of `but` excepted. */
+static bool is_blocked(const struct rule *rule, uint64_t stamp, const struct host_feed *but)
+{
+	list_each(it, &rule->order.streams) {
+		const struct rule_stream *s = list_entry(it, struct rule_stream, of_rule);
+		if (s->feed != but && stream_stamp(s) < stamp)
+			return true;
+	}
+	return false;
+}
+
+bool order_is_free(struct rule *rule, const struct host_feed *feed)
+{
+	const struct rule_order *o = &rule->order;
+
+	if (rule_is_spent(rule) || rule_filters_spent(rule))
+		return false;
+	if (list_empty(&o->behind))
+		return true;
+	if (feed && find_stream(rule, feed))
+		return false;
+	if (!feed && !list_empty(&o->streams))
+		return false;
+	if (list_empty(&o->items))
+		return true;
+	/* What other servers hold up does not hold up this one. */
+	const struct order_item *first = list_entry(o->items.next, struct order_item, node);
+	return first->own || (feed && is_blocked(rule, first->stamp, feed));
+}
+
+static struct order_item *add(struct rule *rule, struct host_feed *feed, enum order_type type, uint64_t stamp, uint64_t turn)
+{
+	struct order_item *item = mem_zalloc(sizeof *item);
+	item->type = type;
+	item->stamp = stamp;
+	item->turn = turn;
+	item->rule = rule;
+	item->feed = feed;
+	list_append(feed ? &get_stream(rule, feed)->items : &rule->order.items, &item->node);
+	mark_behind(rule);
+	return item;
+}
+
+void order_add_reply(struct rule *rule, struct host_feed *feed, struct reply *reply)
+{
+	struct host *host = rule->host;
+	struct order_item *item = add(rule, feed, ORDER_REPLY, ++host->stamp, host->turn - 1);
+	item->reply = reply;
+	item->late.key = reply->deadline ? reply->deadline : UINT64_MAX;
+	heap_push(&host->late, &item->late);
+	if (feed)
+		frame_log_hold(feed->log, reply_size(reply));
+}
+
+void order_add_event(struct rule *rule, struct host_feed *feed, struct own_event *event, uint64_t stamp)
+{
+	struct order_item *item = add(rule, feed, ORDER_EVENT, stamp, rule->host->turn);
+	item->event = event;
+	item->own = event->rule && strcmp(event->rule, rule->name) == 0;
+}
+
+void order_add_timer(struct rule *rule, struct rule_timer *timer)
+{
+	timer->item = add(rule, NULL, ORDER_TIMER, ++rule->host->stamp, rule->host->turn - 1);
+	timer->item->timer = timer;
+}
+
+void order_remove_timer(struct rule_timer *timer)
+{
+	struct order_item *item = timer->item;
+	timer->item = NULL;
+	if (!item)
+		return;
+	list_remove(&item->node);
+	free(item);
+}
+
+void order_add_lost(struct rule *rule, struct host_feed *feed)
+{
+	add(rule, feed, ORDER_LOST, ++rule->host->stamp, rule->host->turn - 1);
+}
+
+/* Takes it out of its list; what it points to stays. */
+static void detach(struct order_item *item)
+{
+	list_remove(&item->node);
+	if (item->type != ORDER_REPLY)
+		return;
+	heap_remove(&item->rule->host->late, &item->late);
+	if (item->feed)
+		frame_log_release(item->feed->log, reply_size(item->reply));
+}
+
+/* ---- delivery ---- */
+
+/* The item is gone afterwards, and perhaps the rule's state. */
+static void deliver(struct order_item *item)
+{
+	struct order_item it = *item;
+	struct rule *rule = item->rule;
+
+	detach(item);
+	free(item);
+	switch (it.type) {
+	case ORDER_REPLY:
+		request_complete(it.reply->tag, it.reply);
+		break;
+	case ORDER_EVENT:
+		own_event_taken(rule, it.event);
+		own_event_give(it.event, rule);
+		own_event_release(&it.event);
+		break;
+	case ORDER_TIMER:
+		it.timer->item = NULL;
+		rule_timer_fire(it.timer, rule_now(rule));
+		break;
+	case ORDER_LOST:
+		subscription_server_lost(rule, it.feed->name);
+		break;
+	}
+}
+
+static void drop(struct order_item *item)
+{
+	struct order_item it = *item;
+
+	detach(item);
+	free(item);
+	if (it.type == ORDER_REPLY) {
+		request_free(it.reply->tag);
+		reply_free(&it.reply);
+	} else if (it.type == ORDER_EVENT) {
+		own_event_taken(it.rule, it.event);
+		own_event_release(&it.event);
+	} else if (it.type == ORDER_TIMER) {
+		it.timer->item = NULL;
+	}
+}
+
+void order_deliver_late(struct host *host, uint64_t now)
+{
+	struct heap_node *top;
+	while ((top = heap_top(&host->late)) && top->key <= now && !order_is_spent(host)) {
+		struct order_item *item = heap_entry(top, struct order_item, late);
+		if (rule_is_spent(item->rule)) { /* in the next turn */
+			heap_remove(&host->late, top);
+			top->key = now + 1;
+			heap_push(&host->late, top);
+			break;
+		}
+		deliver(item);
+	}
+}
+
+uint64_t order_next_late(const struct host *host)
+{
+	const struct heap_node *top = heap_top(&host->late);
+	return top ? top->key : UINT64_MAX;
+}
+
+static void note_lag(struct rule *rule, double at)
+{
+	double lag = rule_wall(rule) - at;
+	if (lag > rule->order.longest_lag)
+		rule->order.longest_lag = lag;
+}
+
+/* The next frame or gap of the stream. False when its cursor is at the end. */
+static bool deliver_frame(struct rule_stream *s)
+{
+	struct rule *rule = s->rule;
+	const struct host_server server = { .id = s->feed->id, .name = s->feed->name };
+	uint64_t dropped = rule->order.dropped;
+	struct frame_item item;
+
+	switch (frame_cursor_front(&s->cursor, &item)) {
+	case FRAME_NONE:
+		return false;
+	case FRAME_EVENT:
+		note_lag(rule, item.at);
+		listeners_dispatch(rule->host, &(struct heard){ .message = &item.message, .server = &server, .at = item.at, .only = rule });
+		break;
+	case FRAME_GAP:
+		own_event_give_gap(rule, s->feed, item.count, item.names);
+		break;
+	}
+	if (rule->order.dropped == dropped)
+		frame_cursor_pop(&s->cursor);
+	return true;
+}
+
+static void close_stream(struct rule_stream *s)
+{
+	struct frame_log *log = s->feed->log;
+	frame_cursor_close(&s->cursor);
+	frame_log_settle(log);
+	list_remove(&s->of_rule);
+	list_remove(&s->of_feed);
+	free(s);
+}
+
+/* A stream that waits for nothing more is closed: from here on its rule is up to date with that server. */
+static bool close_if_done(struct rule_stream *s)
+{
+	if (stream_stamp(s) != UINT64_MAX)
+		return false;
+	close_stream(s);
+	return true;
+}
+
+/* The first item of no server, when it may be delivered now. */
+static struct order_item *next_item(const struct rule *rule)
+{
+	if (list_empty(&rule->order.items))
+		return NULL;
+	struct order_item *item = list_entry(rule->order.items.next, struct order_item, node);
+	return item->turn < rule->host->turn && !is_blocked(rule, item->stamp, NULL) ? item : NULL;
+}
+
+/* Whether an item of no server arrived before the stream's next one and has not been taken, though nothing of other servers
+ * holds it up. */
+static bool waits_for_item(const struct rule_stream *s, uint64_t stamp)
+{
+	const struct rule *rule = s->rule;
+	list_each(it, &rule->order.items) {
+		const struct order_item *item = list_entry(it, struct order_item, node);
+		if (item->stamp > stamp)
+			return false;
+		if (!item->own)
+			return !is_blocked(rule, item->stamp, s->feed);
+	}
+	return false;
+}
+
+/* An older link of the same server has something left. */
+static bool waits_for_predecessor(const struct rule_stream *s, uint64_t stamp)
+{
+	list_each(it, &s->rule->order.streams) {
+		const struct rule_stream *other = list_entry(it, struct rule_stream, of_rule);
+		if (other != s && other->feed->id == s->feed->id && stream_stamp(other) < stamp)
+			return true;
+	}
+	return false;
+}
+
+/* One item of the stream. False when there is none that may be delivered now. */
+static bool serve_stream(struct rule_stream *s)
+{
+	uint64_t frame = frame_cursor_stamp(&s->cursor), item = item_stamp(&s->items), stamp = frame < item ? frame : item;
+	struct order_item *first = list_empty(&s->items) ? NULL : list_entry(s->items.next, struct order_item, node);
+
+	if (stamp == UINT64_MAX || waits_for_item(s, stamp) || waits_for_predecessor(s, stamp))
+		return false;
+	if (item < frame) {
+		if (first->turn >= s->rule->host->turn)
+			return false;
+		deliver(first);
+		return true;
+	}
+	if (!order_take_budget(s->feed, 0))
+		return false;
+	return deliver_frame(s);
+}
+
+/* The next item of the rule. False when none may be delivered now. */
+static bool serve_next(struct rule *rule)
+{
+	struct rule_order *o = &rule->order;
+	struct order_item *item = next_item(rule);
+	uint64_t dropped = o->dropped;
+
+	if (item) {
+		deliver(item);
+		return true;
+	}
+	list_each_safe(it, &o->streams) {
+		struct rule_stream *s = list_entry(it, struct rule_stream, of_rule);
+		if (!serve_stream(s)) {
+			close_if_done(s);
+			continue;
+		}
+		if (o->dropped != dropped || close_if_done(s))
+			return true;
+		if (++s->run >= RUN_ITEMS) {
+			s->run = 0;
+			list_remove(&s->of_rule);
+			list_append(&o->streams, &s->of_rule);
+		}
+		return true;
+	}
+	return false;
+}
+
+/* True when anything was delivered. */
+static bool serve_slice(struct rule *rule)
+{
+	struct host *host = rule->host;
+	bool any = false;
+
+	for (unsigned n = 0; n < SLICE_ITEMS && !order_is_spent(host) && !rule_is_spent(rule) && !rule_filters_spent(rule); n++) {
+		if (!serve_next(rule))
+			break;
+		any = true;
+		if (rule->host != host) /* its state is gone */
+			return true;
+	}
+	if (list_empty(&rule->order.streams) && list_empty(&rule->order.items))
+		unmark_behind(rule);
+	return any;
+}
+
+void order_serve(struct host *host)
+{
+	uint32_t idle = 0; /* rules in a row that could take nothing */
+
+	if (list_empty(&host->behind))
+		return;
+	/* The turn begins with the rule behind the one that was served last. */
+	if (list_entry(host->behind.next, struct rule, order.behind) == host->last_served) {
+		struct list *first = host->behind.next;
+		list_remove(first);
+		list_append(&host->behind, first);
+	}
+	while (!list_empty(&host->behind) && idle < host->behind_count && !order_is_spent(host)) {
+		struct rule *rule = list_entry(host->behind.next, struct rule, order.behind);
+		list_remove(&rule->order.behind);
+		list_append(&host->behind, &rule->order.behind);
+		host->last_served = rule;
+		idle = serve_slice(rule) ? 0 : idle + 1;
+	}
+}
+
+bool order_waits(const struct host *host)
+{
+	return !list_empty(&host->behind);
+}
+
+void order_drop(struct rule *rule)
+{
+	struct rule_order *o = &rule->order;
+
+	o->dropped++;
+	list_each_safe(it, &o->streams) {
+		struct rule_stream *s = list_entry(it, struct rule_stream, of_rule);
+		list_each_safe(i, &s->items)
+			drop(list_entry(i, struct order_item, node));
+		close_stream(s);
+	}
+	list_each_safe(i, &o->items)
+		drop(list_entry(i, struct order_item, node));
+	list_each_safe(it, &o->shares) {
+		struct emit_share *share = list_entry(it, struct emit_share, of_rule);
+		list_remove(&share->of_rule);
+		free(share->emitter);
+		free(share);
+	}
+	unmark_behind(rule);
+}
+
+/* ---- servers ---- */
+
+struct host_feed *host_feed_open(struct host *host, uint32_t id, const char *name, struct frame_log *log)
+{
+	struct host_feed *feed = mem_zalloc(sizeof *feed);
+	feed->host = host;
+	feed->id = id;
+	feed->name = mem_strdup(name);
+	feed->log = log;
+	list_init(&feed->streams);
+	list_append(&host->feeds, &feed->in_host);
+	return feed;
+}
+
+bool host_feed_is_busy(const struct host_feed *feed)
+{
+	return !list_empty(&feed->streams);
+}
+
+void host_feed_close(struct host_feed **where)
+{
+	struct host_feed *feed = *where;
+	if (!feed)
+		return;
+	*where = NULL;
+	list_each_safe(it, &feed->streams) {
+		struct rule_stream *s = list_entry(it, struct rule_stream, of_feed);
+		list_each_safe(i, &s->items)
+			drop(list_entry(i, struct order_item, node));
+		close_stream(s);
+	}
+	list_remove(&feed->in_host);
+	free(feed->name);
+	free(feed);
+}
+
+void host_skipped(void *cursor, struct slice name)
+{
+	struct rule_stream *s = cursor;
+	struct rule *rule = s->rule;
+	struct host *host = rule->host;
+
+	rule_count(rule, host->m.gap, &rule->counts.s_skipped);
+	rule->counts.skipped++;
+	if (host_may_log(host, &host->skip_logged))
+		log_write(LOG_WARN, "events skipped: a rule is slower than the server (limits.rule_events, limits.rule_bytes, limits.backlog_events)",
+		          F_TEXT("rule", rule->name), F_TEXT("server", s->feed->name), F_SLICE("event", name));
+}
