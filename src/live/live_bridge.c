@@ -138,7 +138,7 @@ void live_bridge_enter(struct live_bridge *bridge, struct live_channel *channel)
 	/* In a basic bridge all get one Linkedid, and no event says so (Q63, Q96). */
 	if (bridge->call && channel->call && bridge->call != channel->call && !bridge->own &&
 	    slice_eq(live_name_text(bridge->type), SLICE("basic")))
-		live_call_merge(bridge->call, channel->call);
+		live_merge_calls(bridge->call, channel->call);
 	channel->bridge = bridge;
 	list_append(&bridge->channels, &channel->in_bridge);
 	bridge->count++;
@@ -199,8 +199,6 @@ void live_bridge_free(struct live_object *object)
 
 /* ---- events ---- */
 
-enum { CREATE = 1, DESTROY, ENTER, LEAVE };
-
 static void enter(struct live_server *s, const struct live_reader *r)
 {
 	struct live_channel *channel = live_channel_seen(s, r, LIVE_PLAIN, true);
@@ -212,7 +210,7 @@ static void enter(struct live_server *s, const struct live_reader *r)
 	if (!channel)
 		return;
 	if (swapped)
-		live_call_join(channel, swapped);
+		live_merge_join(channel, swapped);
 	live_call_own(channel);
 	live_bridge_enter(bridge, channel);
 }
@@ -236,17 +234,17 @@ void live_bridge_event(struct live_server *s, const struct live_reader *r, int w
 	struct slice id = live_headers_get(r, LIVE_H_BRIDGE_UNIQUEID);
 	struct live_bridge *bridge;
 	switch (what) {
-	case CREATE:
+	case LIVE_BRIDGE_CREATE:
 		bridge = live_bridge_get(s, id, true);
 		if (bridge)
 			live_bridge_describe(bridge, r);
 		break;
-	case DESTROY:
+	case LIVE_BRIDGE_DESTROY:
 		bridge = live_bridge_get(s, id, false);
 		if (bridge)
 			live_bridge_end(bridge);
 		break;
-	case ENTER:
+	case LIVE_BRIDGE_ENTER:
 		enter(s, r);
 		break;
 	default:

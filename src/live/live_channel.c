@@ -320,7 +320,7 @@ struct live_channel *live_channel_get(struct live_server *s, const struct live_r
 		struct slice linkedid = live_headers_of(r, prefix, LIVE_H_LINKEDID);
 		live_channel_touch(channel);
 		if (linkedid.len > 0 && !slice_eq(linkedid, live_name_text(channel->linkedid)))
-			live_call_link(channel, linkedid);
+			live_merge_link(channel, linkedid);
 	}
 	return channel;
 }
@@ -346,7 +346,7 @@ struct live_channel *live_channel_seen(struct live_server *s, const struct live_
 		take_texts(channel, r, prefix);
 	struct slice linkedid = live_headers_of(r, prefix, LIVE_H_LINKEDID);
 	if (linkedid.len > 0 && !slice_eq(linkedid, live_name_text(channel->linkedid)))
-		live_call_link(channel, linkedid);
+		live_merge_link(channel, linkedid);
 	review_state(channel);
 	if (made) {
 		live_call_own(channel);
@@ -389,7 +389,7 @@ static void new_channel(struct live_server *s, const struct live_reader *r)
 	take_texts(channel, r, LIVE_PLAIN);
 	struct slice linkedid = live_headers_of(r, LIVE_PLAIN, LIVE_H_LINKEDID);
 	if (linkedid.len > 0 && !slice_eq(linkedid, live_name_text(channel->linkedid)))
-		live_call_link(channel, linkedid);
+		live_merge_link(channel, linkedid);
 	else if (linkedid.len == 0)
 		live_call_own(channel);
 	if (channel->call)
@@ -484,6 +484,8 @@ static void new_exten(struct live_server *s, const struct live_reader *r)
 		call = live_call_own(channel);
 	if (!call)
 		return;
+	if (channel->in_queue && channel->in_queue->left)
+		live_queue_gone_on(channel->in_queue);
 	if (slice_eq(application, SLICE("ConfBridge")))
 		call->conference_tried = true;
 	else if (slice_eq(application, SLICE("Queue")))
@@ -517,7 +519,7 @@ static void hangup(struct live_server *s, const struct live_reader *r)
 		return;
 	struct slice linkedid = live_headers_of(r, LIVE_PLAIN, LIVE_H_LINKEDID);
 	if (linkedid.len > 0 && channel->linkedid && !slice_eq(linkedid, live_name_text(channel->linkedid)))
-		live_call_link(channel, linkedid);
+		live_merge_link(channel, linkedid);
 	if (!channel->call)
 		live_call_own(channel);
 	if (channel->call) {
@@ -527,50 +529,48 @@ static void hangup(struct live_server *s, const struct live_reader *r)
 	live_channel_end(channel, false);
 }
 
-enum { NEW = 1, STATE, CALLER_ID, EXTEN, VARIABLE, REQUEST, SOFT, HANGUP, HOLD, UNHOLD, OLD_HOLD, RECORD, STOP_RECORD };
-
 void live_channel_event(struct live_server *s, const struct live_reader *r, int what)
 {
 	struct live_channel *channel;
 	switch (what) {
-	case NEW:
+	case LIVE_CHANNEL_NEW:
 		new_channel(s, r);
 		break;
-	case STATE:
+	case LIVE_CHANNEL_STATE:
 		live_channel_seen(s, r, LIVE_PLAIN, true);
 		break;
-	case CALLER_ID:
+	case LIVE_CHANNEL_CALLER_ID:
 		/* One comes for a Local half that has already hung up. */
 		live_channel_describe(live_channel_seen(s, r, LIVE_PLAIN, false), r, LIVE_PLAIN);
 		break;
-	case EXTEN:
+	case LIVE_CHANNEL_EXTEN:
 		new_exten(s, r);
 		break;
-	case VARIABLE:
+	case LIVE_CHANNEL_VARIABLE:
 		variable(s, r);
 		break;
-	case REQUEST:
+	case LIVE_CHANNEL_REQUEST:
 		hangup_request(s, r);
 		break;
-	case SOFT:
+	case LIVE_CHANNEL_SOFT:
 		/* Its Cause is a set of flags (Q91); 4: the exchange is shutting down. */
 		channel = live_channel_get(s, r, LIVE_PLAIN);
 		if (channel && channel->call && (live_headers_int(r, LIVE_H_CAUSE, 0) & 4))
 			channel->call->shut_down = true;
 		break;
-	case HANGUP:
+	case LIVE_CHANNEL_HANGUP:
 		hangup(s, r);
 		break;
-	case HOLD:
-	case UNHOLD:
-	case OLD_HOLD:
+	case LIVE_CHANNEL_HOLD:
+	case LIVE_CHANNEL_UNHOLD:
+		/* Before Asterisk 12 an Unhold is a Hold whose Status is Off. */
 		channel = live_channel_get(s, r, LIVE_PLAIN);
 		if (channel)
-			live_channel_hold(channel, what == HOLD || (what == OLD_HOLD && live_headers_true(r, LIVE_H_STATUS)));
+			live_channel_hold(channel, what == LIVE_CHANNEL_HOLD && !slice_eq_nocase(live_headers_get(r, LIVE_H_STATUS), SLICE("Off")));
 		break;
 	default:
 		channel = live_channel_get(s, r, LIVE_PLAIN);
-		if (channel && what == STOP_RECORD)
+		if (channel && what == LIVE_CHANNEL_STOP_RECORD)
 			live_names_set(&s->names, &channel->recording, SLICE(""));
 		else if (channel && !channel->recording)
 			live_names_set(&s->names, &channel->recording, SLICE("yes"));

@@ -112,8 +112,6 @@ void live_conference_free_participant(struct live_object *object)
 
 /* ---- events ---- */
 
-enum { START = 1, END, JOIN, LEAVE, MUTE, UNMUTE, TALKING, RECORD, STOP_RECORD };
-
 /* ConfBridge's, or MeetMe's of older servers. */
 static struct slice name_of(const struct live_reader *r)
 {
@@ -133,7 +131,7 @@ static void joined(struct live_conference *conference, struct live_server *s, co
 
 void live_conference_event(struct live_server *s, const struct live_reader *r, int what)
 {
-	struct live_conference *conference = live_conference_get(s, name_of(r), what == START || what == JOIN);
+	struct live_conference *conference = live_conference_get(s, name_of(r), what == LIVE_CONFERENCE_START || what == LIVE_CONFERENCE_JOIN);
 	if (!conference)
 		return;
 	struct slice id = live_headers_get(r, LIVE_H_BRIDGE_UNIQUEID);
@@ -147,29 +145,29 @@ void live_conference_event(struct live_server *s, const struct live_reader *r, i
 	}
 	struct live_participant *p = map_get(&conference->by_id, live_headers_of(r, LIVE_PLAIN, LIVE_H_UNIQUEID));
 	switch (what) {
-	case JOIN:
+	case LIVE_CONFERENCE_JOIN:
 		joined(conference, s, r);
 		break;
-	case LEAVE:
+	case LIVE_CONFERENCE_LEAVE:
 		live_channel_seen(s, r, LIVE_PLAIN, false);
 		if (p)
 			live_conference_leave(p);
 		break;
-	case END:
+	case LIVE_CONFERENCE_END:
 		live_conference_end(conference);
 		break;
-	case MUTE:
-	case UNMUTE:
+	case LIVE_CONFERENCE_MUTE:
+	case LIVE_CONFERENCE_UNMUTE:
 		if (p)
-			p->muted = what == MUTE && !slice_eq_nocase(live_headers_get(r, LIVE_H_STATUS), SLICE("off")); /* MeetMe says which */
+			p->muted = what == LIVE_CONFERENCE_MUTE && !slice_eq_nocase(live_headers_get(r, LIVE_H_STATUS), SLICE("off")); /* MeetMe says which */
 		break;
-	case TALKING:
+	case LIVE_CONFERENCE_TALKING:
 		if (p)
 			p->talking = live_headers_true(r, LIVE_H_TALKING_STATUS) || live_headers_true(r, LIVE_H_STATUS);
 		break;
-	case RECORD:
-	case STOP_RECORD:
-		conference->recording = what == RECORD;
+	case LIVE_CONFERENCE_RECORD:
+	case LIVE_CONFERENCE_STOP_RECORD:
+		conference->recording = what == LIVE_CONFERENCE_RECORD;
 		break;
 	default:
 		break;

@@ -25,7 +25,7 @@ static void begin(struct live_server *s, const struct live_reader *r)
 	leg->dialled = true;
 	if (caller) {
 		live_names_set(&s->names, &leg->dialer, live_name_text(caller->object.key));
-		live_call_join(caller, leg);
+		live_merge_join(caller, leg);
 	}
 	struct live_call *call = live_call_own(leg);
 	if (!call)
@@ -57,7 +57,7 @@ static void end(struct live_server *s, const struct live_reader *r)
 	struct slice status = live_headers_get(r, LIVE_H_DIAL_STATUS), forward = live_headers_get(r, LIVE_H_FORWARD);
 	/* It was dialled for another one: a transfer while it rang, or a pickup by a channel that nobody dialled (Q64). */
 	if (leg && caller && leg->dialer != caller->object.key) {
-		live_call_join(caller, leg);
+		live_merge_join(caller, leg);
 		live_names_set(&s->names, &leg->dialer, live_name_text(caller->object.key));
 	}
 	struct live_call *call = leg && leg->call ? leg->call : caller ? caller->call : NULL;
@@ -152,18 +152,16 @@ static void originated(struct live_server *s, const struct live_reader *r)
 		live_result_originate(call, live_headers_int(r, LIVE_H_REASON, 0));
 }
 
-enum { BEGIN = 1, END, STATE, ORIGINATED };
-
 void live_dial_event(struct live_server *s, const struct live_reader *r, int what)
 {
 	switch (what) {
-	case BEGIN:
+	case LIVE_DIAL_BEGIN:
 		begin(s, r);
 		break;
-	case END:
+	case LIVE_DIAL_END:
 		end(s, r);
 		break;
-	case STATE:
+	case LIVE_DIAL_STATE:
 		live_channel_get(s, r, LIVE_PLAIN);
 		live_channel_get(s, r, LIVE_DEST);
 		break;

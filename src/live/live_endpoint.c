@@ -194,21 +194,19 @@ static void messages(struct live_server *s, const struct live_reader *r)
 	}
 }
 
-enum { DEVICE = 1, CONTACT, PEER, ENTRY, MESSAGES };
-
 void live_endpoint_event(struct live_server *s, const struct live_reader *r, int what)
 {
 	switch (what) {
-	case DEVICE:
+	case LIVE_ENDPOINT_DEVICE:
 		device(s, r);
 		break;
-	case CONTACT:
+	case LIVE_ENDPOINT_CONTACT:
 		contact(s, r);
 		break;
-	case PEER:
+	case LIVE_ENDPOINT_PEER:
 		peer(s, r);
 		break;
-	case ENTRY:
+	case LIVE_ENDPOINT_ENTRY:
 		peer_entry(s, r);
 		break;
 	default:

@@ -413,19 +413,24 @@ void live_channel_rename(struct live_channel *channel, struct slice name);
 /* Both names are halves of one Local channel: joins them. */
 void live_channel_pair(struct live_channel *one, struct live_channel *two);
 void live_channel_free(struct live_object *object);
+enum {
+	LIVE_CHANNEL_NEW = 1, LIVE_CHANNEL_STATE, LIVE_CHANNEL_CALLER_ID, LIVE_CHANNEL_EXTEN, LIVE_CHANNEL_VARIABLE,
+	LIVE_CHANNEL_REQUEST, LIVE_CHANNEL_SOFT, LIVE_CHANNEL_HANGUP, LIVE_CHANNEL_HOLD, LIVE_CHANNEL_UNHOLD,
+	LIVE_CHANNEL_RECORD, LIVE_CHANNEL_STOP_RECORD
+};
 void live_channel_event(struct live_server *s, const struct live_reader *r, int what);
 
 /* ---- live_call.c ---- */
-/* The channel belongs to the call of that Linkedid, which is made if there is none. */
-void live_call_link(struct live_channel *channel, struct slice linkedid);
 /* It shows whether the first channel of a call calls or is called. */
 void live_call_decide(struct live_channel *channel, bool originated);
 /* Makes a call of the channel's own when it has none. */
 struct live_call *live_call_own(struct live_channel *channel);
+/* The channel comes to the call, from another one or none; leaves it without ending it; has hung up. */
+void live_call_attach(struct live_call *call, struct live_channel *channel);
+void live_call_detach(struct live_channel *channel);
 void live_call_leave(struct live_channel *channel);
-/* Both become one: the older survives and is returned. Either may be NULL: the other one is. */
-struct live_call *live_call_merge(struct live_call *a, struct live_call *b);
-void live_call_join(struct live_channel *a, struct live_channel *b);
+/* Reports the end and leaves the indexes; the object is the caller's to remove. */
+void live_call_conclude(struct live_call *call, int64_t at);
 struct live_call *live_call_by_id(const struct live_server *s, struct slice id);
 struct live_call_more *live_call_extra(struct live_call *call);
 /* The call may have changed: state, indexes and events follow at the end of the message. */
@@ -448,6 +453,16 @@ struct live_channel *live_call_peer(const struct live_call *call);
 /* A leg was dialled by that string: tells phones from trunks. */
 void live_call_direction(struct live_call *call);
 
+/* ---- live_merge.c ---- */
+/* The channel belongs to the call of that Linkedid, which is made if there is none. */
+void live_merge_link(struct live_channel *channel, struct slice linkedid);
+/* Both become one: the older survives and is returned. Either may be NULL: the other one is. */
+struct live_call *live_merge_calls(struct live_call *a, struct live_call *b);
+/* Those of two channels; either may be NULL: nothing happens. */
+void live_merge_join(struct live_channel *a, struct live_channel *b);
+/* The ids that were merged into it. */
+void live_merge_forget(struct live_call *call);
+
 /* ---- live_result.c ---- */
 void live_result_dial_end(struct live_call *call, struct live_channel *leg, struct slice status, bool forwarded);
 void live_result_dial_status(struct live_call *call, struct slice status);
@@ -457,9 +472,11 @@ enum live_result live_result_of(const struct live_call *call);
 const char *live_result_name(int result);
 
 /* ---- live_dial.c ---- */
+enum { LIVE_DIAL_BEGIN = 1, LIVE_DIAL_END, LIVE_DIAL_STATE, LIVE_DIAL_ORIGINATED };
 void live_dial_event(struct live_server *s, const struct live_reader *r, int what);
 
 /* ---- live_bridge.c ---- */
+enum { LIVE_BRIDGE_CREATE = 1, LIVE_BRIDGE_DESTROY, LIVE_BRIDGE_ENTER, LIVE_BRIDGE_LEAVE };
 void live_bridge_event(struct live_server *s, const struct live_reader *r, int what);
 /* The bridge of that id, made if it is new; NULL when it does not fit. */
 struct live_bridge *live_bridge_get(struct live_server *s, struct slice id, bool make);
@@ -474,14 +491,20 @@ void live_bridge_moved(struct live_bridge *bridge, struct live_call *from, struc
 void live_bridge_free(struct live_object *object);
 
 /* ---- live_transfer.c ---- */
+enum {
+	LIVE_TRANSFER_BLIND = 1, LIVE_TRANSFER_ATTENDED, LIVE_TRANSFER_PICKUP, LIVE_TRANSFER_LOCAL
+};
 void live_transfer_event(struct live_server *s, const struct live_reader *r, int what);
 
 /* ---- live_queue.c, live_figures.c ---- */
+enum { LIVE_QUEUE_JOIN = 1, LIVE_QUEUE_LEAVE, LIVE_QUEUE_ABANDON };
 void live_queue_event(struct live_server *s, const struct live_reader *r, int what);
 struct live_queue *live_queue_get(struct live_server *s, struct slice name, bool make);
 struct live_caller *live_queue_join(struct live_queue *queue, struct live_channel *channel, uint32_t position, int64_t since);
 /* To its position in the queue (from 1). */
 void live_queue_move(struct live_caller *caller, int64_t position);
+/* Nothing but that the dialplan goes on, or time, says why it has left. */
+void live_queue_gone_on(struct live_caller *caller);
 /* Leaves the order; the reason follows. */
 void live_queue_leave(struct live_caller *caller);
 /* Why is known now: reports it, and the caller is gone. */
@@ -505,6 +528,10 @@ struct live_figures live_figures_hour(const struct live_queue *queue, int64_t no
 void live_figures_tell(struct live_server *s, int64_t now);
 
 /* ---- live_member.c ---- */
+enum {
+	LIVE_MEMBER_SEEN = 1, LIVE_MEMBER_REMOVED, LIVE_MEMBER_CALLED, LIVE_MEMBER_CONNECT, LIVE_MEMBER_COMPLETE,
+	LIVE_MEMBER_MISSED, LIVE_MEMBER_DUMP
+};
 void live_member_event(struct live_server *s, const struct live_reader *r, int what);
 struct live_member *live_member_seen(struct live_queue *queue, const struct live_reader *r);
 struct live_member *live_member_find(const struct live_queue *queue, struct slice interface);
@@ -525,6 +552,9 @@ void live_agent_tick(struct live_server *s, int64_t now);
 const char *live_agent_state_name(const struct live_agent *agent);
 
 /* ---- live_endpoint.c ---- */
+enum {
+	LIVE_ENDPOINT_DEVICE = 1, LIVE_ENDPOINT_CONTACT, LIVE_ENDPOINT_PEER, LIVE_ENDPOINT_ENTRY, LIVE_ENDPOINT_MESSAGES
+};
 void live_endpoint_event(struct live_server *s, const struct live_reader *r, int what);
 struct live_endpoint *live_endpoint_get(struct live_server *s, struct slice interface, bool make);
 void live_endpoint_end(struct live_endpoint *endpoint);
@@ -537,6 +567,10 @@ const char *live_endpoint_device_name(int state);
 #define LIVE_DEVICE_UNTOLD 255
 
 /* ---- live_conference.c ---- */
+enum {
+	LIVE_CONFERENCE_START = 1, LIVE_CONFERENCE_END, LIVE_CONFERENCE_JOIN, LIVE_CONFERENCE_LEAVE, LIVE_CONFERENCE_MUTE,
+	LIVE_CONFERENCE_UNMUTE, LIVE_CONFERENCE_TALKING, LIVE_CONFERENCE_RECORD, LIVE_CONFERENCE_STOP_RECORD
+};
 void live_conference_event(struct live_server *s, const struct live_reader *r, int what);
 struct live_conference *live_conference_get(struct live_server *s, struct slice name, bool make);
 struct live_participant *live_conference_join(struct live_conference *conference, struct live_channel *channel);
@@ -549,6 +583,7 @@ void live_conference_free(struct live_object *object);
 void live_conference_free_participant(struct live_object *object);
 
 /* ---- live_parking.c ---- */
+enum { LIVE_PARKING_PARK = 1, LIVE_PARKING_FETCH, LIVE_PARKING_BACK };
 void live_parking_event(struct live_server *s, const struct live_reader *r, int what);
 struct live_lot *live_parking_lot(struct live_server *s, struct slice name, bool make);
 struct live_parked *live_parking_put(struct live_lot *lot, struct live_channel *channel);
@@ -558,6 +593,9 @@ void live_parking_free(struct live_object *object);
 void live_parking_free_parked(struct live_object *object);
 
 /* ---- live_old.c: before Asterisk 12 ---- */
+enum {
+	LIVE_OLD_DIAL = 1, LIVE_OLD_BRIDGE, LIVE_OLD_LINK, LIVE_OLD_UNLINK, LIVE_OLD_MASQUERADE, LIVE_OLD_RENAME
+};
 void live_old_event(struct live_server *s, const struct live_reader *r, int what);
 
 /* ---- live_snapshot.c, live_items.c ---- */

@@ -51,7 +51,7 @@ static void channel(struct live_server *s, const struct live_reader *r)
 	/* Before Asterisk 12 there is no Linkedid, but the other side of the bridge. */
 	struct live_channel *other = live_channel_by_id(s, live_headers_get(r, LIVE_H_BRIDGED_UNIQUEID));
 	if (other)
-		live_call_join(c, other);
+		live_merge_join(c, other);
 	if (live_headers_has(r, LIVE_H_BRIDGE_ID))
 		put_into_bridge(s, c, live_headers_get(r, LIVE_H_BRIDGE_ID));
 	call = c->call;
@@ -117,7 +117,7 @@ static void member(struct live_server *s, const struct live_reader *r)
 
 static void parked(struct live_server *s, const struct live_reader *r)
 {
-	live_parking_event(s, r, 1);
+	live_parking_event(s, r, LIVE_PARKING_PARK);
 	enum live_prefix prefix = live_headers_of(r, LIVE_PARKEE, LIVE_H_CHANNEL).len > 0 ? LIVE_PARKEE : LIVE_PLAIN;
 	struct live_channel *c = live_channel_get(s, r, prefix);
 	struct live_parked *p = c ? c->parked : NULL;
@@ -168,19 +168,19 @@ static void participant(struct live_server *s, const struct live_reader *r)
 
 static void device(struct live_server *s, const struct live_reader *r)
 {
-	live_endpoint_event(s, r, 1);
+	live_endpoint_event(s, r, LIVE_ENDPOINT_DEVICE);
 	s->confirmed++;
 }
 
 static void contact(struct live_server *s, const struct live_reader *r)
 {
-	live_endpoint_event(s, r, 2);
+	live_endpoint_event(s, r, LIVE_ENDPOINT_CONTACT);
 	s->confirmed++;
 }
 
 static void peer(struct live_server *s, const struct live_reader *r)
 {
-	live_endpoint_event(s, r, 4);
+	live_endpoint_event(s, r, LIVE_ENDPOINT_ENTRY);
 	s->confirmed++;
 }
 

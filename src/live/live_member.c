@@ -137,8 +137,6 @@ void live_member_free(struct live_object *object)
 
 /* ---- events ---- */
 
-enum { SEEN = 1, REMOVED, CALLED, CONNECT, COMPLETE, MISSED, DUMP };
-
 /* The caller's channel, and the agent's where it is known. Before Asterisk 12 Uniqueid is the caller's and Channel the
  * agent's. */
 static struct live_channel *caller_of(struct live_server *s, const struct live_reader *r, struct live_channel **leg)
@@ -155,7 +153,7 @@ static struct live_channel *caller_of(struct live_server *s, const struct live_r
 		live_channel_touch(caller);
 	if (*leg)
 		live_channel_touch(*leg);
-	live_call_join(caller, *leg);
+	live_merge_join(caller, *leg);
 	return caller;
 }
 
@@ -177,10 +175,10 @@ static void complete(const struct live_reader *r, struct live_queue *queue, stru
 
 void live_member_event(struct live_server *s, const struct live_reader *r, int what)
 {
-	struct live_queue *queue = live_queue_get(s, live_headers_get(r, LIVE_H_QUEUE), what != REMOVED);
+	struct live_queue *queue = live_queue_get(s, live_headers_get(r, LIVE_H_QUEUE), what != LIVE_MEMBER_REMOVED);
 	struct live_member *member = queue ? live_member_find(queue, live_headers_interface(r)) : NULL;
 	struct live_channel *leg = NULL, *caller;
-	if (what == CALLED) {
+	if (what == LIVE_MEMBER_CALLED) {
 		caller_of(s, r, &leg);
 		if (leg)
 			leg->agent = true;
@@ -188,26 +186,26 @@ void live_member_event(struct live_server *s, const struct live_reader *r, int w
 	if (!queue)
 		return;
 	switch (what) {
-	case SEEN:
+	case LIVE_MEMBER_SEEN:
 		live_member_seen(queue, r);
 		break;
-	case REMOVED:
+	case LIVE_MEMBER_REMOVED:
 		if (member)
 			live_member_end(member);
 		break;
-	case CONNECT:
+	case LIVE_MEMBER_CONNECT:
 		caller = caller_of(s, r, &leg);
 		if (leg)
 			leg->agent = true;
 		if (caller)
 			live_queue_connect(queue, caller, member, live_headers_member_name(r));
 		break;
-	case COMPLETE:
-	case DUMP:
+	case LIVE_MEMBER_COMPLETE:
+	case LIVE_MEMBER_DUMP:
 		caller_of(s, r, &leg);
 		complete(r, queue, member);
 		break;
-	case MISSED:
+	case LIVE_MEMBER_MISSED:
 		if (member && member->agent) {
 			member->agent->missed++;
 			live_tell(s, LIVE_AGENT_CHANGED, &member->agent->object, "missed");

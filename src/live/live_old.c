@@ -19,7 +19,7 @@ static void link_two(struct live_server *s, struct live_channel *one, struct liv
 	struct slice a = live_name_text(one->object.key), b = live_name_text(two->object.key);
 	if (one->bridge && one->bridge == two->bridge)
 		return;
-	live_call_join(one, two);
+	live_merge_join(one, two);
 	if (a.len + b.len + 1 > LIVE_TEXT_MAX)
 		return;
 	memcpy(id, a.ptr, a.len);
@@ -64,7 +64,7 @@ static void dial(struct live_server *s, const struct live_reader *r)
 		return;
 	leg->dialled = true;
 	live_names_set(&s->names, &leg->dialer, live_name_text(caller->object.key));
-	live_call_join(caller, leg);
+	live_merge_join(caller, leg);
 	if (leg->call && !leg->agent)
 		leg->call->dial_tried = true;
 	if (leg->endpoint)
@@ -81,37 +81,35 @@ static void rename_channel(struct live_server *s, const struct live_reader *r)
 /* The clone's place is taken by the original: both belong together. */
 static void masquerade(struct live_server *s, const struct live_reader *r)
 {
-	live_call_join(live_channel_by_name(s, live_headers_get(r, LIVE_H_CLONE)), live_channel_by_name(s, live_headers_get(r, LIVE_H_ORIGINAL)));
+	live_merge_join(live_channel_by_name(s, live_headers_get(r, LIVE_H_CLONE)), live_channel_by_name(s, live_headers_get(r, LIVE_H_ORIGINAL)));
 }
-
-enum { DIAL = 1, BRIDGE, LINK, UNLINK, MASQUERADE, RENAME };
 
 void live_old_event(struct live_server *s, const struct live_reader *r, int what)
 {
 	struct live_channel *one = NULL, *two = NULL;
-	if (what == BRIDGE || what == LINK || what == UNLINK) {
+	if (what == LIVE_OLD_BRIDGE || what == LIVE_OLD_LINK || what == LIVE_OLD_UNLINK) {
 		one = side(s, r, LIVE_H_UNIQUEID_1, LIVE_H_CHANNEL_1);
 		two = side(s, r, LIVE_H_UNIQUEID_2, LIVE_H_CHANNEL_2);
 		if (!one || !two || one == two)
 			return;
 	}
 	switch (what) {
-	case DIAL:
+	case LIVE_OLD_DIAL:
 		dial(s, r);
 		break;
-	case BRIDGE:
+	case LIVE_OLD_BRIDGE:
 		if (slice_eq_nocase(live_headers_get(r, LIVE_H_BRIDGE_STATE), SLICE("Unlink")))
 			unlink_two(one, two);
 		else
 			link_two(s, one, two);
 		break;
-	case LINK:
+	case LIVE_OLD_LINK:
 		link_two(s, one, two);
 		break;
-	case UNLINK:
+	case LIVE_OLD_UNLINK:
 		unlink_two(one, two);
 		break;
-	case MASQUERADE:
+	case LIVE_OLD_MASQUERADE:
 		masquerade(s, r);
 		break;
 	default:

@@ -133,15 +133,13 @@ static void unpark(struct live_server *s, const struct live_reader *r, bool fetc
 	if (!retriever || !channel->call)
 		return;
 	live_names_set(&s->names, &live_call_extra(channel->call)->fetched_by, live_channel_interface(live_name_text(retriever->name)));
-	live_call_join(channel, retriever);
+	live_merge_join(channel, retriever);
 }
-
-enum { PARK = 1, FETCH, BACK };
 
 void live_parking_event(struct live_server *s, const struct live_reader *r, int what)
 {
-	if (what == PARK)
+	if (what == LIVE_PARKING_PARK)
 		park(s, r);
 	else
-		unpark(s, r, what == FETCH);
+		unpark(s, r, what == LIVE_PARKING_FETCH);
 }

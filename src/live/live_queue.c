@@ -312,13 +312,20 @@ void live_queue_merged(struct live_call *from, struct live_call *to)
 /* Longer than any event comes late; enough for a dialplan to say why. */
 #define UNKNOWN_REASON (2 * LIVE_SECOND)
 
+void live_queue_gone_on(struct live_caller *caller)
+{
+	const struct live_call *call = caller->call;
+	bool transferred = call && call->more && call->more->transferred_at >= caller->until - LIVE_SECOND;
+	live_queue_left(caller, transferred ? LIVE_LEFT_TRANSFERRED : LIVE_LEFT_REDIRECTED);
+}
+
 void live_queue_tick(struct live_server *s, int64_t now)
 {
 	while (!list_empty(&s->leaving)) {
 		struct live_caller *caller = list_entry(s->leaving.next, struct live_caller, leaving);
 		if (now - caller->until < UNKNOWN_REASON)
 			return;
-		live_queue_left(caller, LIVE_LEFT_REDIRECTED);
+		live_queue_gone_on(caller);
 	}
 }
 
@@ -369,23 +376,21 @@ void live_queue_free_wait(struct live_object *object)
 
 /* ---- events ---- */
 
-enum { JOIN = 1, LEAVE, ABANDON };
-
 void live_queue_event(struct live_server *s, const struct live_reader *r, int what)
 {
 	struct slice name = live_headers_get(r, LIVE_H_QUEUE);
-	struct live_channel *channel = live_channel_seen(s, r, LIVE_PLAIN, what == JOIN);
+	struct live_channel *channel = live_channel_seen(s, r, LIVE_PLAIN, what == LIVE_QUEUE_JOIN);
 	if (!channel)
 		return;
 	struct live_caller *caller = channel->in_queue;
-	if (what == JOIN) {
+	if (what == LIVE_QUEUE_JOIN) {
 		int64_t position = live_headers_int(r, LIVE_H_POSITION, 0);
 		struct live_queue *queue = live_queue_get(s, name, true);
 		if (queue)
 			live_queue_join(queue, channel, position > 0 && position < UINT32_MAX ? (uint32_t)position : 0, s->live->now);
 	} else if (!caller || !caller->queue || !slice_eq(live_name_text(caller->queue->object.key), name)) {
 		live_contradiction(s);
-	} else if (what == ABANDON) {
+	} else if (what == LIVE_QUEUE_ABANDON) {
 		caller->abandoned = true;
 	} else if (caller->abandoned && (channel->cause != UINT8_MAX || (caller->call && caller->call->caller_hung))) {
 		live_queue_left(caller, LIVE_LEFT_ABANDONED);

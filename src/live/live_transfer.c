@@ -53,7 +53,7 @@ static void attended(struct live_server *s, const struct live_reader *r)
 	struct live_channel *const all[] = { transferee, first, second, target };
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		if (all[i] && all[i]->call)
-			call = live_call_merge(call, all[i]->call);
+			call = live_merge_calls(call, all[i]->call);
 	if (!call)
 		return;
 	struct live_channel *other = to[0] == '\0' ? find_other(call, first, transferee) : NULL;
@@ -73,26 +73,24 @@ static void local_bridge(struct live_server *s, const struct live_reader *r)
 	if (!one || !two)
 		return;
 	live_channel_pair(one, two);
-	live_call_join(one, two);
+	live_merge_join(one, two);
 }
-
-enum { BLIND = 1, ATTENDED, PICKUP, LOCAL };
 
 void live_transfer_event(struct live_server *s, const struct live_reader *r, int what)
 {
 	struct live_channel *channel, *target;
 	switch (what) {
-	case BLIND:
+	case LIVE_TRANSFER_BLIND:
 		blind(s, r);
 		break;
-	case ATTENDED:
+	case LIVE_TRANSFER_ATTENDED:
 		attended(s, r);
 		break;
-	case PICKUP:
+	case LIVE_TRANSFER_PICKUP:
 		channel = live_channel_seen(s, r, LIVE_PLAIN, true);
 		target = live_channel_seen(s, r, LIVE_TARGET, false);
 		live_channel_describe(channel, r, LIVE_PLAIN);
-		live_call_join(channel, target);
+		live_merge_join(channel, target);
 		if (channel && target)
 			channel->dialled = true;
 		break;
