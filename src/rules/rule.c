@@ -141,6 +141,7 @@ static int set_up(lua_State *L)
 	lua_setfield(L, -2, "print");
 	settings_open(L);
 	require_open(L);
+	object_name_libraries(L);
 	stdlib_end_weak_tables(L);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "rules/subscription.h"
 #include "rules/timer.h"
 #include "sandbox/deadline.h"
+#include "sandbox/stdlib.h"
 
 #define POOL_MAX 64u /* idle tasks that a rule keeps */
 #define TRACEBACK_MAX 4096u
@@ -156,7 +157,7 @@ static int on_error(lua_State *co)
 	struct rule *rule = rule_of(co);
 	/* After the deadline no code of the rule may run here: hooks are off while this runs out of one. */
 	if (!lua_isstring(co, 1) && !deadline_passed())
-		luaL_tolstring(co, 1, NULL);
+		stdlib_tostring(co, 1, NULL);
 	else
 		lua_pushvalue(co, 1);
 	keep_place(co, rule);

@@ -118,6 +118,13 @@ void stdlib_mark_sealed(lua_State *L)
 
 /* Globals that are not the stock ones */
 
+static int lib_tostring(lua_State *L)
+{
+	luaL_checkany(L, 1);
+	stdlib_tostring(L, 1, NULL);
+	return 1;
+}
+
 static int lib_rawset(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);
@@ -214,6 +221,7 @@ static int lib_xpcall(lua_State *L)
 static const luaL_Reg own_globals[] = {
 	{ "xpcall", lib_xpcall },
 	{ "rawset", lib_rawset },
+	{ "tostring", lib_tostring },
 	{ "setmetatable", lib_setmetatable },
 	{ "collectgarbage", lib_collectgarbage },
 	{ NULL, NULL },
@@ -222,7 +230,7 @@ static const luaL_Reg own_globals[] = {
 /* Lua's own, which do a bounded amount of work or call back into Lua code that the deadline can stop. */
 static const char *const stock_globals[] = {
 	"assert", "error", "getmetatable", "ipairs", "next", "pairs", "pcall", "rawequal", "rawget",
-	"rawlen", "select", "tonumber", "tostring", "type", NULL,
+	"rawlen", "select", "tonumber", "type", NULL,
 };
 
 static const char *const stock_math[] = {
@@ -279,6 +287,7 @@ void stdlib_open(lua_State *L, const struct stdlib_options *options)
 	lua_newtable(L);
 	int globals = lua_gettop(L);
 	push_options(L, options);
+	stdlib_open_text(L);
 	int lib = globals + 1;
 
 	take_base(L, globals);

@@ -7,6 +7,7 @@
  * - setmetatable refuses `__gc` and `__mode`; rawset refuses sealed tables;
  * - after the deadline xpcall does not call its handler (Lua runs it with hooks off: it could not be stopped);
  * - table.sort is stable, and a table whose comparison raised is left as it was;
+ * - no text shows an address: tostring and format give an object a number of its own in place of it;
  * - os.time() and os.date() follow the clock that is given here.
  * Every function may be left by an error of Lua at any call into Lua: nothing is held outside the Lua state. */
 #ifndef SANDBOX_STDLIB_H
@@ -35,6 +36,9 @@ struct stdlib_options {
  * state's strings their methods. NULL: the defaults. Call it once for each state, before any rule runs.
  * May raise (memory). The state's own global table is left as it was. */
 void stdlib_open(lua_State *L, const struct stdlib_options *options);
+
+/* As luaL_tolstring(), which rules must not see: without addresses. Pushes the text. May raise, may run Lua code. */
+const char *stdlib_tostring(lua_State *L, int index, size_t *len);
 
 /* From now on `__mode` means nothing in this state; tables whose metatable has it already stay weak. One collection of a chain of
  * tables with weak keys takes time that grows with the square of its length, and nothing can interrupt it. May raise (memory). */

@@ -144,13 +144,13 @@ static void add_float(lua_State *L, luaL_Buffer *out, struct conversion *c, int 
 static void add_pointer(lua_State *L, luaL_Buffer *out, struct conversion *c, int arg)
 {
 	const void *value = lua_topointer(L, arg);
+	char number[STDLIB_NUMBER_SIZE] = "(null)";
 	luaL_checkany(L, arg);
-	conversion_end(c, value ? "p" : "s");
-	char *to = reserve(L, out, 128);
 	if (value)
-		luaL_addsize(out, (size_t)snprintf(to, 128, c->format, value));
-	else
-		luaL_addsize(out, (size_t)snprintf(to, 128, c->format, "(null)"));
+		stdlib_number(L, value, number);
+	conversion_end(c, "s");
+	char *to = reserve(L, out, 128);
+	luaL_addsize(out, (size_t)snprintf(to, 128, c->format, number));
 }
 
 static void add_text(lua_State *L, luaL_Buffer *out, struct conversion *c, int arg)
@@ -158,7 +158,7 @@ static void add_text(lua_State *L, luaL_Buffer *out, struct conversion *c, int a
 	size_t len;
 
 	luaL_checkany(L, arg);
-	const char *text = luaL_tolstring(L, arg, &len);
+	const char *text = stdlib_tostring(L, arg, &len);
 	/* Without a precision, what is longer than any width needs no padding, and may hold zeros. */
 	if (c->plain || (!c->precise && len >= 100)) {
 		stdlib_check_bytes(L, luaL_bufflen(out), len);
@@ -298,7 +298,8 @@ int stdlib_format(lua_State *L)
 			return luaL_argerror(L, arg, "no value");
 		at = read_conversion(L, at, end, &c);
 		add_conversion(L, &out, &c, arg);
-		stdlib_poll(L, &work, 32);
+		/* "%.1s" reads all of a long text. */
+		stdlib_poll(L, &work, 32 + (lua_type(L, arg) == LUA_TSTRING ? lua_rawlen(L, arg) / 64 : 0));
 	}
 	luaL_pushresult(&out);
 	return 1;

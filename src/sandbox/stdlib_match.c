@@ -86,16 +86,24 @@ static int push_positions(lua_State *L, size_t from, size_t to)
 	return 2;
 }
 
-/* memmem is linear for long needles and looks at no byte more than 256 times for short ones. */
+/* memmem is linear for long needles and looks at no byte more than 256 times for short ones, so these are looked for in parts. */
 static int find_plain(lua_State *L, struct slice s, struct slice text, size_t from)
 {
-	ptrdiff_t at = slice_find(slice_make(s.ptr + from, s.len - from), text);
+	enum { SHORT = 256, PART = 64 * 1024 };
+	size_t work = 0;
 
-	if (at < 0) {
-		lua_pushnil(L);
-		return 1;
+	for (;;) {
+		size_t left = s.len - from, part = text.len <= SHORT && left > PART + SHORT ? PART + SHORT : left;
+		ptrdiff_t at = slice_find(slice_make(s.ptr + from, part), text);
+		if (at >= 0)
+			return push_positions(L, from + (size_t)at, from + (size_t)at + text.len);
+		if (part == left)
+			break;
+		from += PART;
+		stdlib_poll(L, &work, PART);
 	}
-	return push_positions(L, from + (size_t)at, from + (size_t)at + text.len);
+	lua_pushnil(L);
+	return 1;
 }
 
 static bool take_anchor(struct slice *text)
@@ -189,6 +197,7 @@ struct substitution {
 	luaL_Buffer out; /* while it is in use, what is pushed above it must be taken off again */
 	struct pattern p;
 	int type; /* of argument 3 */
+	size_t work;
 };
 
 static void out_add(lua_State *L, luaL_Buffer *out, const char *bytes, size_t len)
@@ -216,6 +225,8 @@ static void add_template(lua_State *L, struct substitution *sub, size_t from, si
 	while (i < text.len) {
 		const char *sign = memchr(text.ptr + i, '%', text.len - i);
 		size_t run = sign ? (size_t)(sign - text.ptr) : text.len;
+		/* Captures may be empty: the length of what is made bounds nothing. */
+		stdlib_poll(L, &sub->work, 16);
 		out_add(L, &sub->out, text.ptr + i, run - i);
 		if (!sign)
 			return;
@@ -248,6 +259,7 @@ static bool add_replacement(lua_State *L, struct substitution *sub, size_t from,
 	case LUA_TTABLE:
 		push_capture(L, &sub->p, 0, from, to);
 		lua_gettable(L, 3);
+		stdlib_poll(L, &sub->work, stdlib_element_cost(L, 3));
 		break;
 	default:
 		add_template(L, sub, from, to);

@@ -27,6 +27,15 @@ static inline void stdlib_poll(lua_State *L, size_t *count, size_t cost)
 		lib->check(L);
 }
 
+/* What reading or writing one element of the value at `index` may cost: a chain of __index has up to 2,000 links. */
+static inline size_t stdlib_element_cost(lua_State *L, int index)
+{
+	if (!lua_getmetatable(L, index))
+		return 8;
+	lua_pop(L, 1);
+	return STDLIB_POLL_EVERY / 2;
+}
+
 /* Raises when a text of `have + more` bytes would pass the cap. */
 static inline void stdlib_check_bytes(lua_State *L, size_t have, size_t more)
 {
@@ -41,6 +50,12 @@ static inline struct slice stdlib_check_text(lua_State *L, int arg)
 	const char *text = luaL_checklstring(L, arg, &len);
 	return slice_make(text, len);
 }
+
+/* What stands in place of an object's address. May raise (stack). */
+enum { STDLIB_NUMBER_SIZE = 17 };
+void stdlib_number(lua_State *L, const void *object, char out[STDLIB_NUMBER_SIZE]);
+/* Makes the state's key for it. May raise (memory). */
+void stdlib_open_text(lua_State *L);
 
 /* Each pushes one table; the options' userdata is at `lib`. May raise. */
 void stdlib_push_string(lua_State *L, int lib);

@@ -181,7 +181,7 @@ static int lib_pack(lua_State *L)
 	return call_stock(L);
 }
 
-/* As many values as the format has letters, and one. */
+/* As many values as the format has letters, and one; packsize only reads it. */
 static int lib_unpack(lua_State *L)
 {
 	if (stdlib_check_text(L, 1).len > stdlib_of(L)->values)
@@ -221,7 +221,9 @@ void stdlib_push_string(lua_State *L, int lib)
 
 	lua_pushcfunction(L, luaopen_string);
 	lua_call(L, 0, 1);
-	lua_getfield(L, -1, "packsize");
+	lua_pushvalue(L, lib);
+	lua_getfield(L, -2, "packsize");
+	lua_pushcclosure(L, lib_unpack, 2);
 	lua_setfield(L, table, "packsize");
 	lua_pushvalue(L, lib);
 	lua_getfield(L, -2, "pack");

@@ -41,7 +41,7 @@ static void copy_element(lua_State *L, int from, lua_Integer from_at, int to, lu
 {
 	lua_geti(L, from, from_at);
 	lua_seti(L, to, to_at);
-	stdlib_poll(L, work, 8);
+	stdlib_poll(L, work, stdlib_element_cost(L, from) + stdlib_element_cost(L, to));
 }
 
 static int lib_insert(lua_State *L)
@@ -140,7 +140,7 @@ static int lib_concat(lua_State *L)
 			luaL_addlstring(&out, sep, sep_len);
 		}
 		add_element(L, &out, first + (lua_Integer)i);
-		stdlib_poll(L, &work, 8);
+		stdlib_poll(L, &work, stdlib_element_cost(L, 1));
 	}
 	luaL_pushresult(&out);
 	return 1;
@@ -167,10 +167,14 @@ static int lib_unpack(lua_State *L)
 	if (first > last)
 		return 0;
 	size_t span = (size_t)((lua_Unsigned)last - (lua_Unsigned)first);
-	if (span >= stdlib_of(L)->values || !lua_checkstack(L, (int)span + 1))
+	if (span >= stdlib_of(L)->values || !lua_checkstack(L, (int)span + 2))
 		return luaL_error(L, "too many results to unpack (more than %d)", (int)stdlib_of(L)->values);
-	for (size_t i = 0; i <= span; i++)
+	/* Asked before: the values leave no slot for it. */
+	size_t work = 0, cost = stdlib_element_cost(L, 1);
+	for (size_t i = 0; i <= span; i++) {
 		lua_geti(L, 1, first + (lua_Integer)i);
+		stdlib_poll(L, &work, cost);
+	}
 	return (int)span + 1;
 }
 
@@ -239,7 +243,7 @@ static int lib_sort(lua_State *L)
 	for (lua_Integer i = 1; i <= length; i++) {
 		lua_geti(L, LIST, i);
 		lua_rawseti(L, SORTED, i);
-		stdlib_poll(L, &work, 8);
+		stdlib_poll(L, &work, stdlib_element_cost(L, LIST));
 	}
 	for (lua_Integer width = 1; width < length; width *= 2) {
 		for (lua_Integer low = 1; low <= length; low += 2 * width) {
@@ -253,7 +257,7 @@ static int lib_sort(lua_State *L)
 	for (lua_Integer i = 1; i <= length; i++) {
 		lua_rawgeti(L, from, i);
 		lua_seti(L, LIST, i);
-		stdlib_poll(L, &work, 8);
+		stdlib_poll(L, &work, stdlib_element_cost(L, LIST));
 	}
 	return 0;
 }

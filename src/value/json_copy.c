@@ -8,6 +8,7 @@
 
 #include <lauxlib.h>
 
+#include "sandbox/deadline.h"
 #include "value/json.h"
 #include "value/luavalue.h"
 #include "value/json_text.h"
@@ -171,6 +172,10 @@ struct shape {
 static int look_at_keys(struct copy_in *c, int index, struct level *level, struct shape *shape)
 {
 	*shape = (struct shape){ .list = true };
+	/* A table that was emptied is walked all the same, and may be in the value often. The error is not seen: the next instruction
+	 * of the rule raises. */
+	if (deadline_passed())
+		return err_set(c->err, ERR_TIMEOUT, "the deadline has passed");
 	lua_pushnil(c->from);
 	while (lua_next(c->from, index)) {
 		lua_pop(c->from, 1);

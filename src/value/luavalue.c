@@ -1,4 +1,5 @@
 #include "value/luavalue.h"
+#include "sandbox/deadline.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -176,6 +177,9 @@ static int read_table(struct reader *r, int index, struct value *out, const stru
 		               where(up, path, sizeof path), depth_limit(r->limits));
 	if (charge(r, up, sizeof *out))
 		return -1;
+	/* Tables that were emptied are walked all the same. The rule's next instruction raises. */
+	if (deadline_passed())
+		return err_set(r->err, ERR_TIMEOUT, "%s: the deadline has passed", where(up, path, sizeof path));
 	if (!lua_checkstack(r->L, 4))
 		return err_set(r->err, ERR_INVALID, "%s: the Lua stack is full", where(up, path, sizeof path));
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sandbox/deadline.h"
 #include "value/luavalue.h"
 
 #define KEYS_MAX 256 /* more than an action can have (Q31) */
@@ -116,6 +117,10 @@ static int add_variables(lua_State *L, int index, struct action *action, struct 
 static int add_list(lua_State *L, int index, struct action *action, struct slice name, struct err *err)
 {
 	size_t n = lua_rawlen(L, index), seen = 0;
+	if (n > KEYS_MAX)
+		return err_set(err, ERR_INVALID, "header '%.*s' has more than %d values", (int)(name.len < 60 ? name.len : 60), name.ptr, KEYS_MAX);
+	/* A table that was emptied is walked all the same, and may stand for every header. */
+	deadline_check(L);
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		if (++seen > n) {
 			lua_pop(L, 2);

@@ -46,6 +46,10 @@ const char *server_test(lua_State *L, int index);
 /* object.c: makes a metatable that rules can neither reach nor change, with `name` in error texts; returns its reference.
  * Functions of `methods` stand behind __index when it is not NULL. */
 int object_meta(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods) RAISES;
+/* For error texts: "bad argument #1 to 'timer.after'" where the caller has no name for the function. The libraries of the table of
+ * globals on top of the stack; one method of an object (object_meta() does it for those in `methods`). */
+void object_name_libraries(lua_State *L) RAISES;
+void object_name_method(lua_State *L, const char *object, const char *method, lua_CFunction fn) RAISES;
 /* The object of that metatable at `index`, or NULL. */
 void *object_test(lua_State *L, int index, int meta);
 void *object_check(lua_State *L, int index, int meta, const char *what) RAISES;

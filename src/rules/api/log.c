@@ -7,6 +7,7 @@
 #include "value/luavalue.h"
 #include "rules/state.h"
 #include "rules/task.h"
+#include "sandbox/stdlib.h"
 
 #define FIELDS_MAX 32
 
@@ -80,7 +81,7 @@ static size_t read_fields(lua_State *L, int index, struct log_field *fields, siz
 				*f = F_JSON(name, table_text(L, work));
 				break;
 			}
-			text.ptr = luaL_tolstring(L, -1, &text.len);
+			text.ptr = stdlib_tostring(L, -1, &text.len);
 			*f = F_SLICE(name, text);
 			lua_replace(L, -2);
 			break;
@@ -134,7 +135,7 @@ static int log_at(lua_State *L, enum log_level level)
 	struct log_field fields[FIELDS_MAX + FLOW_FIELDS + 1], given[FIELDS_MAX];
 	size_t count = 0, given_count = 0;
 	lua_settop(L, 2);
-	const char *text = luaL_tolstring(L, 1, NULL);
+	const char *text = stdlib_tostring(L, 1, NULL);
 	if (level < log_get_level() || !may_write(rule))
 		return 0;
 	if (!lua_isnoneornil(L, 2)) {
@@ -186,7 +187,7 @@ static int print(lua_State *L)
 	for (int i = 1; i <= n; i++) {
 		if (i > 1)
 			luaL_addchar(&b, ' ');
-		luaL_tolstring(L, i, NULL);
+		stdlib_tostring(L, i, NULL);
 		luaL_addvalue(&b);
 	}
 	luaL_pushresult(&b);

@@ -10,6 +10,8 @@
 #include "observe/number.h"
 #include "observe/redact.h"
 #include "value/luavalue.h"
+#include "sandbox/deadline.h"
+#include "sandbox/stdlib.h"
 
 #define KEY_SHOWN 64
 /* Names beyond this are not looked through for what makes a secret: their values are masked. */
@@ -162,8 +164,8 @@ static void append_table(lua_State *L, int table, struct buf *out, unsigned dept
 {
 	int base = lua_gettop(L);
 
-	/* A table that holds itself ends here too. */
-	if (depth == LOG_TABLE_DEPTH) {
+	/* A table that holds itself ends here too. One that was emptied is walked all the same, so the time counts as well. */
+	if (depth == LOG_TABLE_DEPTH || deadline_passed()) {
 		buf_append_cstr(out, "\"…\"");
 		return;
 	}
@@ -197,7 +199,7 @@ static void append_any(lua_State *L, int index, struct buf *out, unsigned depth)
 		return;
 	case LUA_TUSERDATA:
 		/* Only the engine makes these: their __tostring is C and changes no table. */
-		text.ptr = luaL_tolstring(L, index, &text.len);
+		text.ptr = stdlib_tostring(L, index, &text.len);
 		append_string(out, text, LOG_TABLE_STRING);
 		lua_pop(L, 1);
 		return;

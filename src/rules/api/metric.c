@@ -7,6 +7,7 @@
 #include "rules/api/api.h"
 #include "rules/state.h"
 #include "rules/task.h"
+#include "sandbox/stdlib.h"
 
 #define NAME_MAX_BYTES 200
 #define METRICS_OF_RULE 256
@@ -69,7 +70,7 @@ static size_t read_labels(lua_State *L, int index, const struct metric_handle *h
 		luaL_error(L, "metric %s has %d labels, %d values were given", h->name, (int)h->label_count, (int)n);
 	for (size_t i = 0; i < n; i++) {
 		lua_rawgeti(L, index, (lua_Integer)i + 1);
-		values[i].ptr = luaL_tolstring(L, -1, &values[i].len); /* stays on the stack */
+		values[i].ptr = stdlib_tostring(L, -1, &values[i].len); /* stays on the stack */
 	}
 	return n;
 }

@@ -9,6 +9,7 @@
 #include "rules/loading.h"
 #include "rules/request.h"
 #include "rules/state.h"
+#include "sandbox/deadline.h"
 
 struct handle {
 	uint32_t id; /* 0: not looked up yet */
@@ -388,6 +389,7 @@ static bool pick(lua_State *L, int index, struct route *route, struct host_serve
 		while (route_server(L, index, route, count, &server))
 			count++;
 	for (size_t k = 0; k < count; k++) {
+		deadline_check(L);
 		size_t i = route->kind == ROUTE_ROUND_ROBIN ? (route->next + k) % count : k;
 		if (!route_server(L, index, route, i, &server) || !server.ready)
 			continue;
@@ -510,6 +512,8 @@ void server_open(lua_State *L, struct rule *rule)
 		{ "server", ami_server }, { "servers", ami_servers }, { "route", ami_route }, { NULL, NULL },
 	};
 	rule->meta.server = object_meta(L, "server", server_meta, NULL);
+	object_name_method(L, "server", "send", server_send);
+	object_name_method(L, "server", "call", server_call);
 	rule->meta.route = object_meta(L, "route", route_meta, route_methods);
 	lua_newtable(L);
 	rule->servers = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -7,6 +7,7 @@
 #include "rules/store.h"
 #include "rules/store_disk.h"
 #include "rules/task.h"
+#include "sandbox/deadline.h"
 
 /* The userdata: what it points to outlives every rule. One of the two. */
 struct store_handle {
@@ -119,8 +120,10 @@ static struct value *read_bounded(lua_State *L, int index, int which, const char
 	const struct luavalue_limits limits = { .depth = 0, .bytes = bytes };
 	struct value *v = scratch_value(L, which);
 	struct err err;
-	if (luavalue_read(L, index, v, &limits, &err))
+	if (luavalue_read(L, index, v, &limits, &err)) {
+		deadline_check(L);
 		luaL_error(L, "%s: %s", what, err.text);
+	}
 	return v;
 }
 
