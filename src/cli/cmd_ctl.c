@@ -75,7 +75,7 @@ static char *configured_socket(const char *path)
 		fprintf(stderr, "hookswitch ctl: %s has no control.socket, so its daemon has no console\n", path);
 	} else {
 		cmd_print_faults(&faults);
-		fprintf(stderr, "hookswitch ctl: the configuration does not tell where the daemon is; name its socket with --socket PATH\n");
+		fprintf(stderr, "hookswitch ctl: the configuration does not say where the daemon is; name its socket with --socket PATH\n");
 	}
 	faults_close(&faults);
 	config_destroy(&config);
@@ -146,7 +146,7 @@ static int build(const struct request *request, struct buf *out)
 	return -1;
 }
 
-/* A daemon that has no room answers and closes without reading, so a failure here is told by the answer, or its absence. */
+/* A daemon that is full answers and closes without reading: the answer, or its absence, says what a failure here means. */
 static void send_all(int fd, struct slice bytes)
 {
 	while (bytes.len > 0) {
@@ -239,12 +239,12 @@ static int receive(int fd, const char *path, uint64_t deadline, struct answer *a
 			                "or wait longer with --timeout\n", path);
 			return CMD_NO_DAEMON;
 		}
-		char *room = buf_reserve(&answer->bytes, 65536);
-		if (!room) {
+		char *free_bytes = buf_reserve(&answer->bytes, 65536);
+		if (!free_bytes) {
 			fprintf(stderr, "hookswitch ctl: the answer is longer than any daemon's\n");
 			return CMD_FAULT;
 		}
-		ssize_t n = recv(fd, room, 65536, 0);
+		ssize_t n = recv(fd, free_bytes, 65536, 0);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -404,7 +404,7 @@ static void take_json(struct request *request)
 	request->word_count = kept;
 }
 
-/* The options of `top` are for who draws it; the daemon is told how many samples to send. */
+/* The options of `top` are for who draws it; the daemon learns how many samples to send. */
 static int read_top(struct request *request)
 {
 	static char name[] = "top", once[] = "--once", *words[] = { name, once };

@@ -66,10 +66,10 @@ static int take_all(int fd, struct buf *held, struct recording *recording)
 			return code;
 		if (block == 1)
 			continue;
-		char *room = buf_reserve(held, 65536);
-		if (!room)
+		char *free_bytes = buf_reserve(held, 65536);
+		if (!free_bytes)
 			return refuse("a block is longer than any daemon's");
-		ssize_t n = recv(fd, room, 65536, 0);
+		ssize_t n = recv(fd, free_bytes, 65536, 0);
 		if (n > 0) {
 			buf_commit(held, (size_t)n);
 		} else if (n == 0 || errno != EINTR) {

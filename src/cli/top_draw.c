@@ -266,7 +266,7 @@ struct fact {
 
 #define FACTS 9
 
-static void tell_rate(const struct top_row *row, const char *rate, const char *total, char out[400])
+static void write_rate(const struct top_row *row, const char *rate, const char *total, char out[400])
 {
 	double value = top_row_number(row, rate);
 
@@ -291,9 +291,9 @@ static void collect_facts(const struct top_row *row, struct fact facts[FACTS])
 	snprintf(facts[0].text, sizeof facts[0].text, "%.*s:%.*s, AMI %s", SLICE_ARG(top_row_get(row, "address")),
 	         SLICE_ARG(top_row_get(row, "port")), or_dash(row, &version, a, sizeof a));
 	facts[1].label = "events";
-	tell_rate(row, "events_per_second", "events", facts[1].text);
+	write_rate(row, "events_per_second", "events", facts[1].text);
 	facts[2].label = "shed";
-	tell_rate(row, "shed_per_second", "shed", facts[2].text);
+	write_rate(row, "shed_per_second", "shed", facts[2].text);
 	facts[3].label = "backlog";
 	snprintf(facts[3].text, sizeof facts[3].text, "%.*s events, %s", SLICE_ARG(top_row_get(row, "backlog_events")),
 	         or_dash(row, &bytes, a, sizeof a));

@@ -5,7 +5,7 @@
  * answer's first line is the exit code in decimal (0 done, 1 refused or failed, 2 wrong usage), the rest up to the end of
  * the stream its output. `help` lists the commands.
  *
- * Bounds: CONSOLE_CLIENTS_MAX clients, of them CONSOLE_CLIENTS_SHARED on sockets without `admin`, one more is told so and closed; a request has CONSOLE_REQUEST_MAX bytes and
+ * Bounds: CONSOLE_CLIENTS_MAX clients, of them CONSOLE_CLIENTS_SHARED on sockets without `admin`, one more gets an error and is closed; a request has CONSOLE_REQUEST_MAX bytes and
  * CONSOLE_PATIENCE seconds to arrive; an answer has CONSOLE_ANSWER_MAX bytes, all waiting answers CONSOLE_WAITING_MAX; a
  * client that takes no byte for CONSOLE_PATIENCE seconds is closed, never waited for (P1). Each is counted in
  * hookswitch_console_dropped_total{reason="…"} and logged (P2).

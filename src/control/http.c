@@ -49,7 +49,7 @@ struct connection {
 	struct list node;
 	int fd;
 	uint64_t since;
-	bool told; /* its end was asked for */
+	bool ending; /* its end was asked for */
 };
 
 static void drop(struct http *http, enum drop_reason reason)
@@ -193,8 +193,8 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
 		struct connection *c = list_entry(it, struct connection, node);
 		if (now - c->since < http->timeout)
 			break;
-		if (!c->told) {
-			c->told = true;
+		if (!c->ending) {
+			c->ending = true;
 			drop(http, DROP_SLOW);
 			shutdown(c->fd, SHUT_RDWR); /* its end then comes to libmicrohttpd as an event */
 		}
@@ -350,7 +350,7 @@ void http_destroy(struct http **http)
 	*http = NULL;
 	ev_io_stop(h->loop, &h->io);
 	if (h->daemon)
-		MHD_stop_daemon(h->daemon); /* closes the listening socket too, and tells of each connection's end */
+		MHD_stop_daemon(h->daemon); /* closes the listening socket too, and calls on_connection() for each end */
 	ev_timer_stop(h->loop, &h->timer);
 	ev_timer_stop(h->loop, &h->sweep);
 	if (h->metrics)

@@ -1,4 +1,4 @@
-/* What the files of this room share. Nobody else includes it. */
+/* What the files of control/ share. Nobody else includes it. */
 #ifndef CONTROL_INTERNAL_H
 #define CONTROL_INTERNAL_H
 

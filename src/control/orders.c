@@ -121,7 +121,7 @@ int command_disable(struct request *request)
 	return switch_rule(request, false);
 }
 
-/* Nobody need listen: rules come and go. But who mistyped the name is told. */
+/* Nobody need listen: rules come and go. But the answer shows a mistyped name. */
 static void answer_emitted(struct request *request, uint32_t listening)
 {
 	struct writer writer;

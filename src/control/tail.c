@@ -1,6 +1,6 @@
 /* `tail`: what happens, line by line, as it happens. A client gets LINES_PER_WINDOW lines in a WINDOW, and LINES_AT_ONCE after some
  * rest, and has at most TAIL_WAITING bytes waiting, so that looking on delays nobody (P5) and costs a busy loop little; what it
- * misses for that it is told, with the count (P9). */
+ * misses for that is reported, with the count (P9). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #define LINES_PER_WINDOW 200      /* in one go: a line by itself costs a wake-up of the reader too */
 #define LINES_AT_ONCE 1000
 #define PATTERNS_MAX 16
-#define TELL_PAUSE 0.5            /* seconds until what was missed is told when nothing else comes */
+#define REPORT_PAUSE 0.5          /* seconds until what was missed is reported when nothing else comes */
 
 struct tail {
 	struct list node; /* in console->tails */
@@ -34,17 +34,17 @@ struct tail {
 	double lines;                      /* that may still come in it */
 	uint64_t missed;
 	unsigned full_in;                  /* the loop's turn in which a line was refused last, and the timer was started; 0: none */
-	ev_timer tell;
+	ev_timer report;
 };
 
 /* ---- bounds ---- */
 
-static bool has_room(const struct tail *tail)
+static bool has_space(const struct tail *tail)
 {
 	return buf_len(&tail->client->out) < TAIL_WAITING;
 }
 
-static void tell_missed(struct tail *tail)
+static void report_missed(struct tail *tail)
 {
 	struct buf *out = &tail->client->out;
 
@@ -55,20 +55,20 @@ static void tell_missed(struct tail *tail)
 	tail->missed = 0;
 }
 
-static void on_tell(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_report(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct tail *tail = timer->data;
 	(void)events;
 
 	/* A socket that is filled to a quarter is not called writable any more. What else fits goes now, so that the client's
 	 * patience counts from here on, not again when its time is up. */
-	if (!has_room(tail) && !client_flush(tail->client))
+	if (!has_space(tail) && !client_flush(tail->client))
 		return;
-	if (!has_room(tail))
+	if (!has_space(tail))
 		return;
 	ev_timer_stop(loop, timer);
 	tail->full_in = 0; /* more may be refused in this turn, and starts the timer again */
-	tell_missed(tail);
+	report_missed(tail);
 	client_flush_later(tail->client);
 }
 
@@ -88,16 +88,16 @@ static bool take_line(struct tail *tail)
 		tail->lines = fmin(LINES_AT_ONCE, tail->lines + (now - tail->window) / WINDOW * LINES_PER_WINDOW);
 		tail->window = now;
 	}
-	if (tail->lines >= 1 && has_room(tail)) {
+	if (tail->lines >= 1 && has_space(tail)) {
 		tail->lines--;
-		tell_missed(tail);
+		report_missed(tail);
 		return true;
 	}
 	tail->full_in = turn;
 	tail->missed++;
-	if (!ev_is_active(&tail->tell)) {
-		tail->tell.repeat = TELL_PAUSE;
-		ev_timer_again(loop, &tail->tell);
+	if (!ev_is_active(&tail->report)) {
+		tail->report.repeat = REPORT_PAUSE;
+		ev_timer_again(loop, &tail->report);
 	}
 	return false;
 }
@@ -286,7 +286,7 @@ static void show_answer(struct tail *tail, const char *server, const char *sende
 	json_end(&writer);
 }
 
-/* ---- what the engine tells ---- */
+/* ---- what happens ---- */
 
 static void on_event(void *ctx, const struct engine_event *event)
 {
@@ -348,7 +348,7 @@ static void cancel(struct client *client)
 {
 	struct tail *tail = client->work;
 
-	ev_timer_stop(client->console->loop, &tail->tell);
+	ev_timer_stop(client->console->loop, &tail->report);
 	list_remove(&tail->node);
 	if (list_empty(&client->console->tails))
 		engine_watch_remove(client->console->engine, &client->console->watch);
@@ -428,8 +428,8 @@ int command_tail(struct request *request)
 	tail->client = request->client;
 	tail->json = request->json;
 	tail->events = !tail->actions || tail->name_count > 0;
-	ev_timer_init(&tail->tell, on_tell, 0, TELL_PAUSE);
-	tail->tell.data = tail;
+	ev_timer_init(&tail->report, on_report, 0, REPORT_PAUSE);
+	tail->report.data = tail;
 	if (list_empty(&console->tails)) {
 		console->watch = (struct engine_watch){ .ctx = console, .event = on_event, .sent = on_sent, .answered = on_answered };
 		engine_watch_add(request->engine, &console->watch);
@@ -438,7 +438,7 @@ int command_tail(struct request *request)
 	request->client->work = tail;
 	request->client->cancel = cancel;
 	request->client->patience = TAIL_PATIENCE;
-	/* The first line tells the client that it is watching. */
+	/* The first line says that the client is watching. */
 	client_flush(request->client);
 	return COMMAND_LATER;
 }

@@ -34,7 +34,7 @@ void engine_destroy(struct engine **engine);
  * asked for while one is under way are folded into one more. */
 typedef void engine_reload_fn(void *ctx, bool applied, const struct faults *faults);
 void engine_reload(struct engine *engine, bool all, engine_reload_fn *done, void *ctx);
-/* Forgets a `done` that was not told yet (its console is gone). */
+/* Forgets a `done` that was not called yet (its console is gone). */
 void engine_reload_forget(struct engine *engine, void *ctx);
 
 /* What the engine as a whole does: `fn` is called when it changes, and must not call the engine. One function; NULL: none. */

@@ -1,4 +1,4 @@
-/* Actions on their way: the one function through which rules, consoles and others send, who is told of each end, and what waits. */
+/* Actions on their way: the one function through which rules, consoles and others send, who hears of each end, and what waits. */
 #include "engine/internal.h"
 
 #include <stdlib.h>

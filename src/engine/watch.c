@@ -1,4 +1,4 @@
-/* Who watches what happens: a list, told in the order in which they came. */
+/* Who watches what happens: a list, called in the order in which they were added. */
 #include "engine/internal.h"
 
 void engine_watch_add(struct engine *e, struct engine_watch *watch)
