@@ -120,6 +120,7 @@ static void put_cell(const struct top_layout *layout, unsigned i, const struct t
 	top_fit(out, slice_cstr(text), last && count < width ? count : width, column->kind != TOP_TEXT);
 }
 
+/* `part` TOP_PARTS: a table of neither part, which nothing sorts. */
 static void draw_titles(const struct top_view *view, enum top_part part, const struct top_table *table, const struct top_layout *layout,
                         int sorted, struct buf *out)
 {
@@ -130,7 +131,7 @@ static void draw_titles(const struct top_view *view, enum top_part part, const s
 	for (unsigned i = 0; i < layout->count; i++) {
 		const struct top_column *column = &table->columns[layout->columns[i]];
 		bool is_sorted = (int)layout->columns[i] == sorted;
-		bool up = (column->kind == TOP_TEXT) != view->parts[part].reverse;
+		bool up = is_sorted && (column->kind == TOP_TEXT) != view->parts[part].reverse;
 		char title[64];
 		snprintf(title, sizeof title, "%s%s", column->title, !is_sorted ? "" : up ? "\u2191" : "\u2193");
 		buf_append_cstr(out, i > 0 ? "  " : "");
