@@ -5,6 +5,7 @@ local lfs = require "lfs"
 local RULE = [[
 local st = store.open("agents", { persistent = true })
 ami.on("test.set", function(ev) st:set(ev.Key, { since = ev.Value }) log.info("set", { ok = tostring(st:sync()) }) end)
+ami.on("test.hour", function() st:set("hour", { since = "now" }, 3600) log.info("set", { ok = tostring(st:sync()) }) end)
 ami.on("test.show", function(ev) log.info("value", { of = ev.Key, is = (st:get(ev.Key) or {}).since or "nothing" }) end)]]
 
 local function options(more)
@@ -43,6 +44,34 @@ describe("a persistent store", function()
     assert.is_true(shows(daemon, "bob", "10:00"))
     assert.equal("rw-------", lfs.attributes(project.folder .. "/state.db", "permissions"))
     assert.equal(2, daemon:metric "hookswitch_persist_entries")
+  end)
+
+  it("keeps what has a ttl while the wall clock jumps, and never longer than that", function()
+    local clock = h.wallclock()
+    local project = h.project(options())
+    local daemon = h.daemon(project, { env = clock.env })
+    daemon:emit "test.hour"
+    daemon:await { msg = "set", ok = "true" }
+    for _, days in ipairs { 1, -1, 0 } do
+      clock.jump(days * 86400)
+      assert.is_true(shows(daemon, "hour", "now"))
+    end
+    -- What was written a day ahead, by a clock that was wrong, is not held against entries that are written later.
+    clock.jump(86400)
+    assert.is_true(set(daemon, "alice", "9:00"))
+    daemon:emit "test.hour"
+    daemon:await({ msg = "set", ok = "true" }, { count = 3 })
+    daemon:signal "KILL"
+    daemon:ended()
+    clock.jump(0)
+    daemon = h.daemon(project, { env = clock.env })
+    assert.is_true(shows(daemon, "hour", "now"))
+    daemon:stop()
+    -- Down for two days.
+    clock.jump(2 * 86400)
+    daemon = h.daemon(project, { env = clock.env })
+    assert.is_true(shows(daemon, "hour", "nothing"))
+    assert.is_true(shows(daemon, "alice", "9:00"))
   end)
 
   it("needs a file: check and a start without one say which option", function()
