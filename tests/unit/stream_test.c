@@ -778,7 +778,7 @@ static void a_port_without_tls_is_named(void)
 
 /* The server asks for new keys while the client's direction is full: the answer to that has to wait, and everything goes on
  * when there is space. */
-static void tls_waits_for_the_other_direction(void)
+static void tls_waits_for_the_other_direction(bool write_wanted)
 {
 	struct tls_pool *pool = tls_pool_create();
 	struct tls *tls = make_tls(pool, true);
@@ -791,7 +791,7 @@ static void tls_waits_for_the_other_direction(void)
 	while ((written = stream_write(seen.stream, slice_make(block, sizeof block), &seen.why, &seen.err)) > 0)
 		sent += (size_t)written;
 	CHECK(written == 0);
-	stream_want_write(seen.stream, true);
+	stream_want_write(seen.stream, write_wanted);
 	seen.reads = true;
 	stream_start_read(seen.stream);
 	CHECK(SSL_key_update(server.ssl, SSL_KEY_UPDATE_REQUESTED) == 1);
@@ -805,7 +805,10 @@ static void tls_waits_for_the_other_direction(void)
 			turn();
 	}
 	CHECK(seen.len == 4 && got >= sent);
-	AWAIT(seen.writable >= 1);
+	if (write_wanted)
+		AWAIT(seen.writable >= 1);
+	settle();
+	CHECK(seen.writable == write_wanted);
 	CHECK(seen.failed == 0);
 	end();
 	tls_release(&tls);
@@ -841,7 +844,8 @@ int main(int argc, char **argv)
 	bytes_behind_the_handshake_are_not_lost();
 	bad_certificates_end_the_handshake();
 	a_port_without_tls_is_named();
-	tls_waits_for_the_other_direction();
+	tls_waits_for_the_other_direction(true);
+	tls_waits_for_the_other_direction(false);
 	ev_loop_destroy(loop);
 	command = mem_printf("rm -rf %s", folder);
 	CHECK(system(command) == 0);

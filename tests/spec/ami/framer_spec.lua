@@ -204,6 +204,12 @@ describe("the framer", function()
       end)
     end)
 
+    it("Q06 ends a key at a colon with a blank behind it, and at the first one when no bracket stands before it", function()
+      each_way(frame("Event: A", "Open(key: a):b", "Bare:a):b", "Open(two:x", "Closed(y):1):2"), nil, function(r)
+        assert.same({ { "Event", "A" }, { "Open(key", "a):b" }, { "Bare", "a):b" }, { "Open(two", "x" }, { "Closed(y)", "1):2" } }, r[1].headers)
+      end)
+    end)
+
     it("Q07 keeps repeated keys in order", function()
       each_way(frame("Event: UserEvent", "Foo: 1", "Bar: x", "Foo: 2", "foo: 3"), nil, function(r)
         assert.same({ "1", "2", "3" }, values(r[1], "Foo"))
