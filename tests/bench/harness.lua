@@ -24,22 +24,27 @@ local function launch(core, words)
 	return process
 end
 
--- Its next line that fits, or an error with what it said instead.
+-- Its next line that fits, or an error with what it said instead, also when one of its rules has failed: nothing more comes then.
 function Process:expect(pattern)
+	local failed
 	for line in self.pipe:lines() do
 		self.said[#self.said + 1] = line
 		if line:find(pattern) then return line end
+		failed = line:find '"level":"error"' and line:find '"kind":"' and line
+		if failed then break end
 	end
-	self.pipe:close()
-	live[self.pid] = nil
+	if not failed then
+		self.pipe:close()
+		live[self.pid] = nil
+	end
 	-- Without what valgrind says of itself.
-	local faults, words = {}, {}
+	local faults, words = { failed }, {}
 	for _, line in ipairs(self.said) do
 		if #faults < 5 and (line:find '"level":"[we]' or line:find "^hookswitch") then faults[#faults + 1] = line end
 		if not line:find "^==%d+==" then words[#words + 1] = line end
 	end
-	error(("process %d ended before it printed %q. Its first faults:\n%s\nIts last lines:\n%s"):format(self.pid, pattern,
-		table.concat(faults, "\n"), table.concat(words, "\n", math.max(1, #words - 2))), 0)
+	error(("process %d %s before it printed %q. Its first faults:\n%s\nIts last lines:\n%s"):format(self.pid, failed and "failed" or "ended",
+		pattern, table.concat(faults, "\n"), table.concat(words, "\n", math.max(1, #words - 2))), 0)
 end
 
 -- The fields of the next log record with that text.
