@@ -151,8 +151,11 @@ describe("an action", function()
     end)
 
     it("Q32 refuses a name that would be split or taken apart", function()
-      for _, name in ipairs { "", "a=b", "a,b", 'a"b', "a\\b", "CALLERID(num", "x[" } do
+      for _, name in ipairs { "", "a=b", "a,b", 'a"b', "a\\b", "CALLERID(num", "x[", "x[1", "x(1", "x[1)", "x(1]", "x]][" } do
         refused { { "Action", "Originate" }, { "Variable", { { name, "1" } } } }
+      end
+      for _, name in ipairs { "x[1]", "x(1)", "x]", "x)", "x[(1)]", "x][1]" } do
+        assert.truthy(serialize { { "Action", "Originate" }, { "Variable", { { name, "1" } } } })
       end
     end)
   end)
