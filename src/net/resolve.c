@@ -1,30 +1,45 @@
 #include "net/resolve.h"
 
-#include <ares.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/list.h"
+#include "base/file_stamp.h"
 #include "base/mem.h"
+#include "base/wake.h"
+#include "net/dns.h"
+#include "net/hosts.h"
+#include "observe/log.h"
+
+#define HOSTS "/etc/hosts"
+#define SETTINGS "/etc/resolv.conf"
 
 struct resolver {
 	struct ev_loop *loop;
-	ares_channel channel;
-	ev_timer timer; /* c-ares' own retries */
-	struct list sockets;
-};
-
-struct resolver_socket {
-	struct list node;
-	struct resolver *resolver;
-	ev_io io;
+	struct dns *dns;                       /* the settings in use */
+	struct dns **retired;                  /* older ones that still have questions, owned */
+	size_t retired_count;
+	struct resolve *asking, **asking_end;  /* questions that go to the thread next */
+	bool thread_busy;                      /* it has a batch */
+	/* Shared with the thread: a batch on its way there and back. */
+	_Atomic(struct resolve *) to_thread, from_thread;
+	_Atomic(struct dns *) fresh; /* made of changed settings, for the loop to take */
+	atomic_bool stop;
+	struct wake wake;
+	ev_async back;
+	bool has_thread;
+	pthread_t thread;
+	struct file_stamp settings; /* of what was read last; the thread's */
 };
 
 struct resolve {
 	struct resolver *resolver;
-	resolve_fn *fn; /* NULL: cancelled, c-ares still holds it */
+	resolve_fn *fn; /* NULL: cancelled, the thread or c-ares still holds it */
 	void *ctx;
 	ev_timer timer; /* half of the deadline, then the deadline; at once when the answer is here */
-	unsigned in_ares; /* questions that c-ares still has of it */
+	unsigned in_dns; /* questions that name servers still have of it */
+	bool in_files;   /* the thread has it, or will */
 	bool asked_again, done, telling;
 	double timeout;
 	uint16_t port;
@@ -32,115 +47,24 @@ struct resolve {
 	struct address addresses[RESOLVE_ADDRESSES_MAX];
 	size_t count;
 	struct err err;
+	/* The thread's, while `in_files`. */
+	struct resolve *next;
+	struct address found[RESOLVE_ADDRESSES_MAX];
+	size_t found_count;
 };
-
-static void arm(struct resolver *resolver)
-{
-	struct timeval left;
-
-	ev_timer_stop(resolver->loop, &resolver->timer);
-	if (!ares_timeout(resolver->channel, NULL, &left))
-		return;
-	ev_timer_set(&resolver->timer, (double)left.tv_sec + (double)left.tv_usec / 1e6, 0);
-	ev_timer_start(resolver->loop, &resolver->timer);
-}
-
-static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	(void)loop, (void)events;
-	struct resolver *resolver = timer->data;
-	ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	arm(resolver);
-}
-
-static void on_socket(struct ev_loop *loop, ev_io *io, int events)
-{
-	(void)loop;
-	struct resolver *resolver = ((struct resolver_socket *)io->data)->resolver;
-	/* c-ares may close the socket in here, and `io` is gone then. */
-	ares_process_fd(resolver->channel, events & EV_READ ? io->fd : ARES_SOCKET_BAD,
-	                events & EV_WRITE ? io->fd : ARES_SOCKET_BAD);
-	arm(resolver);
-}
-
-static struct resolver_socket *find_socket(struct resolver *resolver, int fd)
-{
-	list_each(it, &resolver->sockets) {
-		struct resolver_socket *socket = list_entry(it, struct resolver_socket, node);
-		if (socket->io.fd == fd)
-			return socket;
-	}
-	return NULL;
-}
-
-/* c-ares says what it wants to hear of a socket; neither: it is about to close it. */
-static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable)
-{
-	struct resolver *resolver = data;
-	struct resolver_socket *socket = find_socket(resolver, fd);
-	int events = (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0);
-
-	if (socket)
-		ev_io_stop(resolver->loop, &socket->io);
-	if (!events) {
-		if (socket)
-			list_remove(&socket->node);
-		free(socket);
-		return;
-	}
-	if (!socket) {
-		socket = mem_zalloc(sizeof *socket);
-		socket->resolver = resolver;
-		ev_init(&socket->io, on_socket);
-		socket->io.data = socket;
-		list_append(&resolver->sockets, &socket->node);
-	}
-	ev_io_set(&socket->io, fd, events);
-	ev_io_start(resolver->loop, &socket->io);
-}
-
-struct resolver *resolver_create(struct ev_loop *loop, struct err *err)
-{
-	int status = ares_library_init(ARES_LIB_INIT_ALL);
-	if (status != ARES_SUCCESS) {
-		err_set(err, ERR_SYSTEM, "the DNS resolver cannot start: %s", ares_strerror(status));
-		return NULL;
-	}
-	struct resolver *resolver = mem_zalloc(sizeof *resolver);
-	struct ares_options options = { .timeout = 2000, .tries = 3 };
-	options.sock_state_cb = on_socket_state;
-	options.sock_state_cb_data = resolver;
-	resolver->loop = loop;
-	list_init(&resolver->sockets);
-	ev_timer_init(&resolver->timer, on_retry, 0, 0);
-	resolver->timer.data = resolver;
-	status = ares_init_options(&resolver->channel, &options,
-	                           ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
-	if (status != ARES_SUCCESS) {
-		err_set(err, ERR_SYSTEM, "the DNS resolver cannot start: %s", ares_strerror(status));
-		free(resolver);
-		ares_library_cleanup();
-		return NULL;
-	}
-	return resolver;
-}
-
-void resolver_destroy(struct resolver **resolver)
-{
-	if (!*resolver)
-		return;
-	ares_destroy((*resolver)->channel);
-	ev_timer_stop((*resolver)->loop, &(*resolver)->timer);
-	free(*resolver);
-	*resolver = NULL;
-	ares_library_cleanup();
-}
 
 static void resolve_free(struct resolve *resolve)
 {
 	ev_timer_stop(resolve->resolver->loop, &resolve->timer);
 	free(resolve->host);
 	free(resolve);
+}
+
+/* Frees a question that was cancelled or told, once nobody has it any more. */
+static void free_unless_held(struct resolve *resolve)
+{
+	if (!resolve->fn && !resolve->telling && !resolve->in_files && resolve->in_dns == 0)
+		resolve_free(resolve);
 }
 
 /* The answer is told from a timer of its own, so that nobody is called from inside c-ares or resolve_start(). */
@@ -152,12 +76,13 @@ static void finish_soon(struct resolve *resolve)
 	ev_timer_start(resolve->resolver->loop, &resolve->timer);
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *result)
-{
-	(void)timeouts;
-	struct resolve *resolve = arg;
+/* ---- name servers ---- */
 
-	resolve->in_ares--;
+static void on_answer(void *ctx, int status, struct ares_addrinfo *result)
+{
+	struct resolve *resolve = ctx;
+
+	resolve->in_dns--;
 	if (resolve->fn && !resolve->done && status == ARES_SUCCESS) {
 		for (struct ares_addrinfo_node *node = result->nodes; node && resolve->count < RESOLVE_ADDRESSES_MAX;
 		     node = node->ai_next)
@@ -167,11 +92,10 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	if (result)
 		ares_freeaddrinfo(result);
 	if (!resolve->fn) {
-		if (!resolve->telling && resolve->in_ares == 0)
-			resolve_free(resolve);
+		free_unless_held(resolve);
 		return;
 	}
-	if (resolve->done || (resolve->count == 0 && resolve->in_ares > 0))
+	if (resolve->done || (resolve->count == 0 && resolve->in_dns > 0))
 		return; /* one of two answers is enough */
 	if (resolve->count == 0)
 		err_set(&resolve->err, ERR_SYSTEM, "cannot resolve %s: %s; check `host` and the DNS settings", resolve->host,
@@ -179,29 +103,219 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	finish_soon(resolve);
 }
 
-/* Lets c-ares read what its sockets hold already. */
-static void read_now(struct resolver *resolver)
-{
-	int fds[16];
-	size_t count = 0;
-
-	list_each(it, &resolver->sockets)
-		if (count < sizeof fds / sizeof fds[0])
-			fds[count++] = list_entry(it, struct resolver_socket, node)->io.fd;
-	for (size_t i = 0; i < count; i++)
-		if (find_socket(resolver, fds[i]))
-			ares_process_fd(resolver->channel, fds[i], ARES_SOCKET_BAD);
-	arm(resolver);
-}
-
 static void ask(struct resolve *resolve, int family)
 {
-	const struct ares_addrinfo_hints hints = { .ai_family = family, .ai_socktype = SOCK_STREAM };
-
-	resolve->in_ares++;
-	ares_getaddrinfo(resolve->resolver->channel, resolve->host, NULL, &hints, on_answer, resolve);
-	arm(resolve->resolver);
+	resolve->in_dns++;
+	dns_ask(resolve->resolver->dns, resolve->host, family, on_answer, resolve);
 }
+
+static void drop_retired(struct resolver *resolver)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < resolver->retired_count; i++)
+		if (dns_open(resolver->retired[i]) > 0)
+			resolver->retired[kept++] = resolver->retired[i];
+		else
+			dns_destroy(&resolver->retired[i]);
+	resolver->retired_count = kept;
+}
+
+/* From here on questions go by the new settings; those that are under way end by the old ones. */
+static void use_fresh(struct resolver *resolver)
+{
+	struct dns *fresh = atomic_exchange(&resolver->fresh, NULL);
+
+	drop_retired(resolver);
+	if (!fresh)
+		return;
+	resolver->retired = mem_realloc(resolver->retired, resolver->retired_count + 1, sizeof(struct dns *));
+	resolver->retired[resolver->retired_count++] = resolver->dns;
+	dns_attach(fresh, resolver->loop);
+	resolver->dns = fresh;
+	log_text(LOG_INFO, "resolv.conf has changed: names are asked for by what it says now");
+}
+
+/* ---- files, on the thread ---- */
+
+static void read_settings(struct resolver *resolver)
+{
+	struct file_stamp now = file_stamp_take(SETTINGS);
+	struct err err;
+
+	if (file_stamp_equal(&now, &resolver->settings))
+		return;
+	resolver->settings = now;
+	struct dns *fresh = dns_create(&err);
+	if (!fresh) {
+		log_write(LOG_WARN, "resolv.conf has changed, but cannot be used: the DNS settings before go on", F_TEXT("reason", err.text));
+		return;
+	}
+	struct dns *unused = atomic_exchange(&resolver->fresh, fresh);
+	dns_destroy(&unused);
+}
+
+static void find_in_files(struct resolve *resolve)
+{
+	resolve->found_count = hosts_find(HOSTS, resolve->host, resolve->port, resolve->found, RESOLVE_ADDRESSES_MAX);
+	/* A name that no name server may be asked for (RFC 6761). */
+	if (resolve->found_count == 0 && slice_eq_nocase(slice_cstr(resolve->host), SLICE("localhost"))) {
+		address_literal("127.0.0.1", resolve->port, &resolve->found[0]);
+		address_literal("::1", resolve->port, &resolve->found[1]);
+		resolve->found_count = 2;
+	}
+}
+
+static void *run(void *arg)
+{
+	struct resolver *resolver = arg;
+
+	while (!atomic_load(&resolver->stop)) {
+		struct resolve *batch = atomic_exchange(&resolver->to_thread, NULL);
+		if (!batch) {
+			wake_wait(&resolver->wake, WAKE_FOREVER);
+			continue;
+		}
+		read_settings(resolver);
+		for (struct resolve *resolve = batch; resolve; resolve = resolve->next)
+			find_in_files(resolve);
+		atomic_store(&resolver->from_thread, batch);
+		ev_async_send(resolver->loop, &resolver->back);
+	}
+	return NULL;
+}
+
+static void send_batch(struct resolver *resolver)
+{
+	if (resolver->thread_busy || !resolver->asking)
+		return;
+	resolver->thread_busy = true;
+	atomic_store(&resolver->to_thread, resolver->asking);
+	resolver->asking = NULL;
+	resolver->asking_end = &resolver->asking;
+	wake_post(&resolver->wake);
+}
+
+/* What the thread has found in the hosts file is the answer; the rest goes to the name servers. */
+static void take_batch(struct resolver *resolver)
+{
+	struct resolve *next, *batch = atomic_exchange(&resolver->from_thread, NULL);
+
+	if (!batch)
+		return;
+	use_fresh(resolver);
+	resolver->thread_busy = false;
+	for (struct resolve *resolve = batch; resolve; resolve = next) {
+		next = resolve->next;
+		resolve->in_files = false;
+		if (!resolve->fn) {
+			free_unless_held(resolve);
+		} else if (resolve->found_count > 0) {
+			memcpy(resolve->addresses, resolve->found, resolve->found_count * sizeof *resolve->found);
+			resolve->count = resolve->found_count;
+			finish_soon(resolve);
+		} else {
+			ask(resolve, AF_UNSPEC);
+		}
+	}
+	send_batch(resolver);
+}
+
+static void on_back(struct ev_loop *loop, ev_async *watcher, int events)
+{
+	(void)loop, (void)events;
+	take_batch(watcher->data);
+}
+
+static int start_thread(struct resolver *resolver, struct err *err)
+{
+	sigset_t all, before;
+
+	if (resolver->has_thread)
+		return 0;
+	ev_async_start(resolver->loop, &resolver->back);
+	ev_unref(resolver->loop); /* alone it keeps no loop alive */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int rc = pthread_create(&resolver->thread, NULL, run, resolver);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	resolver->has_thread = rc == 0;
+	if (rc == 0)
+		return 0;
+	ev_ref(resolver->loop);
+	ev_async_stop(resolver->loop, &resolver->back);
+	return err_set(err, ERR_SYSTEM, "cannot start the thread that reads " HOSTS ": %s", strerror(rc));
+}
+
+static void stop_thread(struct resolver *resolver)
+{
+	if (!resolver->has_thread)
+		return;
+	atomic_store(&resolver->stop, true);
+	wake_post(&resolver->wake);
+	pthread_join(resolver->thread, NULL);
+	ev_ref(resolver->loop);
+	ev_async_stop(resolver->loop, &resolver->back);
+}
+
+/* ---- the resolver ---- */
+
+struct resolver *resolver_create(struct ev_loop *loop, struct err *err)
+{
+	int status = ares_library_init(ARES_LIB_INIT_ALL);
+	if (status != ARES_SUCCESS) {
+		err_set(err, ERR_SYSTEM, "the DNS resolver cannot start: %s", ares_strerror(status));
+		return NULL;
+	}
+	struct resolver *resolver = mem_zalloc(sizeof *resolver);
+	resolver->loop = loop;
+	resolver->asking_end = &resolver->asking;
+	resolver->settings = file_stamp_take(SETTINGS);
+	resolver->dns = dns_create(err);
+	if (!resolver->dns) {
+		free(resolver);
+		ares_library_cleanup();
+		return NULL;
+	}
+	dns_attach(resolver->dns, loop);
+	wake_init(&resolver->wake);
+	ev_async_init(&resolver->back, on_back);
+	resolver->back.data = resolver;
+	return resolver;
+}
+
+static void free_batch(struct resolve *batch)
+{
+	for (struct resolve *next; batch; batch = next) {
+		next = batch->next;
+		batch->in_files = false;
+		free_unless_held(batch);
+	}
+}
+
+void resolver_destroy(struct resolver **where)
+{
+	struct resolver *resolver = *where;
+
+	if (!resolver)
+		return;
+	*where = NULL;
+	stop_thread(resolver);
+	free_batch(resolver->asking);
+	free_batch(atomic_load(&resolver->to_thread));
+	free_batch(atomic_load(&resolver->from_thread));
+	struct dns *fresh = atomic_load(&resolver->fresh);
+	dns_destroy(&fresh);
+	for (size_t i = 0; i < resolver->retired_count; i++)
+		dns_destroy(&resolver->retired[i]);
+	free(resolver->retired);
+	dns_destroy(&resolver->dns);
+	wake_close(&resolver->wake);
+	free(resolver);
+	ares_library_cleanup();
+}
+
+/* ---- questions ---- */
 
 /* Until half of its time is over, or the rest of it. */
 static void wait_half(struct resolve *resolve)
@@ -210,6 +324,15 @@ static void wait_half(struct resolve *resolve)
 	ev_now_update(resolve->resolver->loop);
 	ev_timer_set(&resolve->timer, resolve->timeout / 2, 0);
 	ev_timer_start(resolve->resolver->loop, &resolve->timer);
+}
+
+/* What has come in already. */
+static void read_now(struct resolver *resolver)
+{
+	take_batch(resolver);
+	dns_read(resolver->dns);
+	for (size_t i = 0; i < resolver->retired_count; i++)
+		dns_read(resolver->retired[i]);
 }
 
 static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
@@ -225,7 +348,8 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
 			/* Some name servers are silent to questions for IPv6, and c-ares would wait for that answer in vain. */
 			resolve->asked_again = true;
 			wait_half(resolve);
-			ask(resolve, AF_INET);
+			if (!resolve->in_files)
+				ask(resolve, AF_INET);
 			return;
 		}
 		err_set(&resolve->err, ERR_TIMEOUT, "cannot resolve %s: no answer from DNS in %g s; check the DNS settings",
@@ -236,8 +360,7 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
 	resolve->telling = true;
 	fn(resolve->ctx, resolve->addresses, resolve->count, resolve->count > 0 ? NULL : &resolve->err);
 	resolve->telling = false;
-	if (resolve->in_ares == 0)
-		resolve_free(resolve);
+	free_unless_held(resolve);
 }
 
 struct resolve *resolve_start(struct resolver *resolver, const char *host, uint16_t port, double timeout, resolve_fn *fn,
@@ -258,8 +381,15 @@ struct resolve *resolve_start(struct resolver *resolver, const char *host, uint1
 		finish_soon(resolve);
 		return resolve;
 	}
+	if (start_thread(resolver, &resolve->err)) {
+		finish_soon(resolve);
+		return resolve;
+	}
+	resolve->in_files = true;
+	*resolver->asking_end = resolve;
+	resolver->asking_end = &resolve->next;
 	wait_half(resolve);
-	ask(resolve, AF_UNSPEC);
+	send_batch(resolver);
 	return resolve;
 }
 
@@ -269,8 +399,7 @@ void resolve_cancel(struct resolve **resolve)
 		return;
 	(*resolve)->fn = NULL;
 	ev_timer_stop((*resolve)->resolver->loop, &(*resolve)->timer);
-	/* c-ares cannot take back one question: it answers on_answer() later, which frees it. */
-	if ((*resolve)->in_ares == 0)
-		resolve_free(*resolve);
+	/* The thread and c-ares give it back later; then it is freed. */
+	free_unless_held(*resolve);
 	*resolve = NULL;
 }

@@ -1,7 +1,7 @@
-/* Host names to addresses, by c-ares in the loop (P1).
+/* Host names to addresses: the hosts file first, then name servers.
  *
- * One resolver for each loop. c-ares reads /etc/resolv.conf when the resolver is made, and /etc/hosts (a small local file)
- * at each question; everything that waits is in the loop.
+ * One resolver for each loop. /etc/hosts and /etc/resolv.conf are read on a thread of its own (P1), which begins with the first
+ * name: at each question the one, and the other when it has changed. Everything that waits is in the loop.
  */
 #ifndef NET_RESOLVE_H
 #define NET_RESOLVE_H

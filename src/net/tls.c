@@ -7,16 +7,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
+#include "base/file_stamp.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "net/address.h"
-
-/* Tells a file from what it was when it was read; all 0: there is none. */
-struct stamp {
-	uint64_t device, inode, size, seconds, nanoseconds;
-};
 
 enum { STAMP_CA, STAMP_CA_FOLDER, STAMP_CERT, STAMP_KEY, STAMPS };
 
@@ -26,7 +21,7 @@ struct tls {
 	SSL_CTX *ctx;
 	bool verify;
 	char *ca, *cert, *key; /* as in the options, owned */
-	struct stamp stamps[STAMPS];
+	struct file_stamp stamps[STAMPS];
 };
 
 struct tls_pool {
@@ -123,16 +118,6 @@ static SSL_CTX *make_context(const struct tls_options *options, struct err *err)
 
 /* ---- the pool ---- */
 
-static struct stamp stamp_of(const char *path)
-{
-	struct stat st;
-
-	if (!path || stat(path, &st) == -1)
-		return (struct stamp){ 0 };
-	return (struct stamp){ .device = st.st_dev, .inode = st.st_ino, .size = (uint64_t)st.st_size,
-	                       .seconds = (uint64_t)st.st_mtim.tv_sec, .nanoseconds = (uint64_t)st.st_mtim.tv_nsec };
-}
-
 /* OpenSSL reads the system's authorities from where these variables say. */
 static const char *system_path(const char *variable, const char *otherwise)
 {
@@ -140,17 +125,17 @@ static const char *system_path(const char *variable, const char *otherwise)
 	return path ? path : otherwise;
 }
 
-static void take_stamps(const struct tls_options *options, struct stamp stamps[STAMPS])
+static void take_stamps(const struct tls_options *options, struct file_stamp stamps[STAMPS])
 {
 	memset(stamps, 0, STAMPS * sizeof *stamps);
 	if (options->ca) {
-		stamps[STAMP_CA] = stamp_of(options->ca);
+		stamps[STAMP_CA] = file_stamp_take(options->ca);
 	} else if (options->verify) {
-		stamps[STAMP_CA] = stamp_of(system_path(X509_get_default_cert_file_env(), X509_get_default_cert_file()));
-		stamps[STAMP_CA_FOLDER] = stamp_of(system_path(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
+		stamps[STAMP_CA] = file_stamp_take(system_path(X509_get_default_cert_file_env(), X509_get_default_cert_file()));
+		stamps[STAMP_CA_FOLDER] = file_stamp_take(system_path(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
 	}
-	stamps[STAMP_CERT] = stamp_of(options->cert);
-	stamps[STAMP_KEY] = stamp_of(options->key);
+	stamps[STAMP_CERT] = file_stamp_take(options->cert);
+	stamps[STAMP_KEY] = file_stamp_take(options->key);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -158,7 +143,7 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static bool is_same(const struct tls *tls, const struct tls_options *options, const struct stamp stamps[STAMPS])
+static bool is_same(const struct tls *tls, const struct tls_options *options, const struct file_stamp stamps[STAMPS])
 {
 	return tls->verify == options->verify && same_text(tls->ca, options->ca) && same_text(tls->cert, options->cert) &&
 	       same_text(tls->key, options->key) && memcmp(tls->stamps, stamps, sizeof tls->stamps) == 0;
@@ -174,7 +159,7 @@ static void tls_free(struct tls *tls)
 	free(tls);
 }
 
-static struct tls *tls_create(const struct tls_options *options, const struct stamp stamps[STAMPS], struct err *err)
+static struct tls *tls_create(const struct tls_options *options, const struct file_stamp stamps[STAMPS], struct err *err)
 {
 	SSL_CTX *ctx = make_context(options, err);
 
@@ -210,7 +195,7 @@ void tls_pool_destroy(struct tls_pool **pool)
 
 struct tls *tls_get(struct tls_pool *pool, const struct tls_options *options, struct err *err)
 {
-	struct stamp stamps[STAMPS];
+	struct file_stamp stamps[STAMPS];
 	struct tls *found = NULL;
 
 	/* Before they are read: what changes in between is read again next time. */

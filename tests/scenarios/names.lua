@@ -12,8 +12,9 @@ local function write_in_place(path, text)
   assert(os.rename(path .. ".new", path))
 end
 
--- A name server with this table; gives a function that changes the table, and a program that runs hookswitch on it.
-local function name_server(table_text)
+-- A name server with this table; gives a function that changes the table, a program that runs hookswitch on it, and the folder with
+-- its `resolv` and `hosts`.
+local function name_server(table_text, hosts)
   local folder = support.folder()
   local server = support.start(support.tools .. "nameserver", { ("127.%d.%d.%d"):format(math.random(1, 250), math.random(1, 250),
     math.random(2, 250)), folder .. "/table" })
@@ -22,7 +23,7 @@ local function name_server(table_text)
   local address = support.read("/proc/" .. server.pid .. "/cmdline"):match "127%.%d+%.%d+%.%d+"
   support.write_file(folder .. "/table", table_text)
   support.write_file(folder .. "/resolv", "nameserver " .. address .. "\n")
-  support.write_file(folder .. "/hosts", "127.0.0.1 localhost\n")
+  support.write_file(folder .. "/hosts", hosts or "127.0.0.1 localhost\n")
   support.write_file(folder .. "/hookswitch", ([[
 #!/bin/sh
 if [ -z "$INSIDE" ]; then INSIDE=1 exec unshare -m "$0" "$@"; fi
@@ -30,7 +31,7 @@ mount --bind %s/resolv /etc/resolv.conf && mount --bind %s/hosts /etc/hosts || e
 exec %s "$@"
 ]]):format(folder, folder, support.binary))
   os.execute("chmod +x " .. folder .. "/hookswitch")
-  return function(text) write_in_place(folder .. "/table", text) end, folder .. "/hookswitch"
+  return function(text) write_in_place(folder .. "/table", text) end, folder .. "/hookswitch", folder
 end
 
 local function start(t, program, options)
@@ -97,6 +98,41 @@ return {
       support.touch(cut)
       daemon:ready("pbx", { count = 2 })
       assert(support.server(daemon, "pbx").address == "127.66.0.9")
+    end,
+  },
+  {
+    name = "a corrected name server",
+    must = "resolv.conf is read again when it has changed: the next try asks the new name server, without a reload",
+    needs = needs,
+    play = function(t)
+      local _, program, folder = name_server "pbx.test 127.0.0.1\n"
+      local good = support.read(folder .. "/resolv")
+      support.write_file(folder .. "/resolv", "nameserver 127.251.251.251\n")
+      local daemon = start(t, program, { servers = { pbx = support.at(support.sim(), { host = "pbx.test", timeouts = { resolve = 0.3 } }) } })
+      daemon:await { msg = "no session", reason = "resolve" }
+      support.write_file(folder .. "/resolv", good)
+      daemon:ready "pbx"
+    end,
+  },
+  {
+    name = "a name of the hosts file",
+    must = "the hosts file comes first and is read at each try; a plain login goes to this machine only, whatever the file calls localhost",
+    needs = needs,
+    play = function(t)
+      -- 0.0.0.0 leads to this machine, too, but is no address of it.
+      local _, program, folder = name_server("pbx.test 192.0.2.1\n", "127.66.0.1 pbx.test\n0.0.0.0 localhost\n")
+      local peer = support.peer(session "serve")
+      local plain = support.peer { "line Asterisk Call Manager/9.0.0", "action Login", [[send Response: Success\r\nActionID: $id\r\n\r\n]], "serve" }
+      local daemon = start(t, program, { servers = { pbx = support.at(peer, { host = "pbx.test" }),
+        plain = support.at(plain, { host = "localhost", auth = "plain", reconnect = { auth_first = 0.2, auth_max = 0.2 } }) } })
+      daemon:await { msg = "no session", server = "pbx", reason = "refused" }
+      local told = daemon:await { msg = "no session", server = "plain" }
+      assert(told.reason == "auth" and told.error:find("would send the secret readable over the network to 0.0.0.0", 1, true), told.error)
+      assert(not plain.received():find("Login", 1, true) and not plain.received():find(support.SECRET, 1, true))
+      support.write_file(folder .. "/hosts", "127.0.0.1 pbx.test localhost\n")
+      daemon:ready "pbx"
+      daemon:ready "plain"
+      assert(plain.received():find("Secret: " .. support.SECRET, 1, true))
     end,
   },
 }

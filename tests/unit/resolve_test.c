@@ -12,10 +12,13 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "check.h"
+#include "net/hosts.h"
 #include "net/resolve.h"
+#include "observe/log.h"
 
 static char folder[] = "/tmp/resolve-test-XXXXXX";
 static struct ev_loop *loop;
+static char settings[64]; /* resolv.conf that names the name server */
 
 /* What one question came to. */
 struct outcome {
@@ -126,7 +129,93 @@ static void a_cancelled_question_is_not_answered(struct resolver *resolver, cons
 	CHECK(o.calls == 0);
 }
 
+static size_t find(const char *host, struct outcome *o, size_t max)
+{
+	char *path = mem_printf("%s/own-hosts", folder);
+	o->count = hosts_find(path, host, 5038, o->addresses, max);
+	free(path);
+	return o->count;
+}
+
+static void the_hosts_file_gives_addresses_to_names(void)
+{
+	struct outcome o = { .calls = 0 };
+
+	write_file("own-hosts", "# 192.0.2.1 pbx\n\n  192.0.2.2\tPBX.example pbx # 192.0.2.3 office\n2001:db8::2 pbx\r\nnonsense pbx\n192.0.2.4\n"
+	           "192.0.2.5 pbx2 pbx\n192.0.2.6 last");
+	CHECK(find("pbx", &o, 16) == 3 && has(&o, "192.0.2.2") && has(&o, "2001:db8::2") && has(&o, "192.0.2.5"));
+	CHECK(find("pbx.EXAMPLE", &o, 16) == 1 && has(&o, "192.0.2.2"));
+	CHECK(find("pbx.example.", &o, 16) == 1);
+	CHECK(find("last", &o, 16) == 1 && has(&o, "192.0.2.6"));
+	CHECK(find("pbx", &o, 2) == 2 && has(&o, "2001:db8::2"));
+	CHECK(find("office", &o, 16) == 0);
+	CHECK(find("example", &o, 16) == 0);
+	CHECK(find("192.0.2.4", &o, 16) == 0);
+	CHECK(find("", &o, 16) == 0);
+	CHECK(hosts_find("/nowhere/hosts", "pbx", 1, o.addresses, 16) == 0);
+}
+
 /* ---- with DNS ---- */
+
+static void the_hosts_file_comes_first_and_is_read_each_time(struct resolver *resolver)
+{
+	struct outcome o;
+
+	write_file("hosts", "192.0.2.98 hosted.test both.test\n2001:db8::98 hosted.test\n");
+	ask(resolver, "hosted.test", 5, &o);
+	wait_for(&o);
+	CHECK(o.count == 2 && has(&o, "192.0.2.98") && has(&o, "2001:db8::98"));
+	ask(resolver, "both.test", 5, &o);
+	wait_for(&o);
+	CHECK(o.count == 1 && has(&o, "192.0.2.98"));
+	write_file("hosts", "192.0.2.99 hosted.test\n");
+	ask(resolver, "both.test", 5, &o);
+	wait_for(&o);
+	CHECK(o.count == 3);
+}
+
+/* Whatever the files say. */
+static void localhost_is_this_machine(struct resolver *resolver)
+{
+	struct outcome o;
+
+	ask(resolver, "localhost", 5, &o);
+	wait_for(&o);
+	CHECK(o.count > 0);
+	for (size_t i = 0; i < o.count; i++)
+		CHECK(address_is_loopback(&o.addresses[i]));
+}
+
+static void changed_settings_are_used_at_the_next_question(struct resolver *resolver)
+{
+	struct outcome o;
+
+	/* Nobody listens there. */
+	write_file("resolv.conf", "nameserver 127.251.251.251\n");
+	ask(resolver, "both.test", 0.4, &o);
+	wait_for(&o);
+	CHECK(o.count == 0);
+	write_file("resolv.conf", settings);
+	ask(resolver, "both.test", 5, &o);
+	wait_for(&o);
+	CHECK(o.count == 3);
+	/* Another name of the file, as programs that write it do. */
+	struct outcome silent;
+	ask(resolver, "silent.test", 0.6, &silent);
+	settle();
+	write_file("resolv.conf", "# The settings have changed under a question that waits.\n");
+	ask(resolver, "hosted.test", 5, &o);
+	wait_for(&o);
+	CHECK(o.count == 1);
+	write_file("resolv.conf", settings);
+	for (int i = 0; i < 3; i++) {
+		ask(resolver, "both.test", 5, &o);
+		wait_for(&o);
+		CHECK(o.count == 3);
+	}
+	wait_for(&silent);
+	CHECK(silent.count == 0 && silent.err.code == ERR_TIMEOUT);
+}
 
 static void names_have_all_their_addresses(struct resolver *resolver)
 {
@@ -281,15 +370,15 @@ static bool put_over(const char *name, const char *target)
 static pid_t serve(const char *program)
 {
 	int ends[2], own = (int)getpid();
-	char line[64], address[32], config[64];
+	char line[64], address[32];
 
 	/* Others may do the same at the same time: each has an address of its own. */
 	snprintf(address, sizeof address, "127.%d.%d.77", 1 + own / 250 % 250, own % 250);
-	snprintf(config, sizeof config, "nameserver %s\n", address);
+	snprintf(settings, sizeof settings, "nameserver %s\n", address);
 
 	if (unshare(CLONE_NEWNS) == -1 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
 		return -1;
-	write_file("resolv.conf", config);
+	write_file("resolv.conf", settings);
 	write_file("hosts", "192.0.2.99 hosted.test\n");
 	write_file("table", "both.test 192.0.2.7 192.0.2.8 2001:db8::7\nsilent.test silent\nold.test silent6 192.0.2.5\nlossy.test silent\nempty.test\n"
 	           "many.test 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 192.0.2.8 192.0.2.9 192.0.2.10 "
@@ -314,6 +403,7 @@ static pid_t serve(const char *program)
 int main(int argc, char **argv)
 {
 	(void)argc;
+	log_set_level(LOG_LEVELS);
 	struct err err = { 0 };
 	const char *slash = strrchr(argv[0], '/');
 	char *program = mem_printf("%.*snameserver", slash ? (int)(slash + 1 - argv[0]) : 0, argv[0]);
@@ -326,12 +416,16 @@ int main(int argc, char **argv)
 	CHECK_NAMED(resolver, err.text);
 	a_literal_needs_no_dns(resolver);
 	a_cancelled_question_is_not_answered(resolver, "192.0.2.1");
+	the_hosts_file_gives_addresses_to_names();
 	if (server == -1) {
 		printf("names: need root and mount namespaces, left out\n");
 	} else {
 		a_cancelled_question_is_not_answered(resolver, "both.test");
 		a_cancelled_question_is_not_answered(resolver, "silent.test");
 		names_have_all_their_addresses(resolver);
+		the_hosts_file_comes_first_and_is_read_each_time(resolver);
+		localhost_is_this_machine(resolver);
+		changed_settings_are_used_at_the_next_question(resolver);
 		names_that_are_not_there_are_named(resolver);
 		silence_ends_with_the_timeout(resolver);
 		silence_about_ipv6_costs_half_of_the_time(resolver);
