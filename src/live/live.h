@@ -187,7 +187,7 @@ const char *live_field_name(enum live_kind kind, uint32_t index);
 int live_field(enum live_kind kind, struct slice name);
 /* The field as it is at `now` (durations that go on count up to then). Every kind has `server`. */
 struct live_value live_get(const struct live_object *object, int field, int64_t now);
-/* The item `i` (from 0) of a LIVE_LIST or LIVE_MAP: an object, or NULL and the text or number in `*value`; of a map its key in
+/* The item `i` (from 0) of a LIVE_LIST or LIVE_MAP, reached in up to `i` steps: an object, or NULL and the text or number in `*value`; of a map its key in
  * `*key`. */
 const struct live_object *live_item(const struct live_value *list, uint32_t i, struct slice *key, struct live_value *value);
 

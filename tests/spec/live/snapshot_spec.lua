@@ -132,7 +132,10 @@ describe("snapshots of the live picture", function()
     assert.equal(1, l:count "channel") -- suspected
     assert.equal(1102, l:deadline())
     assert.is_nil(l:request(1101.9))
-    assert.same({ "CoreShowChannels" }, serve(l, {}, 1102))
+    assert.is_true(l:begin("pbx", "CoreShowChannels", 1101.9)) -- a list of somebody else, too early to be the second
+    l:answer("pbx", "answered", {})
+    assert.equal(1, l:count "channel")
+    assert.same({ "CoreShowChannels" }, serve(l, {}, 1103.9))
     assert.equal(0, l:count "channel")
     local ended = of(l:changes(), "call.ended")
     assert.equal("unseen", ended.object.result)
