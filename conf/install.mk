@@ -29,6 +29,7 @@ $(MAN)/hookswitch-rules.7: lib/README.md conf/man.lua
 install: build man
 	install -D -m 755 $(BUILD)/hookswitch $(DESTDIR)$(PREFIX)/bin/hookswitch
 	install -D -m 644 $(BUILD)/hookswitch.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/hookswitch.so
+	install -D -m 644 src/harness/hookswitch.lua $(SHARE)/lua/5.4/hookswitch.lua
 	install -d $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man7 $(SHARE)/doc/hookswitch/examples $(ETC)/scripts $(ETC)/lib
 	for page in $(MAN_PAGES); do install -m 644 $$page $(SHARE)/man/man$${page##*.}/; done
 	install -m 644 README.md CHANGELOG.md conf/grafana.json $(SHARE)/doc/hookswitch/

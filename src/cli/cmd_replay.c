@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/mem.h"
 #include "cli/cmd.h"
 #include "engine/replay.h"
 #include "observe/log.h"
@@ -18,7 +20,8 @@ static void print_help(void)
 	     "\n"
 	     "  -c, --config FILE    take folders, settings, limits and policy from this configuration\n"
 	     "      --rules DIR      the rules folder (default: the configuration's; without -c: scripts)\n"
-	     "      --lib DIR        the folder of modules (default: the configuration's; without -c: lib)\n"
+	     "      --lib DIR        the folder of modules (default: lib beside the rules of --rules, if it is there, else the configuration's;\n"
+	     "                       without -c: lib)\n"
 	     "      --server NAME    the server's name for the rules (default: replay)\n"
 	     "      --answer WHAT    what a rule's action gets: cancelled (default), success, error, timeout\n"
 	     "      --speed X        pace: 1 or 1x is the capture's own time (default: as fast as it goes); CAPTURE.times, which\n"
@@ -79,6 +82,22 @@ static int replay(const struct replay_options *options, char *const *captures, i
 		rc = CMD_FAULT;
 	}
 	return rc;
+}
+
+/* The folder `lib` beside the rules folder; NULL when there is none. */
+static char *lib_beside(const char *rules)
+{
+	struct stat st;
+	char *path = realpath(rules, NULL);
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	char *lib = slash ? mem_printf("%.*s/lib", (int)(slash - path), path) : NULL;
+
+	free(path);
+	if (lib && (stat(lib, &st) == -1 || !S_ISDIR(st.st_mode))) {
+		free(lib);
+		lib = NULL;
+	}
+	return lib;
 }
 
 static int choose(const char *word, const char *const *words)
@@ -180,7 +199,11 @@ int cmd_replay(int argc, char **argv)
 		fprintf(stderr, "hookswitch replay: %s\n", err.text);
 		return CMD_FAULT;
 	}
+	char *beside = o.rules && !o.lib ? lib_beside(o.rules) : NULL;
+	if (beside)
+		o.lib = beside;
 	int rc = replay(&o, argv + optind, argc - optind, summary);
+	free(beside);
 	log_stop(2);
 	return rc;
 }

@@ -185,6 +185,29 @@ describe("replay", function()
     assert.truthy(err:find("scripts/probe.lua:1: the configuration has no sink 'other'", 1, true), err)
   end)
 
+  it("finds the modules beside the rules folder, wherever it is started", function()
+    local folder = h.folder()
+    h.write_file(folder .. "/rules/probe.lua", [[
+      local greet = require "greet"
+      ami.once("Newchannel", function() sink.open("out"):write(greet) end)]])
+    h.write_file(folder .. "/lib/greet.lua", "return 'beside'")
+    h.write_file(folder .. "/other/greet.lua", "return 'given'")
+    h.write_file(folder .. "/alone/rules/probe.lua", "local recent = require 'recent'")
+    local function greeting(options, ...)
+      local words = { "replay", ... }
+      table.move({ DIAL, options }, 1, 2, #words + 1, words)
+      local code, out, err = h.run(table.unpack(words))
+      assert.equal(0, code, err)
+      return h.json(out).line
+    end
+    assert.equal("beside", greeting({}, "--rules", folder .. "/rules"))
+    assert.equal("beside", greeting({ cwd = folder .. "/rules" }, "--rules", "."))
+    assert.equal("beside", greeting({ cwd = folder }, "--rules", "rules/"))
+    assert.equal("given", greeting({}, "--rules", folder .. "/rules", "--lib", folder .. "/other"))
+    -- Where there is none beside it, the one of the current folder, as before.
+    assert.equal(0, (h.run("replay", "--rules", folder .. "/alone/rules", DIAL)))
+  end)
+
   it("masks secrets in the actions that it prints", function()
     local _, lines, err = replay([[
       ami.once("Newchannel", function(ev, server) server:send { Action = "UserEvent", UserEvent = "x", Secret = "wombat-4711" } end)]], DIAL)
