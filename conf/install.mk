@@ -5,6 +5,9 @@ DESTDIR    ?=
 ETC        := $(DESTDIR)$(SYSCONFDIR)/hookswitch
 SHARE      := $(DESTDIR)$(PREFIX)/share
 MAN        := $(BUILD)/man
+# The documents with the paths of what is installed; see conf/installed.lua.
+DOCUMENTS  := $(BUILD)/documents
+PLACES      = sed -e 's|@DOC@|$(PREFIX)/share/doc/hookswitch|g' -e 's|@ETC@|$(SYSCONFDIR)/hookswitch|g'
 MAN_PAGES  := $(MAN)/hookswitch.1 $(MAN)/hookswitch.lua.5 $(MAN)/hookswitch-rules.7
 VERSION     = $(shell sed -n 's/.*HOOKSWITCH_VERSION "\(.*\)"/\1/p' src/base/version.h)
 
@@ -12,28 +15,33 @@ VERSION     = $(shell sed -n 's/.*HOOKSWITCH_VERSION "\(.*\)"/\1/p' src/base/ver
 
 man: $(MAN_PAGES)
 
-$(MAN)/hookswitch.1: README.md conf/man.lua $(BUILD)/hookswitch
+$(DOCUMENTS)/%.md: %.md conf/installed.lua
+	@mkdir -p $(@D)
+	lua5.4 conf/installed.lua $< >$@
+
+$(MAN)/hookswitch.1: $(DOCUMENTS)/README.md conf/man.lua $(BUILD)/hookswitch
 	@mkdir -p $(@D)
 	lua5.4 conf/man.lua hookswitch 1 "Lua rules on what happens in Asterisk" --command $(BUILD)/hookswitch \
-		run check replay ctl sim README.md >$@
+		run check record replay ctl sim $< >$@
 
-$(MAN)/hookswitch.lua.5: conf/README.md conf/man.lua
+$(MAN)/hookswitch.lua.5: $(DOCUMENTS)/conf/README.md conf/man.lua
 	@mkdir -p $(@D)
-	lua5.4 conf/man.lua hookswitch.lua 5 "the configuration of hookswitch" conf/README.md >$@
+	lua5.4 conf/man.lua hookswitch.lua 5 "the configuration of hookswitch" $< >$@
 
-$(MAN)/hookswitch-rules.7: lib/README.md conf/man.lua
+$(MAN)/hookswitch-rules.7: $(DOCUMENTS)/lib/README.md conf/man.lua
 	@mkdir -p $(@D)
-	lua5.4 conf/man.lua hookswitch-rules 7 "what a rule of hookswitch can do" lib/README.md >$@
+	lua5.4 conf/man.lua hookswitch-rules 7 "what a rule of hookswitch can do" $< >$@
 
 # The sample is made for the source tree; installed, its files are the unit's folders.
-install: build man
+install: build man $(DOCUMENTS)/README.md $(DOCUMENTS)/examples/README.md
 	install -D -m 755 $(BUILD)/hookswitch $(DESTDIR)$(PREFIX)/bin/hookswitch
 	install -D -m 644 $(BUILD)/hookswitch.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/hookswitch.so
 	install -D -m 644 src/harness/hookswitch.lua $(SHARE)/lua/5.4/hookswitch.lua
 	install -d $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man7 $(SHARE)/doc/hookswitch/examples $(ETC)/scripts $(ETC)/lib
-	for page in $(MAN_PAGES); do install -m 644 $$page $(SHARE)/man/man$${page##*.}/; done
-	install -m 644 README.md CHANGELOG.md conf/grafana.json $(SHARE)/doc/hookswitch/
-	install -m 644 examples/*.lua examples/README.md $(SHARE)/doc/hookswitch/examples/
+	for page in $(MAN_PAGES); do $(PLACES) $$page | install -m 644 /dev/stdin $(SHARE)/man/man$${page##*.}/$${page##*/} || exit 1; done
+	install -m 644 CHANGELOG.md conf/grafana.json $(SHARE)/doc/hookswitch/
+	install -m 644 examples/*.lua tests/fixtures/captures/dial.ami tests/fixtures/captures/queue.ami $(SHARE)/doc/hookswitch/examples/
+	for file in README.md examples/README.md; do $(PLACES) $(DOCUMENTS)/$$file | install -m 644 /dev/stdin $(SHARE)/doc/hookswitch/$$file || exit 1; done
 	install -D -m 644 conf/completion.bash $(SHARE)/bash-completion/completions/hookswitch
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' conf/hookswitch.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/hookswitch.service

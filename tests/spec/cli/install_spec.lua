@@ -54,6 +54,57 @@ describe("install", function()
     assert.matches("^%-%- mine\n", helper.read(root .. "/etc/hookswitch/hookswitch.lua"))
   end)
 
+  it("has documents that name what is installed, and nothing of the source", function()
+    local root = helper.folder()
+    make("install", "DESTDIR=" .. root, "PREFIX=/usr")
+    local doc, man = "/usr/share/doc/hookswitch/", "/usr/share/man/"
+    -- What the guide has its reader write.
+    local own = { ["/etc/hookswitch/pbx1.secret"] = true, ["/etc/hookswitch/scripts/failed.lua"] = true, ["/etc/hookswitch/scripts/hello.lua"] = true,
+                  ["/etc/hookswitch/secrets.env"] = true }
+    for _, file in ipairs { doc .. "README.md", doc .. "examples/README.md", man .. "man1/hookswitch.1", man .. "man5/hookswitch.lua.5", man .. "man7/hookswitch-rules.7" } do
+      local text = helper.read(root .. file):gsub("\\%-", "-"):gsub("\\f.", ""):gsub("%f[%S]~/pbx/%S+", "")
+      for _, word in ipairs { "build/", "make run", "make test", "make deb", "make install", "make deps", "tests/", "src/", "lib/README", "conf/README", "](../", "](conf", "](lib",
+                              "<!-- source", "<!-- installed", "@DOC@", "@ETC@" } do
+        local at = text:find(word, 1, true)
+        assert.is_nil(at, at and ("%s has %s: %s"):format(file, word, text:sub(math.max(1, at - 60), at + 60)))
+      end
+      for _, folder in ipairs { "/etc/hookswitch", "/usr/share" } do
+        for path in text:gmatch("%f[%S`(]" .. folder:gsub("%p", "%%%0") .. "[%w_./-]*") do
+          path = path:gsub("[.]$", "")
+          assert.is_true(own[path] or helper.exists(root .. path), file .. " names " .. path)
+        end
+      end
+    end
+    assert.matches("/usr/share/doc/hookswitch/examples/queue%.ami", helper.read(root .. doc .. "README.md"))
+    -- The guide's last example, as it stands there.
+    local code, out, err = helper.run("replay", "--rules", root .. "/etc/hookswitch/scripts", root .. doc .. "examples/queue.ami", { program = root .. "/usr/bin/hookswitch", cwd = root })
+    assert.are.equal(0, code, out .. err)
+  end)
+
+  it("gives tests the module, also where the configuration has its name, and documents all of it", function()
+    local root = helper.folder()
+    make("install", "DESTDIR=" .. root, "PREFIX=/usr")
+    -- As a Lua of Debian has it: its own folders first, the current one last.
+    local env = { LUA_PATH = root .. "/usr/share/lua/5.4/?.lua;./?.lua", LUA_CPATH = root .. "/usr/lib/lua/5.4/?.so" }
+    helper.write_file(root .. "/etc/hookswitch/spec.lua", [[
+      local module = require "hookswitch"
+      local h <close> = assert(module.rules.new { rules = "scripts", lib = "lib", servers = { "pbx1" } })
+      h:ready "pbx1"
+      h:advance()
+      assert(h:sent()[1].action.Action)
+      for name in pairs(getmetatable(h).__index) do print("h:" .. name) end
+      for name in pairs(module.rules) do print("rules." .. name) end]])
+    local code, out, err = helper.run("spec.lua", { program = "lua5.4", cwd = root .. "/etc/hookswitch", env = env })
+    assert.are.equal(0, code, err)
+    local reference = helper.read "lib/README.md"
+    for _, name in ipairs(helper.lines(out)) do assert.is_truthy(reference:find("`" .. name, 1, true), name .. " is not in lib/README.md") end
+    assert.matches("h:answer\n", out)
+    -- Where it is not installed it says what is missing.
+    code, _, err = helper.run("-e", "require 'hookswitch'", { program = "lua5.4", env = { LUA_PATH = env.LUA_PATH, LUA_CPATH = "/none/?.so" } })
+    assert.are.equal(1, code)
+    assert.matches("there is no hookswitch%.so", err)
+  end)
+
   it("makes manual pages without a complaint of the formatter", function()
     make "man"
     for page, words in pairs { ["hookswitch.1"] = { "hookswitch run", "%-%-strict", "EXIT CODES" },
