@@ -137,7 +137,7 @@ describe("metrics", function()
     assert.is_true(before > 0 and value "cpu_seconds_total" > before)
   end)
 
-  it("tell when the last reload succeeded and when one failed", function()
+  it("show when the last reload succeeded and when one failed", function()
     local d = daemon()
     local function at(which) return d:metric("hookswitch_reload_" .. which .. "_timestamp_seconds") end
     local started = at "success"
@@ -178,7 +178,7 @@ describe("metrics", function()
     assert.are.equal(1, d:metric(name, { action = "other", outcome = "success" }))
   end)
 
-  it("tell how long a server's certificate lasts, also of one that has expired", function()
+  it("show how long a server's certificate lasts, also of one that has expired", function()
     local folder = helper.certificates()
     local script = { "line Asterisk Call Manager/9.0.0", "action Login", [[send Response: Success\r\nActionID: $id\r\n\r\n]], "serve" }
     local function server(name) return helper.server(helper.peer_with({ "--tls", folder .. "/" .. name .. ".pem" }, script), { auth = "plain", tls = { enabled = true, verify = false } }) end
