@@ -148,7 +148,7 @@ describe("install", function()
     -- What the operator has changed outlives the program, until it is purged; what only the operator and the daemon have made
     -- outlives that too.
     helper.write_file(root .. "/etc/hookswitch/hookswitch.lua", "return { servers = {} }\n")
-    local own = { "/etc/hookswitch/scripts/mine.lua", "/etc/hookswitch/pbx1.secret", "/etc/hookswitch/conf.d/pbx2.lua", "/var/log/hookswitch/journal.log" }
+    local own = { "/etc/hookswitch/scripts/mine.lua", "/etc/hookswitch/pbx1.secret", "/etc/hookswitch/conf.d/pbx2.lua", "/var/log/hookswitch/journal.log", "/var/lib/hookswitch/state.db" }
     for _, file in ipairs(own) do helper.write_file(root .. file, "mine\n") end
     assert.are.equal(0, (sh(dpkg .. "-r hookswitch", root)))
     assert.is_false(helper.exists(root .. "/usr/bin/hookswitch"))
@@ -157,6 +157,7 @@ describe("install", function()
     assert.are.equal(0, code, out .. err)
     assert.matches("/etc/hookswitch has files that are not the package's", out)
     assert.matches("/var/log/hookswitch has files that are not the package's", out)
+    assert.matches("/var/lib/hookswitch has files that are not the package's", out)
     local _, left = sh("cd \"$1\" && find . -path ./var/lib/dpkg -prune -o -type f -path '*hookswitch*' -print", root)
     left = helper.lines(left)
     table.sort(left)
