@@ -157,8 +157,8 @@ static void skip(struct frame_cursor *c, uint64_t position, struct frame_record 
 	struct frame_log *log = c->log;
 
 	add_to_gap(&c->gap, position, r->stamp, record_name(log, r));
-	log->options.shed(log->options.ctx, c->options.ctx, record_name(log, r), !r->skipped);
-	r->skipped = true;
+	log->options.shed(log->options.ctx, c->options.ctx, record_name(log, r), !r->counted);
+	r->counted = true;
 	leave(c, r);
 }
 
@@ -385,6 +385,16 @@ enum frame_item_type frame_cursor_front(struct frame_cursor *c, struct frame_ite
 		gap_text(&c->shown_gap, item->names, sizeof item->names);
 	}
 	return item->type;
+}
+
+bool frame_cursor_count(struct frame_cursor *c)
+{
+	if (!c->log || c->shown != FRAME_EVENT)
+		return false;
+	struct frame_record *r = frame_record(c->log, c->position);
+	bool first = !r->counted;
+	r->counted = true;
+	return first;
 }
 
 void frame_cursor_pop(struct frame_cursor *c)

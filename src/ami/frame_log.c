@@ -174,7 +174,7 @@ static void add(struct frame_sums *sums, uint32_t bytes)
 	sums->bytes += bytes;
 }
 
-int frame_log_store(struct frame_log *log, const struct message *m, size_t consumed, double at, uint64_t stamp)
+int frame_log_store(struct frame_log *log, const struct message *m, size_t consumed, double at, uint64_t stamp, bool taken)
 {
 	if (log->cursor_count == 0) {
 		frame_log_skip(log, consumed);
@@ -186,7 +186,7 @@ int frame_log_store(struct frame_log *log, const struct message *m, size_t consu
 		.bytes = log->base + (uint64_t)(m->bytes - log->data), .headers = log->header_count, .at = at, .stamp = stamp, .needs = log->cursor_count, .len = m->len, .header_count = m->header_count,
 		.name = frame_offset(m, m->name), .name_len = (uint32_t)m->name.len,
 		.id = frame_offset(m, m->action_id), .id_len = (uint32_t)m->action_id.len,
-		.class = FRAME_CLASS_UNKNOWN, .kept = is_kept(m->name),
+		.class = FRAME_CLASS_UNKNOWN, .kept = is_kept(m->name), .counted = taken,
 	};
 	*frame_record(log, log->end++) = r;
 	if (r.header_count > 0)
@@ -382,7 +382,7 @@ static struct slice moved(struct slice part, const struct message *message, cons
 	return part.len > 0 ? slice_make(bytes + (part.ptr - message->bytes), part.len) : part;
 }
 
-int frame_log_append(struct frame_log *log, const struct message *message, double at, uint64_t stamp)
+int frame_log_append(struct frame_log *log, const struct message *message, double at, uint64_t stamp, bool taken)
 {
 	if (!frame_log_has_cursors(log))
 		return 0;
@@ -400,7 +400,7 @@ int frame_log_append(struct frame_log *log, const struct message *message, doubl
 	copy.bytes = frame_log_unframed(log).ptr;
 	copy.name = moved(message->name, message, copy.bytes);
 	copy.action_id = moved(message->action_id, message, copy.bytes);
-	if (frame_log_store(log, &copy, message->len, at, stamp) == 0)
+	if (frame_log_store(log, &copy, message->len, at, stamp, taken) == 0)
 		return 0;
 	frame_log_drop_unframed(log);
 	return -1;

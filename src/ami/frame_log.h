@@ -39,8 +39,8 @@ struct frame_log_options {
 	uint32_t kept_bytes;    /* cap of what is never shed */
 	const char *const *shed_first; /* names or globs, lowest class first; `shed_count` of them; borrowed */
 	size_t shed_count;
-	/* Called for each event that a cursor skips, from inside frame_log_store(). `cursor_ctx`: of that cursor; `first`: no other
-	 * cursor had skipped this event. `name` is borrowed for the call. Must not touch the log or a cursor. */
+	/* Called for each event that a cursor skips, from inside frame_log_store(). `cursor_ctx`: of that cursor; `first`: nobody has
+	 * taken this event or skipped it before. `name` is borrowed for the call. Must not touch the log or a cursor. */
 	void (*shed)(void *ctx, void *cursor_ctx, struct slice name, bool first);
 	void *ctx;
 };
@@ -101,11 +101,12 @@ static inline bool frame_log_has_cursors(const struct frame_log *log)
 
 /* Appends the event `message`, which stands in the first `consumed` unframed bytes, for all cursors that are open; then sheds
  * when a bound was passed. `message` stays valid: its bytes do not move, its headers are the caller's. `at`: epoch seconds of
- * its arrival; `stamp`: the caller's number of arrivals, never lower than one before. With no open cursor it is
+ * its arrival; `stamp`: the caller's number of arrivals, never lower than one before; `taken`: somebody has taken it already. With no open cursor it is
  * frame_log_skip(). -1 when memory is out: nothing has changed. */
-int frame_log_store(struct frame_log *log, const struct message *message, size_t consumed, double at, uint64_t stamp);
+int frame_log_store(struct frame_log *log, const struct message *message, size_t consumed, double at, uint64_t stamp,
+                    bool taken);
 /* The same for a message that stands elsewhere: its bytes are copied into the log. Nothing is copied when no cursor is open. */
-int frame_log_append(struct frame_log *log, const struct message *message, double at, uint64_t stamp);
+int frame_log_append(struct frame_log *log, const struct message *message, double at, uint64_t stamp, bool taken);
 /* An event of that name (may be empty) arrived and cannot be stored (too large, malformed): it is counted in the gap of all
  * cursors that are open, at their end. Without the callback. */
 void frame_log_lost(struct frame_log *log, struct slice name, uint64_t stamp);
@@ -177,6 +178,8 @@ static inline bool frame_cursor_is_open(const struct frame_cursor *cursor)
  * A gap stands in the place of the first event in it. What is skipped before it was shown is added to it, and it moves
  * forward when that was earlier. What is skipped later makes a new gap, in the place of its own first event. */
 enum frame_item_type frame_cursor_front(struct frame_cursor *cursor, struct frame_item *item);
+/* For counters, of an event that is shown: true when nobody has taken or skipped it before; from now on it is taken. */
+bool frame_cursor_count(struct frame_cursor *cursor);
 /* Ends what the last frame_cursor_front() showed; nothing happens when that was NONE, was popped, or the cursor was closed
  * (and opened) in between. */
 void frame_cursor_pop(struct frame_cursor *cursor);

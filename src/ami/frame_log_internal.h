@@ -18,7 +18,7 @@ struct frame_record {
 	uint32_t before; /* within a squeeze: needed records before this one */
 	uint16_t class;
 	bool kept;    /* never shed */
-	bool skipped; /* by at least one cursor */
+	bool counted; /* taken by some reader, or skipped by one: see frame_cursor_count() */
 	bool dropped; /* within a shedding of the log: all cursors skip it */
 };
 

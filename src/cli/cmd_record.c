@@ -79,10 +79,10 @@ static void on_tap_ended(void *ctx, const char *reason, const char *text)
 
 /* ---- the link's owner: nobody listens ---- */
 
-static bool on_event(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp)
+static unsigned on_event(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp)
 {
 	(void)ctx, (void)link, (void)message, (void)at, (void)stamp;
-	return false;
+	return 0;
 }
 
 static void on_completed(void *ctx, struct link *link, struct reply *reply)

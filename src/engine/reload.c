@@ -57,6 +57,7 @@ static void install(struct engine *e, struct server *s, uint32_t id)
 	e->by_id[id - 1] = s;
 	s->feed = host_feed_open(e->host, id, s->name, link_log(s->link));
 	count_fates(s);
+	host_feed_count(s->feed, s->dispatched);
 }
 
 static struct server *find_predecessor(const struct engine *e, const struct server *s)

@@ -190,7 +190,8 @@ static void take_frame(struct replay *r, const struct message *m, size_t used)
 	if (!r->host || m->kind != MESSAGE_EVENT)
 		return;
 	uint64_t stamp;
-	if ((host_event(r->host, r->feed, m, r->wall, &stamp) & HOST_WAITS) && frame_log_append(&r->log, m, r->wall, stamp))
+	unsigned fate = host_event(r->host, r->feed, m, r->wall, &stamp);
+	if ((fate & HOST_WAITS) && frame_log_append(&r->log, m, r->wall, stamp, fate & HOST_HEARD))
 		abort(); /* memory is out */
 	run_until(r, r->now);
 }

@@ -18,18 +18,19 @@ static void stir(struct engine *e)
 		ev_idle_start(e->loop, &e->busy);
 }
 
-static bool on_event(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp)
+static unsigned on_event(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp)
 {
 	struct server *s = ctx;
 	(void)link;
 	if (!list_empty(&s->engine->watches))
 		engine_watch_event(s->engine, &(struct engine_event){ .server_id = s->id, .server = s->name, .message = message, .at = at });
-	unsigned heard = host_event(s->engine->host, s->feed, message, at, stamp);
-	if (heard)
+	unsigned fate = host_event(s->engine->host, s->feed, message, at, stamp);
+	/* What waits is counted when a rule takes it, or as shed. */
+	if (fate & HOST_HEARD)
 		s->dispatched->value++;
-	else
+	else if (!(fate & HOST_WAITS))
 		s->unmatched->value++;
-	return heard & HOST_WAITS;
+	return (fate & HOST_HEARD ? LINK_EVENT_TAKEN : 0) | (fate & HOST_WAITS ? LINK_EVENT_WAITS : 0);
 }
 
 static void on_shed(void *ctx, struct link *link, void *cursor, struct slice name)

@@ -291,7 +291,7 @@ bool harness_event(struct harness *h, struct harness_server *s, const struct mes
 {
 	uint64_t stamp;
 	unsigned heard = host_event(h->host, s->feed, message, h->wall, &stamp);
-	if ((heard & HOST_WAITS) && frame_log_append(&s->log, message, h->wall, stamp))
+	if ((heard & HOST_WAITS) && frame_log_append(&s->log, message, h->wall, stamp, heard & HOST_HEARD))
 		abort(); /* memory is out */
 	return heard != 0;
 }

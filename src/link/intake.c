@@ -84,12 +84,12 @@ static bool take_event(struct link *link, const struct message *message, size_t 
 	if (slice_eq_nocase(message->name, SLICE("Shutdown")))
 		link->said_shutdown = true;
 	link_give_gap(link);
-	bool waits = link->owner.event(link->owner.ctx, link, message, link->read_at, &stamp);
-	if (!waits) {
+	unsigned fate = link->owner.event(link->owner.ctx, link, message, link->read_at, &stamp);
+	if (!(fate & LINK_EVENT_WAITS)) {
 		frame_log_skip(&link->log, consumed);
 		return true;
 	}
-	if (frame_log_store(&link->log, message, consumed, link->read_at, stamp))
+	if (frame_log_store(&link->log, message, consumed, link->read_at, stamp, fate & LINK_EVENT_TAKEN))
 		return end_for_memory(link);
 	return true;
 }

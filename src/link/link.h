@@ -94,12 +94,15 @@ struct link_hub_options {
 struct link_hub *link_hub_create(const struct link_hub_options *options, struct err *err);
 void link_hub_destroy(struct link_hub **hub); /* after all its links */
 
+/* What becomes of an event. */
+enum { LINK_EVENT_TAKEN = 1, LINK_EVENT_WAITS = 2 };
+
 /* What the owner is told; always from the loop, never from inside link_send() or link_stop(). */
 struct link_owner {
 	void *ctx;
-	/* An event has arrived. `at`: epoch seconds when its bytes did. True: it is to be kept in the log for the cursors that are open
-	 * now, with the number of its arrival in `*stamp`. */
-	bool (*event)(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp);
+	/* An event has arrived. `at`: epoch seconds when its bytes did. With LINK_EVENT_WAITS it is kept in the log for the cursors that
+	 * are open now, with the number of its arrival in `*stamp`; with LINK_EVENT_TAKEN somebody has taken it. */
+	unsigned (*event)(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp);
 	/* A cursor of the log skips an event because it lags too far behind; from inside the link, see frame_log.h. */
 	void (*shed)(void *ctx, struct link *link, void *cursor, struct slice name);
 	/* An action with a tag (not NULL) has ended; the owner frees the reply. */

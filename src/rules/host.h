@@ -142,6 +142,8 @@ struct arena_budget *host_budget(struct host *host);
 struct host_feed;
 /* `id` and `name` are the server's, `log` stays the caller's. A newer feed of the same id follows an older one. */
 struct host_feed *host_feed_open(struct host *host, uint32_t id, const char *name, struct frame_log *log);
+/* Where events are counted that waited and were taken; NULL: nowhere. */
+void host_feed_count(struct host_feed *feed, struct series *taken);
 /* Some rule has still to take something of it: its log must stay. */
 bool host_feed_is_busy(const struct host_feed *feed);
 /* What waits of it is dropped. */

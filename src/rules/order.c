@@ -346,6 +346,8 @@ static bool deliver_frame(struct rule_stream *s)
 		return false;
 	case FRAME_EVENT:
 		note_lag(rule, item.at);
+		if (frame_cursor_count(&s->cursor) && s->feed->taken)
+			s->feed->taken->value++;
 		listeners_dispatch(rule->host, &(struct heard){ .message = &item.message, .server = &server, .at = item.at, .only = rule });
 		break;
 	case FRAME_GAP:
@@ -537,6 +539,11 @@ struct host_feed *host_feed_open(struct host *host, uint32_t id, const char *nam
 	list_init(&feed->streams);
 	list_append(&host->feeds, &feed->in_host);
 	return feed;
+}
+
+void host_feed_count(struct host_feed *feed, struct series *taken)
+{
+	feed->taken = taken;
 }
 
 bool host_feed_is_busy(const struct host_feed *feed)

@@ -33,6 +33,7 @@ struct host_feed {
 	uint32_t id;
 	char *name;
 	struct frame_log *log;
+	struct series *taken;  /* see host_feed_count() */
 	struct list streams;   /* struct rule_stream.of_feed */
 	/* Its budget of a phase: what the sockets bring, or what is served from the log. */
 	uint64_t phase, until; /* until: monotonic ns */

@@ -49,7 +49,7 @@ return {
       assert(support.await_metric(daemon, "hookswitch_rule_missed_total", { server = "pbx" }, fates.shed) == fates.shed)
       daemon:await { msg = "heard", name = "FullyBooted" }
       daemon:await { msg = "heard", name = "UserEvent", user = "FloodDone" }
-      daemon:await { msg = "events shed: the rules are slower than the server; see limits.backlog_events" }
+      daemon:await { msg = "events skipped: a rule is slower than the server (limits.rule_events, limits.rule_bytes, limits.backlog_events)" }
       local by_name = 0
       for _, name in ipairs { "VarSet", "Newexten", "CEL" } do
         by_name = by_name + (daemon:metric("hookswitch_server_shed_total", { server = "pbx", event = name }) or 0)

@@ -278,7 +278,7 @@ static void drive_store(struct drive *d)
 		frame_log_skip(&d->log, consumed);
 		return;
 	}
-	DRIVE_REQUIRE(d, frame_log_store(&d->log, &m, consumed, d->count / 2.0, e->stamp) == 0);
+	DRIVE_REQUIRE(d, frame_log_store(&d->log, &m, consumed, d->count / 2.0, e->stamp, false) == 0);
 	drive_check_message(d, e, &m); /* still there */
 	d->count++;
 	for (size_t i = 0; i < DRIVE_CURSORS; i++)

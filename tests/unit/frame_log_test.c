@@ -125,7 +125,7 @@ static int store_next(struct bench *b)
 	size_t consumed;
 	if (framer_next(&b->framer, frame_log_unframed(&b->log), &m, &consumed) != FRAMER_FRAME)
 		return -2;
-	return frame_log_store(&b->log, &m, consumed, 0, ++b->stamp);
+	return frame_log_store(&b->log, &m, consumed, 0, ++b->stamp, false);
 }
 
 static int put(struct bench *b, const char *name)
@@ -378,11 +378,11 @@ static void a_store_that_fails_changes_nothing(void)
 		size_t consumed;
 		CHECK(framer_next(&b.framer, frame_log_unframed(&b.log), &m, &consumed) == FRAMER_FRAME);
 		fail_after = n;
-		CHECK(frame_log_store(&b.log, &m, consumed, 0, 7) == -1);
+		CHECK(frame_log_store(&b.log, &m, consumed, 0, 7, false) == -1);
 		fail_after = 0;
 		CHECK(frame_log_waiting(&b.log).events == 0 && frame_cursor_stamp(&c) == UINT64_MAX);
 		CHECK(frame_log_unframed(&b.log).len == 17);
-		CHECK(frame_log_store(&b.log, &m, consumed, 0, 8) == 0 && front_is(&c, "Hangup", 8));
+		CHECK(frame_log_store(&b.log, &m, consumed, 0, 8, false) == 0 && front_is(&c, "Hangup", 8));
 		bench_close(&b);
 	}
 }

@@ -145,14 +145,14 @@ struct bench {
 };
 
 /* Everything waits: one cursor reads the log, and never moves. */
-static bool on_event(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp)
+static unsigned on_event(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp)
 {
 	struct bench *b = ctx;
 	(void)message, (void)at;
 	if (b->lags && !frame_cursor_is_open(&b->cursor))
 		frame_cursor_open(&b->cursor, link_log(link), &(struct frame_cursor_options){ .max_events = BACKLOG_EVENTS, .max_bytes = 1 << 20 });
 	*stamp = ++b->stamp;
-	return b->lags;
+	return b->lags ? LINK_EVENT_WAITS : 0;
 }
 
 static void on_shed(void *ctx, struct link *link, void *cursor, struct slice name)
