@@ -440,7 +440,7 @@ static void renew_scratch(struct host *host)
 	if (host->scratch_ready)
 		return;
 	if (scratch_init(&host->scratch, &host->limits, &err)) {
-		log_write(LOG_ERROR, "json is not there for rules", F_TEXT("reason", err.text));
+		log_write(LOG_ERROR, "lua-cjson cannot be loaded: json.encode and json.decode fail in rules", F_TEXT("reason", err.text));
 		return;
 	}
 	host->scratch_ready = true;
