@@ -5,7 +5,7 @@
 FUZZ_SECONDS ?= 600
 FUZZ_CC      ?= clang
 FUZZ_BUILD   := build-fuzz
-FUZZ_TARGETS := framer action pending frame_log config redact
+FUZZ_TARGETS := framer action pending frame_log config redact live
 FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Isrc -D_GNU_SOURCE $(WARNINGS) -fno-sanitize-recover=all \
                 -fsanitize=fuzzer,address,undefined
 FUZZ_SOURCES := $(wildcard src/ami/*.c) $(addprefix src/base/,buf.c err.c heap.c mem.c pool.c slice.c utf8.c)
