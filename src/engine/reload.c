@@ -112,8 +112,10 @@ void engine_server_stopped(struct engine *e, struct server *s)
 		ev_break(e->loop, EVBREAK_ALL);
 		return;
 	}
-	if (s->successor)
+	if (s->successor) {
+		link_continue_counts(s->successor->link, s->link);
 		link_start(s->successor->link);
+	}
 	s->successor = NULL;
 }
 

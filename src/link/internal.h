@@ -44,6 +44,7 @@ struct link_counts {
 	uint64_t malformed, oversized, shed, cut_frames;
 	uint64_t connects, sessions, failures;
 	uint64_t reasons[REASONS];
+	uint64_t late, unmatched, idless, lines_no_colon; /* before this link: its own are counted where they happen */
 };
 
 /* Events that were lost on the way in and not reported yet. */

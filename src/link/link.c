@@ -59,6 +59,17 @@ void link_stop(struct link *link, const char *reason)
 	hub_defer(link);
 }
 
+void link_continue_counts(struct link *link, const struct link *before)
+{
+	const struct pending_stats *answers = pending_stats(before->pending);
+
+	link->counts = before->counts;
+	link->counts.late += answers->late;
+	link->counts.unmatched += answers->unmatched;
+	link->counts.idless += answers->idless;
+	link->counts.lines_no_colon += before->framer.lines_no_colon;
+}
+
 void link_start(struct link *link)
 {
 	if (link->state != LINK_STOPPED || link->stop_requested)

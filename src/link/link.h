@@ -121,6 +121,9 @@ struct link_owner {
  * starts before link_start(): until then only this link is touched, so it may run on the loader's thread; one thread at a time. */
 struct link *link_create(struct link_hub *hub, const struct link_config *config, const struct link_owner *owner,
                          struct err *err);
+/* What is counted of `link`, which has not started, goes on where `before`, which has stopped, has come to: for a server whose
+ * settings have changed. */
+void link_continue_counts(struct link *link, const struct link *before);
 /* From STOPPED, on the loop's thread; else nothing happens. */
 void link_start(struct link *link);
 /* Ends the session in order: Logoff with a deadline when READY, else at once. `reason` goes to lost(). Pending actions

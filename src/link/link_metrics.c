@@ -100,15 +100,15 @@ static double plain_value(const struct link *link, enum plain which)
 	case PLAIN_CUT_FRAMES:
 		return (double)c->cut_frames;
 	case PLAIN_LINES_WITHOUT_COLON:
-		return (double)link->framer.lines_no_colon;
+		return (double)(c->lines_no_colon + link->framer.lines_no_colon);
 	case PLAIN_PENDING:
 		return link_pending(link);
 	case PLAIN_LATE:
-		return (double)answers->late;
+		return (double)(c->late + answers->late);
 	case PLAIN_UNMATCHED:
-		return (double)answers->unmatched;
+		return (double)(c->unmatched + answers->unmatched);
 	case PLAIN_IDLESS:
-		return (double)answers->idless;
+		return (double)(c->idless + answers->idless);
 	case PLAIN_CONNECTS:
 		return (double)c->connects;
 	case PLAIN_SESSIONS:
