@@ -119,9 +119,14 @@ static bool take_reply(struct link *link, struct reply *reply)
 static bool take_frame(struct link *link, const struct message *message, size_t consumed)
 {
 	struct reply *done = NULL;
+	uint64_t idless = pending_stats(link->pending)->idless;
 
 	link->counts.frames_in++;
-	switch (pending_match(link->pending, message, &done)) {
+	enum pending_result result = pending_match(link->pending, message, &done);
+	if (pending_stats(link->pending)->idless > idless)
+		log_write(LOG_INFO, "an answer without ActionID: taken for the oldest action that waits for one",
+		          F_TEXT("server", link->config.name), F_SLICE("response", message->name));
+	switch (result) {
 	case PENDING_COMPLETED:
 		/* The reply owns copies; its bytes are done with before it can end the session. */
 		frame_log_skip(&link->log, consumed);
@@ -191,7 +196,11 @@ static bool intake(struct link *link)
 
 		if (data.len == 0)
 			return true;
+		uint64_t odd = link->framer.lines_no_colon;
 		enum framer_status result = framer_next(&link->framer, data, &message, &consumed);
+		if (link->framer.lines_no_colon > odd)
+			log_write(LOG_INFO, "lines without a colon: kept as data of their frame", F_TEXT("server", link->config.name),
+			          F_INT("lines", link->framer.lines_no_colon - odd));
 		if (result != FRAMER_MORE)
 			link_note_message(link);
 		switch (result) {

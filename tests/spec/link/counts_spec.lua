@@ -53,4 +53,35 @@ describe("what is counted of a server", function()
     assert.equal(before.malformed, after.malformed)
     assert.equal(before.answers_late, after.answers_late)
   end)
+
+  it("P9 has a log record beside each counter of what is odd or lost", function()
+    local peer = h.peer(ODD:gsub("serve$", "send Event: Cut\\r\\nX: y\n"), h.LOGIN .. "\nhold")
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer, { limits = { frame = 1024 } }) }, rules = { ["probe.lua"] = RULE } }
+    for counter, text in pairs {
+      malformed = "a malformed frame: bare line feeds, or two frames glued; dropped",
+      oversized = "an event is larger than limits.frame or limits.headers: skipped",
+      lines_without_colon = "lines without a colon: kept as data of their frame",
+      answers_late = "an answer came for an action that had ended or is not ours",
+      answers_unmatched = "an answer came for an action that had ended or is not ours",
+      answers_idless = "an answer without ActionID: taken for the oldest action that waits for one",
+      other_frames = "a frame that is neither event nor answer",
+      cut_frames = "the session's end cut a frame: dropped",
+    } do
+      assert.equal("pbx1", daemon:await({ msg = text }).server, text)
+      assert.is_true(daemon:metric("hookswitch_server_" .. counter .. "_total", { server = "pbx1" }) >= 1, counter)
+    end
+  end)
+
+  it("P9 has a log record for an answer that is too large, which fails its action as overflow", function()
+    local peer = h.peer(h.LOGIN .. "\naction Getvar\nsend Response: Success\\r\\nActionID: $id\\r\\nX: " .. ("x"):rep(2000) .. "\\r\\n\\r\\n\nserve")
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer, { limits = { frame = 1024 } }) }, rules = { ["probe.lua"] = [[
+      ami.on("server.ready", function(_, server)
+        local res, err = server:call { Action = "Getvar", Variable = "X" }
+        log.info("ended", { code = err and err.code })
+      end)]] } }
+    assert.equal("overflow", daemon:await({ msg = "ended" }).code)
+    local told = daemon:await { msg = "an answer is larger than limits.frame or limits.headers: skipped" }
+    assert.same({ "pbx1", "Getvar" }, { told.server, told.action })
+    assert.equal(1, daemon:metric("hookswitch_server_oversized_total", { server = "pbx1" }))
+  end)
 end)

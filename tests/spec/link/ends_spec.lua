@@ -1,0 +1,58 @@
+-- How sessions begin and end that Asterisk itself ends.
+local h = require "tests.spec.helper"
+
+local WATCH = [[
+  ami.on("server.lost", function(ev) log.info("lost", { reason = ev.reason }) end)
+  ami.on("Shutdown", function(ev) log.info("shutdown heard", { how = ev.Shutdown, restart = ev.Restart }) end)]]
+
+describe("a session", function()
+  after_each(h.cleanup)
+
+  it("Q01 without a banner, as when too many log in at once, is no session and says so", function()
+    local daemon = h.daemon { servers = { pbx1 = h.server(h.peer("", h.LOGIN .. "\nserve")) } }
+    local told = daemon:await { msg = "no session", server = "pbx1" }
+    assert.equal("eof", told.reason)
+    assert.truthy(told.error:find("without a banner: too many logins at once (authlimit)", 1, true), told.error)
+    daemon:ready "pbx1"
+  end)
+
+  it("Q47 that Asterisk ends by Shutdown is lost by that name, and rules hear how", function()
+    local peer = h.peer(h.LOGIN .. "\nsend Event: Shutdown\\r\\nPrivilege: system,all\\r\\nShutdown: Cleanly\\r\\nRestart: True\\r\\n\\r\\n",
+      h.LOGIN .. "\nserve")
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer) }, rules = { ["probe.lua"] = WATCH } }
+    local heard = daemon:await { msg = "shutdown heard" }
+    assert.same({ "Cleanly", "True" }, { heard.how, heard.restart })
+    assert.equal("shutdown", daemon:await({ msg = "lost" }).reason)
+    daemon:ready("pbx1", { count = 2 })
+    assert.equal(1, daemon:metric("hookswitch_server_failures_total", { server = "pbx1", reason = "shutdown" }))
+  end)
+
+  it("Q47 that is kicked without a word is lost as eof, also behind one that ended by Shutdown", function()
+    local peer = h.peer(h.LOGIN .. "\nsend Event: Shutdown\\r\\nShutdown: Cleanly\\r\\n\\r\\n", h.LOGIN, h.LOGIN .. "\nserve")
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer) }, rules = { ["probe.lua"] = WATCH } }
+    daemon:await({ msg = "lost" }, { count = 2 })
+    local reasons = {}
+    for i, record in ipairs(daemon:find { msg = "lost" }) do reasons[i] = record.reason end
+    assert.same({ "shutdown", "eof" }, reasons)
+  end)
+
+  it("P6 sends nothing that was written for the one before", function()
+    local go = h.folder() .. "/go"
+    -- Reads nothing behind the login, so that actions wait in the buffer when it ends.
+    local first = h.LOGIN .. "\nwait " .. go .. "\nrst"
+    local peer = h.peer_with({ "--receive", "4096" }, first, h.LOGIN .. "\nserve")
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer, { limits = { pending = 10000, write_buffer = 8 * 1024 * 1024 } }) },
+      config = { limits = { actions_per_second = 0, pending = 10000, deadline = 5, load_deadline = 5, stuck = 60 } }, rules = { ["probe.lua"] = [[
+      local first = true
+      ami.on("server.ready", function(_, server)
+        if not first then return log.info "again" end
+        first = false
+        for n = 1, 6000 do server:send { Action = "Getvar", Variable = ("v"):rep(900) } end
+        log.info "sent"
+      end)]] } }
+    daemon:await { msg = "sent" }
+    h.write_file(go, "")
+    daemon:await { msg = "again" }
+    assert.falsy(peer.received():match "Action: Challenge.*Action: Challenge.*Action: Getvar", "an old action reached the new session")
+  end)
+end)
