@@ -50,6 +50,17 @@ static uint32_t variable_lines(size_t a, size_t b, size_t *longest)
 	return lines;
 }
 
+static void a_bracket_behind_the_name_is_none_of_it(void)
+{
+	struct action action;
+	struct err err;
+
+	action_init(&action);
+	CHECK(action_add_variable(&action, slice_make("x(", 1), slice_make("1[", 1), &err) == 0);
+	CHECK(slice_eq(action_field_value(&action, 0), SLICE("x=1")));
+	action_close(&action);
+}
+
 static void variables_share_a_line_as_long_as_it_fits(void)
 {
 	size_t longest;
@@ -213,6 +224,7 @@ static void a_list_may_be_as_large_as_its_limits_and_no_larger(void)
 int main(void)
 {
 	an_error_shows_the_name_as_far_as_it_is_clean();
+	a_bracket_behind_the_name_is_none_of_it();
 	variables_share_a_line_as_long_as_it_fits();
 	a_cleared_action_is_an_empty_one();
 	a_full_buffer_takes_nothing_of_an_action();
