@@ -403,9 +403,12 @@ static void check_limits(struct check *check)
 	if (config->limits.rule_memory > config->limits.memory)
 		faults_add(check->faults, "limits.rule_memory: must be at most memory (%lld bytes), is %lld", (long long)config->limits.memory,
 		           (long long)config->limits.rule_memory);
-	if (config->limits.stuck <= config->limits.deadline || config->limits.stuck <= config->limits.load_deadline)
-		faults_add(check->faults, "limits.stuck: must be longer than deadline (%.15g s) and load_deadline (%.15g s), is %.15g",
-		           config->limits.deadline, config->limits.load_deadline, config->limits.stuck);
+	if (config->limits.stuck <= config->limits.deadline)
+		faults_add(check->faults, "limits.stuck: must be longer than deadline (%.15g s), is %.15g", config->limits.deadline,
+		           config->limits.stuck);
+	if (config->limits.load_stuck <= config->limits.load_deadline)
+		faults_add(check->faults, "limits.load_stuck: must be longer than load_deadline (%.15g s), is %.15g", config->limits.load_deadline,
+		           config->limits.load_stuck);
 }
 
 /* `option` is where it stands, with the dot: "control." */

@@ -81,7 +81,7 @@ struct config {
 	struct config_sink *sinks;
 	size_t sink_count;
 	struct {
-		double deadline, load_deadline, load_total, stuck; /* seconds of CPU time */
+		double deadline, load_deadline, load_total, stuck, load_stuck; /* seconds of CPU time */
 		double slow_call; /* seconds; 0: none is reported */
 		int64_t memory, rule_memory; /* of all rules, of one */
 		int64_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* for each rule */

@@ -12,16 +12,19 @@
 #include "base/mem.h"
 #include "config/source.h"
 #include "config/tree.h"
+#include "sandbox/arena.h"
 #include "sandbox/chunk.h"
+#include "sandbox/deadline.h"
+#include "sandbox/kill.h"
 
 #define HOOK_STEP 1000
+#define STUCK_SECONDS (READ_SECONDS_MAX + 0.2)
 
 struct reader {
 	struct reading *out;
 	struct faults *faults;
 	const char *dir;
 	struct buf source;  /* of the file that is being compiled, or what `file` reads: here, so that no Lua error leaks it */
-	size_t used;        /* bytes of the Lua state */
 	unsigned steps;
 	uint64_t cpu_start;
 	bool stopped;       /* a limit was reached: nothing goes on */
@@ -32,33 +35,7 @@ struct reader {
 
 static struct reader *reader_of(lua_State *L)
 {
-	void *ud;
-	lua_getallocf(L, &ud);
-	return ud;
-}
-
-/* Every block is overwritten when it goes: it may have held a secret (P8). */
-static void *allocate(void *ud, void *ptr, size_t old, size_t wanted)
-{
-	struct reader *reader = ud;
-	if (!ptr)
-		old = 0;
-	void *fresh = NULL;
-	if (wanted > 0) {
-		if (wanted > old && wanted - old > READ_MEMORY_MAX - reader->used)
-			return NULL;
-		fresh = malloc(wanted);
-		if (!fresh)
-			return NULL;
-		if (old > 0)
-			memcpy(fresh, ptr, old < wanted ? old : wanted);
-	}
-	if (ptr) {
-		explicit_bzero(ptr, old);
-		free(ptr);
-	}
-	reader->used = reader->used - old + wanted;
-	return fresh;
+	return *(struct reader **)lua_getextraspace(L);
 }
 
 static uint64_t cpu_now(void)
@@ -190,7 +167,7 @@ static void push_missing(lua_State *L, const struct reader *reader)
 	lua_pushstring(L, READ_MISSING);
 }
 
-static int get_env(lua_State *L)
+SANDBOX_FUNCTION(get_env)
 {
 	struct reader *reader = reader_of(L);
 	struct slice name = text_argument(L, 1, "env \"NAME\" or env(\"NAME\", \"default\")");
@@ -214,7 +191,7 @@ static int get_env(lua_State *L)
 	return 1;
 }
 
-static int get_file(lua_State *L)
+SANDBOX_FUNCTION(get_file)
 {
 	struct reader *reader = reader_of(L);
 	struct slice name = text_argument(L, 1, "file \"path\"");
@@ -249,14 +226,16 @@ static int compile(lua_State *L, struct reader *reader, unsigned index)
 	struct slice text = buf_slice(&reader->source);
 	if (slice_starts_with(text, SLICE("\xEF\xBB\xBF")))
 		text = slice_make(text.ptr + 3, text.len - 3);
+	int was = kill_allow();
 	int status = chunk_load(L, text, chunk);
+	kill_restore(was);
 	if (status == LUA_OK)
 		source_check_keys(reader->files[index], text, reader->faults);
 	return status;
 }
 
 /* Compiles and runs files[index]; its table is left on the stack. Raises whatever goes wrong. Arguments: index. */
-static int run_file(lua_State *L)
+SANDBOX_FUNCTION(run_file)
 {
 	struct reader *reader = reader_of(L);
 	unsigned index = (unsigned)lua_tointeger(L, 1);
@@ -277,7 +256,7 @@ static int run_file(lua_State *L)
 	}
 	if (compile(L, reader, index) != LUA_OK)
 		return lua_error(L);
-	lua_call(L, 0, 1);
+	kill_call(L, 0, 1);
 	if (lua_type(L, -1) != LUA_TTABLE) {
 		lua_pushfstring(L, "#%d: returns %s%s; it must return a table: return { … }", (int)index, lua_isnil(L, -1) ? "" : "a ",
 		                lua_isnil(L, -1) ? "nothing" : lua_typename(L, lua_type(L, -1)));
@@ -287,12 +266,12 @@ static int run_file(lua_State *L)
 }
 
 /* Runs a file and puts what it returns into the result. Arguments: index, result, origins (key -> index of its file). */
-static int include_file(lua_State *L)
+SANDBOX_FUNCTION(include_file)
 {
 	struct reader *reader = reader_of(L);
 	lua_pushcfunction(L, run_file);
 	lua_pushvalue(L, 1);
-	lua_call(L, 1, 1);
+	kill_call(L, 1, 1);
 	for (lua_pushnil(L); lua_next(L, 4); lua_pop(L, 1)) {
 		lua_pushvalue(L, -2);
 		if (lua_rawget(L, 3) != LUA_TNIL) {
@@ -376,7 +355,7 @@ static int find_files(struct reader *reader, const char *pattern, char *why, siz
 	return 0;
 }
 
-static int get_include(lua_State *L)
+SANDBOX_FUNCTION(get_include)
 {
 	struct reader *reader = reader_of(L);
 	struct slice pattern = text_argument(L, 1, "include \"conf.d/*.lua\"");
@@ -405,7 +384,7 @@ static int get_include(lua_State *L)
 		lua_pushinteger(L, (lua_Integer)i);
 		lua_pushvalue(L, 2);
 		lua_pushvalue(L, 3);
-		int status = lua_pcall(L, 3, 0, 0);
+		int status = kill_pcall(L, 3, 0, 0);
 		if (reader->stopped || status == LUA_ERRMEM) {
 			reader->stopped = true;
 			return lua_error(L);
@@ -457,8 +436,51 @@ static int run_main(lua_State *L)
 	lua_sethook(L, count_steps, LUA_MASKCOUNT, HOOK_STEP);
 	lua_pushcfunction(L, run_file);
 	lua_pushinteger(L, 0);
-	lua_call(L, 1, 1);
+	kill_call(L, 1, 1);
 	return 1;
+}
+
+/* One run of the whole configuration, in a Lua state that may be killed. */
+struct run {
+	struct reader *reader;
+	struct arena arena;
+	lua_State *L;
+	int status;
+};
+
+static void run_killable(void *arg)
+{
+	struct run *run = arg;
+	lua_State *L = lua_newstate(arena_lua, &run->arena);
+	if (!L)
+		return;
+	run->L = L;
+	*(struct reader **)lua_getextraspace(L) = run->reader;
+	/* The steps are counted by a hook of our own: what reaches these limits is in one instruction, or in the compiler. */
+	deadline_begin(L, STUCK_SECONDS, STUCK_SECONDS);
+	lua_pushcfunction(L, run_main);
+	run->status = kill_pcall(L, 0, 1, 0);
+}
+
+static void read_all(struct run *run, const char *path)
+{
+	struct reader *reader = run->reader;
+	struct faults *faults = reader->faults;
+
+	if (!kill_run(run_killable, run)) {
+		deadline_end_killed();
+		faults_add(faults, "%s: runs too long; a configuration may take %d million steps and %d s", path,
+		           (int)(READ_STEPS_MAX / 1000000), READ_SECONDS_MAX);
+		reader->out->incomplete = true;
+		return;
+	}
+	if (!run->L)
+		faults_add(faults, "%s: no memory to read it", path);
+	else if (run->status != LUA_OK)
+		add_error(run->L, reader, run->status, path);
+	else
+		reader->out->incomplete |= !tree_copy(run->L, &reader->out->root, faults);
+	deadline_end();
 }
 
 void reading_init(struct reading *reading, const char *path, const char *dir, struct faults *faults)
@@ -468,18 +490,14 @@ void reading_init(struct reading *reading, const char *path, const char *dir, st
 	buf_init(&reader.source, READ_SOURCE_MAX + 8192);
 	add_file(&reader, mem_strdup(path));
 
-	lua_State *L = lua_newstate(allocate, &reader);
-	if (!L) {
-		faults_add(faults, "%s: no memory to read it", path);
-	} else {
-		lua_pushcfunction(L, run_main);
-		int status = lua_pcall(L, 0, 1, 0);
-		if (status == LUA_OK)
-			reading->incomplete |= !tree_copy(L, &reading->root, faults);
-		else
-			add_error(L, &reader, status, path);
-		lua_close(L);
-	}
+	struct err err;
+	struct run run = { .reader = &reader };
+	arena_init(&run.arena, READ_MEMORY_MAX, NULL);
+	if (deadline_start(&err))
+		faults_add(faults, "%s: %s", path, err.text);
+	else
+		read_all(&run, path);
+	arena_close(&run.arena); /* with all that it held of secrets (P8) */
 	for (size_t i = 0; i < reader.file_count; i++)
 		free(reader.files[i]);
 	free(reader.files);

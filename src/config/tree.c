@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "sandbox/deadline.h"
+
 struct copying {
 	lua_State *L;
 	struct faults *faults;
@@ -135,7 +137,13 @@ static bool copy_table(struct copying *copying, struct value *out)
 	*out = (struct value){ .type = VALUE_TABLE };
 
 	for (lua_pushnil(L); lua_next(L, -2);) {
-		copy_pair(copying, out);
+		/* A step takes as long as the chain of keys that collide. */
+		if (deadline_passed() && !copying->full) {
+			faults_add(copying->faults, "%s: takes too long to read; its keys are numbers that Lua keeps badly", where(copying));
+			copying->full = true;
+		} else {
+			copy_pair(copying, out);
+		}
 		lua_pop(L, 1);
 		if (copying->full) {
 			lua_pop(L, 1);

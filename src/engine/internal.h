@@ -66,6 +66,8 @@ struct engine {
 void engine_enter(struct engine *engine, enum engine_phase phase);
 /* ops.c: what rules ask of the engine. */
 extern const struct host_ops engine_ops;
+/* restart.c: as host_ops.restart. */
+void engine_restart_rule(void *engine, struct rule_source *source);
 /* NULL when it is gone. */
 struct server *engine_server(const struct engine *engine, uint32_t id);
 /* turn.c */

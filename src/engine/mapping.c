@@ -37,7 +37,8 @@ void mapping_link(const struct config_server *s, struct link_config *out)
 void mapping_limits(const struct config *c, struct host_limits *out)
 {
 	*out = (struct host_limits){
-		.deadline = c->limits.deadline, .slow_call = c->limits.slow_call, .load_deadline = c->limits.load_deadline, .load_total = c->limits.load_total, .stuck = c->limits.stuck,
+		.deadline = c->limits.deadline, .load_deadline = c->limits.load_deadline, .load_total = c->limits.load_total, .stuck = c->limits.stuck,
+		.slow_call = c->limits.slow_call, .load_stuck = c->limits.load_stuck,
 		.memory = (size_t)c->limits.memory, .rule_memory = (size_t)c->limits.rule_memory,
 		.waiting = (uint32_t)c->limits.waiting, .listeners = (uint32_t)c->limits.listeners, .timers = (uint32_t)c->limits.timers,
 		.pending = (uint32_t)c->limits.pending, .subscriptions = (uint32_t)c->limits.subscriptions,

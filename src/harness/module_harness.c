@@ -12,7 +12,7 @@
 #define MIB (1024u * KIB)
 /* The defaults of the configuration's limits. */
 static const struct host_limits default_limits = {
-	.deadline = 0.05, .load_deadline = 0.5, .load_total = 10, .stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB,
+	.deadline = 0.05, .load_deadline = 0.5, .load_total = 10, .stuck = 0.25, .load_stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB,
 	.waiting = 1000, .listeners = 10000, .timers = 10000, .pending = 1000, .subscriptions = 1000, .subscription_events = 1000,
 	.actions_per_second = 1000, .log_lines_per_second = 1000, .emitted = 10000, .metric_series = 1000, .json_bytes = MIB,
 	.json_depth = 64, .store_value = 64 * KIB, .drain = 60, .rule_events = 10000, .rule_bytes = 16 * MIB, .store = { .entries = 100000, .bytes = 16 * MIB },
@@ -108,9 +108,12 @@ static void ops_retire(void *ctx, struct rule *rule)
 	host_destroy_rule(&rule);
 }
 
+/* In place: a harness has no other thread. */
+static void ops_restart(void *ctx, struct rule_source *source);
+
 static const struct host_ops harness_ops = {
 	.now = ops_now, .wall = ops_wall, .server_at = ops_server_at, .server_by_name = ops_server_by_name,
-	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .retire = ops_retire,
+	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .retire = ops_retire, .restart = ops_restart,
 };
 
 /* ---- life ---- */
@@ -203,6 +206,34 @@ struct harness_server *harness_find_server(const struct harness *h, struct slice
 	return NULL;
 }
 
+/* Borrowed from the harness, but for the names. */
+static void load_options(struct harness *h, struct rules_options *options, const char ***names)
+{
+	size_t count = 0;
+	*names = mem_alloc((h->server_count + 1) * sizeof **names);
+	for (size_t i = 0; i < h->server_count; i++)
+		if (!h->servers[i]->removed)
+			(*names)[count++] = h->servers[i]->name;
+	*options = (struct rules_options){
+		.rules = h->rules, .lib = h->lib, .limits = h->limits, .ops = &harness_ops, .ctx = h, .store = host_store(h->host),
+		.budget = host_budget(h->host), .servers = *names, .server_count = count, .settings = &h->settings, .policy = h->policy,
+	};
+}
+
+static void ops_restart(void *ctx, struct rule_source *source)
+{
+	struct harness *h = ctx;
+	struct rules_options options;
+	struct faults faults;
+	const char **names;
+
+	faults_init(&faults);
+	load_options(h, &options, &names);
+	host_adopt_again(h->host, source, rule_set_restart(&options, source, &faults));
+	faults_close(&faults);
+	free(names);
+}
+
 int harness_load(struct harness *h)
 {
 	struct err err;
@@ -223,16 +254,11 @@ int harness_load(struct harness *h)
 	} else {
 		host_configure(h->host, &h->limits);
 	}
-	const char **names = mem_alloc((h->server_count + 1) * sizeof *names);
-	size_t count = 0;
-	for (size_t i = 0; i < h->server_count; i++)
-		if (!h->servers[i]->removed)
-			names[count++] = h->servers[i]->name;
+	const char **names;
+	struct rules_options options;
 	struct host_snapshot *running = h->reload_all ? NULL : host_snapshot_take(h->host);
-	const struct rules_options options = {
-		.rules = h->rules, .lib = h->lib, .limits = h->limits, .ops = &harness_ops, .ctx = h, .store = host_store(h->host), .budget = host_budget(h->host),
-		.servers = names, .server_count = count, .settings = &h->settings, .policy = h->policy, .running = running,
-	};
+	load_options(h, &options, &names);
+	options.running = running;
 	struct rule_set *set = rule_set_load(&options, &h->faults);
 	host_snapshot_destroy(&running);
 	h->reload_all = false;

@@ -27,6 +27,7 @@ static void read_limits(lua_State *L, int index, struct host_limits *limits)
 		{ "load_deadline", offsetof(struct host_limits, load_deadline), SECONDS },
 		{ "load_total", offsetof(struct host_limits, load_total), SECONDS },
 		{ "stuck", offsetof(struct host_limits, stuck), SECONDS },
+		{ "load_stuck", offsetof(struct host_limits, load_stuck), SECONDS },
 		{ "drain", offsetof(struct host_limits, drain), SECONDS },
 		{ "memory", offsetof(struct host_limits, memory), SIZE },
 		{ "rule_memory", offsetof(struct host_limits, rule_memory), SIZE },

@@ -10,6 +10,7 @@
 #include "rules/order.h"
 #include "rules/own_event.h"
 #include "rules/request.h"
+#include "rules/revive.h"
 #include "rules/rule_set.h"
 #include "rules/state.h"
 #include "rules/subscription.h"
@@ -64,7 +65,7 @@ static void add_metrics(struct host *h)
 	struct metrics *m = h->metrics;
 	struct err err;
 	h->m.calls = add_metric(m, METRIC_COUNTER, "hookswitch_rules_calls_total", "Calls of a rule's functions that have ended.", "rule", NULL);
-	h->m.errors = add_metric(m, METRIC_COUNTER, "hookswitch_rules_errors_total", "Calls that failed, by kind: error, deadline, memory.", "rule", "kind");
+	h->m.errors = add_metric(m, METRIC_COUNTER, "hookswitch_rules_errors_total", "Calls that failed, by kind: error, deadline, memory, killed.", "rule", "kind");
 	h->m.seconds = add_metric(m, METRIC_COUNTER, "hookswitch_rules_cpu_seconds_total", "Time that a rule's code ran; in busy turns one call in 16 is timed and stands for all.", "rule", NULL);
 	h->m.call_seconds = metrics_add(m, METRIC_HISTOGRAM, "hookswitch_rules_call_seconds", "Time of a rule's calls; in busy turns one in 16 is timed and stands for all.",
 	                                (const char *const[]){ "rule" }, 1, call_bounds, sizeof call_bounds / sizeof *call_bounds, RULE_SERIES, &err);
@@ -76,6 +77,7 @@ static void add_metrics(struct host *h)
 	h->m.listeners = add_metric(m, METRIC_GAUGE, "hookswitch_rules_listeners", "Listeners of a rule.", "rule", NULL);
 	h->m.waiting = add_metric(m, METRIC_GAUGE, "hookswitch_rules_waiting", "Calls of a rule that wait.", "rule", NULL);
 	h->m.quarantined_listeners = add_metric(m, METRIC_GAUGE, "hookswitch_rules_quarantined_listeners", "Listeners of a rule in quarantine; all of them while the rule itself is.", "rule", NULL);
+	h->m.down = add_metric(m, METRIC_GAUGE, "hookswitch_rules_down", "1 while a rule that was killed or used up its memory waits to begin anew.", "rule", NULL);
 	h->m.memory = add_metric(m, METRIC_GAUGE, "hookswitch_rules_memory_bytes", "Lua memory charged to a rule.", "rule", NULL);
 	h->m.gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, also of its filters, quarantine, a full subscription.", "rule", NULL);
 	h->m.lag = add_metric(m, METRIC_GAUGE, "hookswitch_rules_longest_lag_seconds", "Longest time that an event waited for a rule since it was loaded.", "rule", NULL);
@@ -98,7 +100,7 @@ static void set_by_rule(struct metric *m, const struct rule *rule, double value)
 /* Failures stand at 0 before the first one: an alert on an increase does not see a series that begins at 1. */
 static void begin_failures(struct host *h, const struct rule *rule)
 {
-	static const enum outcome kinds[] = { OUTCOME_ERROR, OUTCOME_DEADLINE, OUTCOME_MEMORY };
+	static const enum outcome kinds[] = { OUTCOME_ERROR, OUTCOME_DEADLINE, OUTCOME_MEMORY, OUTCOME_KILLED };
 	struct slice labels[2] = { slice_cstr(rule->name) };
 
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
@@ -138,6 +140,7 @@ static void collect(void *ctx)
 		set_by_rule(h->m.listeners, r, r->listener_count);
 		set_by_rule(h->m.waiting, r, r->waiting);
 		set_by_rule(h->m.lag, r, r->order.longest_lag);
+		set_by_rule(h->m.down, r, r->down);
 		set_by_rule(h->m.memory, r, (double)r->arena.used);
 		set_by_rule(h->m.quarantined_listeners, r, r->quarantine.active ? r->listener_count : listeners_quarantined(r));
 	}
@@ -274,6 +277,7 @@ unsigned host_event(struct host *host, struct host_feed *feed, const struct mess
 	const struct host_server from = { .id = feed->id, .name = feed->name };
 	const struct heard heard = { .message = message, .server = &from, .at = at, .feed = feed, .late = lag, .late_ctx = feed,
 	                             .held = !order_take_budget(feed, message->len) };
+	host->arrived++;
 	*stamp = ++host->stamp;
 	unsigned heard_now = listeners_dispatch(host, &heard) ? HOST_HEARD : 0;
 	return heard_now | (frame_log_has_cursors(feed->log) ? HOST_WAITS : 0);
@@ -345,15 +349,20 @@ static void cancel_waits(struct rule *rule)
 	close_tasks(rule, &logged);
 }
 
+void host_part_with(struct host *host, struct rule *rule)
+{
+	show_rule(host, rule);
+	detach(rule, false);
+	host->ops.retire(host->ctx, rule);
+}
+
 static void retire(struct rule *rule)
 {
 	struct host *host = rule->host;
 	if (rule_has_waits(rule))
 		cancel_waits(rule);
-	show_rule(host, rule);
-	detach(rule, false);
 	log_write(LOG_DEBUG, "rule drained", F_TEXT("rule", rule->name), F_INT("generation", rule->number));
-	host->ops.retire(host->ctx, rule);
+	host_part_with(host, rule);
 }
 
 /* At most so many states of one rule drain at once. */
@@ -396,7 +405,7 @@ const char *host_rule_change_name(enum host_rule_change change)
 }
 
 /* What a rule that was loaded hears first. */
-static void greet(struct host *host, struct rule *rule, struct slice reason)
+void host_greet(struct host *host, struct rule *rule, struct slice reason)
 {
 	char number[16];
 	struct host_server server;
@@ -408,12 +417,13 @@ static void greet(struct host *host, struct rule *rule, struct slice reason)
 			own_event_queue(host, "server.ready", &server, rule, (const struct host_field[]){ { "reason", SLICE("reloaded") } }, 1);
 }
 
-static void make_live(struct host *host, struct rule *rule)
+void host_make_live(struct host *host, struct rule *rule, unsigned number)
 {
 	rule->host = host;
 	rule->scratch = &host->scratch;
 	rule->json = host->scratch.json;
-	rule->number = host->last_number;
+	rule->number = number;
+	rule->began = rule_now(rule);
 	rule->since = host->ops.wall(host->ctx);
 	begin_failures(host, rule);
 	if (rule->failed)
@@ -466,7 +476,7 @@ void host_adopt(struct host *host, struct rule_set *set)
 		rules[i] = rule;
 		if (before)
 			begin_drain(before);
-		make_live(host, rule);
+		host_make_live(host, rule, host->last_number);
 	}
 	for (size_t i = 0; i < host->rule_count; i++)
 		if (host->rules[i])
@@ -476,7 +486,7 @@ void host_adopt(struct host *host, struct rule_set *set)
 	host->rule_count = set->count;
 	for (size_t i = 0; i < host->rule_count; i++)
 		if (host->rules[i]->number == host->last_number && !host->rules[i]->failed)
-			greet(host, host->rules[i], SLICE(""));
+			host_greet(host, host->rules[i], SLICE(""));
 	rule_set_destroy(&set);
 }
 
@@ -487,7 +497,7 @@ struct host_snapshot *host_snapshot_take(const struct host *host)
 	for (size_t i = 0; i < host->rule_count; i++) {
 		const struct rule *r = host->rules[i];
 		struct snapshot_rule *to = &s->rules[s->count++];
-		*to = (struct snapshot_rule){ .source = rule_source_ref(r->source), .limits = r->limits, .runs = r->L && !r->failed,
+		*to = (struct snapshot_rule){ .source = rule_source_ref(r->source), .limits = r->limits, .runs = r->L && !r->failed && !r->dead,
 		                              .policy = r->policy ? policy_ref(r->policy) : NULL };
 		if (r->metrics) {
 			to->metrics = metrics_create();
@@ -586,8 +596,10 @@ uint64_t host_turn(struct host *host)
 	/* Subscriptions that ended without an event of their names coming by are freed here. */
 	listeners_sweep(host);
 	host_each_rule(rule, host)
-		more |= (rule->pressed || (tight && rule->arena.used >= WORTH_COLLECTING)) && rule_relieve(rule);
-	uint64_t next = end_drains(host, now);
+		more |= !rule->dead && (rule->pressed || (tight && rule->arena.used >= WORTH_COLLECTING)) && rule_relieve(rule);
+	uint64_t next = end_drains(host, now), revival = revive_turn(host, now);
+	if (revival < next)
+		next = revival;
 	uint64_t expiry = store_next_expiry(host->store);
 	if (expiry <= now)
 		store_sweep(host->store, now, SWEEP_MAX);

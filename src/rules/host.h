@@ -39,7 +39,7 @@ struct host_own_event {
 	const char *sender, *rule;   /* as given to host_emit(); NULL for the engine's own */
 };
 
-/* What rules ask of the engine. None may call back into the host, except send() never: completions come later. */
+/* What rules ask of the engine. None but restart() may call back into the host: completions of send() come later. */
 struct host_ops {
 	uint64_t (*now)(void *ctx); /* monotonic ns; virtual in a replay */
 	double (*wall)(void *ctx);  /* epoch seconds; virtual in a replay */
@@ -60,13 +60,13 @@ struct host_ops {
 	/* A rule that has ended: destroy it with host_destroy_rule(), where it may take a while (the loader's thread). */
 	void (*retire)(void *ctx, struct rule *rule);
 	/* A rule whose state was given back is due to begin anew: load it with rule_set_restart() where it may take a while, then give
-	 * it to host_adopt_again(). NULL: rules are not begun anew. */
+	 * it to host_adopt_again(). It may do both at once. NULL: rules are not begun anew. */
 	void (*restart)(void *ctx, struct rule_source *source);
 };
 
 /* Bounds, all documented options (limits.*). */
 struct host_limits {
-	double deadline, load_deadline, stuck; /* seconds of CPU time */
+	double deadline, load_deadline, stuck, load_stuck; /* seconds of CPU time */
 	double slow_call;  /* seconds from which a call is reported; 0: none is */
 	double load_total; /* the same, of all files together; 0: no limit */
 	size_t memory, rule_memory;            /* bytes of all rules, of one rule */
@@ -202,6 +202,7 @@ struct host_rule_view {
 	size_t memory;
 	bool quarantined;
 	bool down;               /* its state was given back; it begins anew later */
+	double begins_at;        /* epoch seconds when that is due, while it is down */
 	uint32_t quarantined_listeners; /* of a rule that runs otherwise */
 	bool failed;             /* it did not load, and was left out */
 	bool disabled;           /* by host_rule_enable() */

@@ -60,6 +60,13 @@ const char *host_busiest_rule(const struct host *host)
 	return busiest ? busiest->name : NULL;
 }
 
+/* Epoch seconds of its next beginning. */
+static double begins_at(const struct rule *r)
+{
+	uint64_t now = rule_now(r);
+	return rule_wall(r) + (r->revival.at > now ? (double)(r->revival.at - now) / 1e9 : 0);
+}
+
 bool host_rule_view(const struct host *host, size_t index, struct host_rule_view *out)
 {
 	const struct rule *r = rule_at(host, index);
@@ -70,7 +77,7 @@ bool host_rule_view(const struct host *host, size_t index, struct host_rule_view
 		.subscriptions = r->subscription_count, .waiting = r->waiting, .pending = r->pending, .calls = r->counts.calls,
 		.errors = r->counts.errors, .deadlines = r->counts.deadlines, .refused = r->counts.refused,
 		.seconds = r->counts.seconds, .memory = r->arena.used, .quarantined = r->quarantine.active,
-		.failed = r->failed, .quarantined_listeners = listeners_quarantined(r), .disabled = r->disabled, .missed = r->missed,
+		.failed = r->failed, .down = r->down, .begins_at = r->down ? begins_at(r) : 0, .quarantined_listeners = listeners_quarantined(r), .disabled = r->disabled, .missed = r->missed,
 		.skipped = r->counts.skipped, .last_error = r->last_error ? r->last_error : "", .draining = index >= host->rule_count, .since = r->since,
 		.number = r->number, .change = host_rule_change_name(r->change),
 	};

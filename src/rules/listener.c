@@ -415,14 +415,15 @@ struct dispatch {
 /* The slots must not keep the event alive. */
 static void clear_slots(struct dispatch *d)
 {
-	if (!d->made)
+	struct rule *made = d->made;
+	d->made = NULL;
+	if (!made || made->closing)
 		return;
-	lua_State *L = d->made->L;
+	lua_State *L = made->L;
 	lua_pushnil(L);
 	lua_replace(L, 1);
 	lua_pushnil(L);
 	lua_replace(L, 2);
-	d->made = NULL;
 }
 
 /* Makes the objects of this event on the rule's first call, shares them with its next ones. */
@@ -560,7 +561,7 @@ static bool give(struct dispatch *d, struct listener *l, bool shared, const vola
 {
 	if (d->made != l->rule)
 		clear_slots(d);
-	if (l->cancelled || (d->heard->only && l->rule != d->heard->only) || !takes_now(d, l->rule) || !wanted(l, d, ticks))
+	if (l->cancelled || l->rule->dead || (d->heard->only && l->rule != d->heard->only) || !takes_now(d, l->rule) || !wanted(l, d, ticks))
 		return false;
 	d->shared = shared;
 	if (l->subscription)

@@ -181,6 +181,8 @@ bool order_is_free(struct rule *rule, const struct host_feed *feed)
 {
 	const struct rule_order *o = &rule->order;
 
+	if (rule->dead)
+		return true; /* and nothing of it runs */
 	if (rule_is_spent(rule) || rule_filters_spent(rule))
 		return false;
 	if (list_empty(&o->behind))
@@ -467,7 +469,7 @@ static bool serve_slice(struct rule *rule)
 	struct host *host = rule->host;
 	bool any = false;
 
-	for (unsigned n = 0; n < SLICE_ITEMS && !order_is_spent(host) && !rule_is_spent(rule) && !rule_filters_spent(rule); n++) {
+	for (unsigned n = 0; n < SLICE_ITEMS && !rule->dead && !order_is_spent(host) && !rule_is_spent(rule) && !rule_filters_spent(rule); n++) {
 		if (!serve_next(rule))
 			break;
 		any = true;

@@ -6,6 +6,7 @@
 #include "sandbox/deadline.h"
 #include "rules/listener.h"
 #include "rules/own_event.h"
+#include "rules/revive.h"
 #include "rules/state.h"
 
 #define PROBE_FIRST (30 * UINT64_C(1000000000))
@@ -15,7 +16,7 @@
 
 const char *outcome_name(enum outcome outcome)
 {
-	static const char *const names[] = { "none", "error", "memory", "deadline" };
+	static const char *const names[] = { "none", "error", "memory", "deadline", "killed" };
 	return names[outcome];
 }
 
@@ -81,12 +82,18 @@ static void note_overrun(struct rule *rule, enum outcome outcome, uint64_t now)
 {
 	const char *reason = outcome_name(outcome);
 
+	if (rule->dead)
+		return;
 	rule->turn.overrun = rule->host->turn;
 	memmove(rule->overruns, rule->overruns + 1, sizeof rule->overruns - sizeof *rule->overruns);
 	rule->overruns[OVERRUNS_MAX - 1] = now;
 	uint64_t oldest = rule->overruns[0];
 	if (!rule->quarantine.active && oldest != 0 && now - oldest <= OVERRUN_WINDOW) {
 		memset(rule->overruns, 0, sizeof rule->overruns);
+		if (outcome == OUTCOME_MEMORY) { /* what it holds serves nobody: its state is given back */
+			revive_give_up(rule, "memory");
+			return;
+		}
 		quarantine_begin(&rule->quarantine, now);
 		report_quarantine(rule, NULL, reason, &rule->quarantine);
 	} else if (rule->quarantine.active) {
@@ -158,7 +165,7 @@ void rule_note(struct rule *rule, struct listener *listener, enum outcome outcom
 	} else if (rule->quarantine.active && host->ops.now(host->ctx) >= rule->quarantine.until) {
 		leave_quarantine(rule, &rule->quarantine); /* the probe went well; the end of an older wait proves nothing */
 	}
-	if (!listener)
+	if (!listener || outcome == OUTCOME_KILLED)
 		return;
 	struct quarantine *q = listener_quarantine(listener);
 	if (listener_note(listener, outcome != OUTCOME_OK)) {
@@ -181,7 +188,7 @@ bool rule_may_run(const struct rule *rule)
 	const struct host *host = rule->host;
 	if (!host)
 		return true;
-	if (rule->disabled || rule->turn.overrun == host->turn)
+	if (rule->disabled || rule->dead || rule->turn.overrun == host->turn)
 		return false;
 	return !rule->quarantine.active || host->ops.now(host->ctx) >= rule->quarantine.until;
 }

@@ -13,6 +13,7 @@
 #include "rules/state.h"
 #include "rules/timer.h"
 #include "sandbox/deadline.h"
+#include "sandbox/kill.h"
 #include "sandbox/stdlib.h"
 #include "value/json.h"
 
@@ -146,6 +147,39 @@ static int set_up(lua_State *L)
 	return 0;
 }
 
+static void init_lists(struct rule *r)
+{
+	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool,
+	                               &r->order.streams, &r->order.items, &r->order.behind, &r->order.shares };
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		list_init(lists[i]);
+}
+
+struct rule *rule_create_down(const struct rule *rule)
+{
+	struct rule *r = mem_zalloc(sizeof *r);
+
+	r->host = rule->host;
+	r->source = rule_source_ref(rule->source);
+	r->name = rule_source_name(r->source);
+	r->file = rule_source_file(r->source);
+	r->limits = rule->limits;
+	r->policy = rule->policy ? policy_ref(rule->policy) : NULL;
+	r->number = rule->number;
+	r->since = rule->since;
+	r->change = rule->change;
+	r->counts = rule->counts;
+	r->revival = rule->revival;
+	r->disabled = rule->disabled;
+	r->missed = rule->missed;
+	r->gap = rule->gap;
+	r->last_error = rule->last_error ? mem_strdup(rule->last_error) : NULL;
+	r->down = r->closing = r->dead = true;
+	init_lists(r);
+	arena_init(&r->arena, 0, NULL);
+	return r;
+}
+
 static struct rule *create(struct loading *loading, struct rule_source *source)
 {
 	struct rule *r = mem_zalloc(sizeof *r);
@@ -158,10 +192,7 @@ static struct rule *create(struct loading *loading, struct rule_source *source)
 	r->policy = loading->options->policy ? policy_ref(loading->options->policy) : NULL;
 	r->scratch = &loading->scratch;
 	r->json = loading->scratch.json;
-	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool,
-	                               &r->order.streams, &r->order.items, &r->order.behind, &r->order.shares };
-	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-		list_init(lists[i]);
+	init_lists(r);
 	arena_init(&r->arena, r->limits.rule_memory, loading->options->budget);
 	r->arena.late = late;
 	r->arena.on_collect = on_collect;
@@ -170,18 +201,42 @@ static struct rule *create(struct loading *loading, struct rule_source *source)
 	return r;
 }
 
+struct opening {
+	struct rule *rule;
+	int status;
+};
+
+static void make_state(void *arg)
+{
+	struct opening *o = arg;
+	struct rule *r = o->rule;
+	lua_State *L = lua_newstate(arena_lua, &r->arena);
+	if (!L)
+		return;
+	r->L = L;
+	*(struct rule **)lua_getextraspace(L) = r;
+	deadline_begin(L, r->limits.load_deadline, r->limits.load_stuck);
+	lua_pushcfunction(L, set_up);
+	lua_pushlightuserdata(L, r);
+	o->status = kill_pcall(L, 1, 0, 0);
+}
+
 /* The state with its libraries. False when it could not be made (told). */
 static bool open_state(struct rule *r)
 {
-	r->L = lua_newstate(arena_lua, &r->arena);
+	struct opening opening = { .rule = r };
+	if (!kill_run(make_state, &opening)) {
+		deadline_end_killed();
+		r->dead = r->closing = true;
+		faults_add(r->loading->faults, "%s: making its Lua state took too long (limits.load_stuck)", r->file);
+		return false;
+	}
+	deadline_end();
 	if (!r->L) {
 		faults_add(r->loading->faults, "%s: no memory for its Lua state (limits.rule_memory)", r->file);
 		return false;
 	}
-	*(struct rule **)lua_getextraspace(r->L) = r;
-	lua_pushcfunction(r->L, set_up);
-	lua_pushlightuserdata(r->L, r);
-	if (lua_pcall(r->L, 1, 0, 0) != LUA_OK) {
+	if (opening.status != LUA_OK) {
 		faults_add(r->loading->faults, "%s: the libraries cannot be made: %s", r->file, lua_tostring(r->L, -1));
 		return false;
 	}

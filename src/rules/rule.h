@@ -30,7 +30,7 @@ struct loading;
 struct task;
 
 /* How a call ended. */
-enum outcome { OUTCOME_OK, OUTCOME_ERROR, OUTCOME_MEMORY, OUTCOME_DEADLINE };
+enum outcome { OUTCOME_OK, OUTCOME_ERROR, OUTCOME_MEMORY, OUTCOME_DEADLINE, OUTCOME_KILLED };
 const char *outcome_name(enum outcome outcome);
 
 /* Kept from running after failing again and again; then one call is let through as a probe. */
@@ -100,6 +100,14 @@ struct rule_counts {
 	uint64_t gap_logged, drop_logged, slow_logged;     /* see host_may_log() */
 };
 
+/* Of a rule that was killed or whose memory was used up, see revive.h. */
+struct revival {
+	uint64_t pause, at;   /* ns; monotonic ns of its next beginning. `pause` stays for the next time */
+	uint64_t arrived;     /* events of servers when it went down */
+	const char *reason;   /* "killed", "memory" */
+	bool under_way;       /* it is being loaded */
+};
+
 struct rule {
 	struct host *host;       /* NULL while loading */
 	struct loading *loading; /* NULL once it is live */
@@ -107,7 +115,7 @@ struct rule {
 	const char *name, *file; /* "missed", "scripts/missed.lua": of the source */
 	struct host_limits limits;
 	struct policy *policy;   /* shared */
-	lua_State *L;            /* stack slot 1: the event being dispatched; 2: its server. NULL: it did not load */
+	lua_State *L;            /* of no use once it is `closing`. Stack slot 1: the event being dispatched; 2: its server. NULL: it did not load */
 	struct arena arena;
 	char refused_at[72];     /* where the running call was when it was first refused memory: Lua's own error names no line */
 	bool pressed;            /* much memory is used: time to collect */
@@ -132,7 +140,11 @@ struct rule {
 	bool disabled;           /* by an operator: no listener and no timer of it runs, until a reload */
 	bool draining;           /* it was replaced: it ends what it began */
 	bool ending;             /* its last waits are being ended: nothing more is sent */
-	bool closing;            /* its state is being dropped */
+	bool closing;            /* its Lua state is not touched any more: it was killed, or is being dropped */
+	bool dead;               /* it was killed, or is given back: nothing of it runs, and host_turn() releases it */
+	bool down;               /* stands for a rule without a state, until that begins anew */
+	struct revival revival;
+	uint64_t began;          /* monotonic ns of its adoption */
 	uint64_t drain_until;
 
 	struct list listeners;     /* struct listener.of_rule, those of subscriptions too */
@@ -174,6 +186,8 @@ static inline struct rule *rule_of(lua_State *L)
 /* Makes the rule of `source`, whose state has the libraries, and runs its file. Never NULL: one that fails has `failed` set and
  * its faults told. Takes a reference of the source. */
 struct rule *rule_load(struct loading *loading, struct rule_source *source);
+/* What stands for `rule` while it has no state: its name, source, limits and counters. It hears nothing. */
+struct rule *rule_create_down(const struct rule *rule);
 /* Frees everything of it. It must stand in no list of a host. */
 void rule_destroy(struct rule **rule);
 /* Takes everything back that its file did before it failed. */

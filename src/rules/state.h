@@ -10,7 +10,7 @@
 
 struct host_metrics {
 	struct metric *calls, *errors, *seconds, *quarantined, *timers, *memory, *gap, *denied, *listeners, *waiting, *log_dropped,
-		*quarantined_listeners, *call_seconds, *slow, *lag;
+		*quarantined_listeners, *call_seconds, *slow, *lag, *down;
 	struct series *dropped, *generation, *draining;
 };
 
@@ -46,12 +46,22 @@ struct host {
 	uint64_t turn_used;   /* ns that rules had in the other half */
 	unsigned tick_seen, checks;
 	bool spent;           /* the rules' share of this turn is used up */
+	bool deaths;          /* some rule is `dead` and stands there still */
+	uint64_t arrived;     /* events of servers so far */
 	bool gaps;            /* some rule has missed events and was not told */
 	struct host_metrics m;
 };
 
 /* At most once a second: what may happen a thousand times in a turn must not fill the log's queue, where others stand. */
 bool host_may_log(struct host *host, uint64_t *logged);
+
+/* host.c */
+/* Adopts a rule that a reload with that number brought, or brought first. */
+void host_make_live(struct host *host, struct rule *rule, unsigned number);
+/* Queues what a rule that was loaded hears first. `reason` may be empty. */
+void host_greet(struct host *host, struct rule *rule, struct slice reason);
+/* Ends a rule without running any of its code. */
+void host_part_with(struct host *host, struct rule *rule);
 
 /* Visits the rules that run and then those that drain: `for (size_t i = 0; (rule = host_each(host, &i, &rule)); )`. A rule may be
  * taken out while it is visited. */

@@ -8,12 +8,14 @@
 #include "rules/listener.h"
 #include "rules/loading.h"
 #include "rules/request.h"
+#include "rules/revive.h"
 #include "rules/state.h"
 #include "rules/store_disk.h"
 #include "rules/subscription.h"
 #include "rules/timer.h"
 #include "sandbox/deadline.h"
 #include "sandbox/stdlib.h"
+#include "sandbox/kill.h"
 
 #define POOL_MAX 64u /* idle tasks that a rule keeps */
 #define TRACEBACK_MAX 4096u
@@ -23,7 +25,7 @@
 
 /* ---- the pool ---- */
 
-static int new_thread(lua_State *L)
+SANDBOX_FUNCTION(new_thread)
 {
 	struct task *task = lua_touserdata(L, 1);
 	task->co = lua_newthread(L);
@@ -36,6 +38,8 @@ struct task *task_take(struct rule *rule, const char *what)
 	struct task *task;
 	int status = LUA_OK;
 
+	if (rule->dead)
+		return NULL;
 	if (!list_empty(&rule->pool)) {
 		task = list_entry(rule->pool.next, struct task, in_queue);
 		list_remove(&task->in_queue);
@@ -152,7 +156,7 @@ static void trace_top(lua_State *co, struct buf *out)
 }
 
 /* Keeps the traceback for the record; the error's own text becomes a string. Runs inside the failing coroutine. */
-static int on_error(lua_State *co)
+static int report_error(lua_State *co)
 {
 	struct rule *rule = rule_of(co);
 	/* After the deadline no code of the rule may run here: hooks are off while this runs out of one. */
@@ -167,6 +171,11 @@ static int on_error(lua_State *co)
 	else
 		trace(co, &rule->scratch->traceback);
 	return 1;
+}
+
+SANDBOX_FUNCTION(on_error)
+{
+	return report_error(L);
 }
 
 const char *task_event_name(const struct task *task)
@@ -208,6 +217,25 @@ static void report(struct task *task, const char *text, size_t len)
 	          F_TEXT("server", task->server[0] ? task->server : NULL), F_SLICE("traceback", buf_slice(&rule->scratch->traceback)));
 }
 
+/* Nothing is asked of Lua: not even in which line it was. */
+static void report_kill(struct task *task, double seconds)
+{
+	struct rule *rule = task->rule;
+	free(rule->last_error);
+	if (rule->loading) {
+		rule->last_error = mem_printf("loading it took %.1f s of CPU time in one instruction, or in the compiler, and was ended (limits.load_stuck)", seconds);
+		faults_add(rule->loading->faults, "%s: %s", rule->file, rule->last_error);
+		return;
+	}
+	rule->last_error = mem_printf("a call took %.2f s of CPU time in one instruction, and the rule was killed (limits.stuck)", seconds);
+	log_write(LOG_ERROR, "rule killed: a call was stuck in one instruction", F_TEXT("rule", rule->name), F_TEXT("kind", outcome_name(OUTCOME_KILLED)),
+	          F_NUMBER("seconds", seconds), F_TEXT("in", task->what),
+	          F_TEXT("listener", task->listener ? listener_label(task->listener) : NULL),
+	          F_TEXT(task_event_name(task), task->event[0] ? task->event : NULL),
+	          F_TEXT("action_id", task->action_id[0] ? task->action_id : NULL),
+	          F_TEXT("server", task->server[0] ? task->server : NULL));
+}
+
 static enum outcome outcome_of(const struct task *task, int status)
 {
 	if (deadline_passed() && !deadline_is_memory())
@@ -235,9 +263,8 @@ static void fail(struct task *task, lua_State *co, int status)
 
 /* ---- running ---- */
 
-static int body_ended(lua_State *co, int status, lua_KContext ctx)
+static int end_body(lua_State *co, int status, struct task *task)
 {
-	struct task *task = (struct task *)ctx;
 	if (status == LUA_OK || status == LUA_YIELD)
 		task->outcome = OUTCOME_OK;
 	else
@@ -246,30 +273,81 @@ static int body_ended(lua_State *co, int status, lua_KContext ctx)
 	return 0;
 }
 
-static int body(lua_State *co)
+SANDBOX_CONTINUATION(body_ended)
 {
-	struct task *task = lua_touserdata(co, 1);
-	lua_settop(co, 0);
-	lua_pushcfunction(co, on_error);
-	int args = task->push(co, task, task->push_arg);
-	int status = lua_pcallk(co, args, 0, 1, (lua_KContext)task, body_ended);
-	return body_ended(co, status, (lua_KContext)task);
+	return end_body(L, status, (struct task *)ctx);
 }
 
-/* Every entry into Lua goes through here. */
+SANDBOX_FUNCTION(body)
+{
+	struct task *task = lua_touserdata(L, 1);
+	lua_settop(L, 0);
+	lua_pushcfunction(L, on_error);
+	int args = task->push(L, task, task->push_arg);
+	return end_body(L, kill_pcallk(L, args, 0, 1, (lua_KContext)task, body_ended), task);
+}
+
+static void begin(struct task *task, struct call_clock *began)
+{
+	struct rule *rule = task->rule;
+	rule->current = task;
+	buf_clear(&rule->scratch->traceback);
+	rule_memory_begins(rule);
+	*began = call_clock_begin(rule);
+	deadline_begin(task->co, rule->loading ? rule->limits.load_deadline : rule->limits.deadline,
+	               rule->loading ? rule->limits.load_stuck : rule->limits.stuck);
+}
+
+/* Its Lua state is lost. The task stays among those that wait, until all of the rule is released. */
+static void killed(struct task *task, struct call_clock began)
+{
+	struct rule *rule = task->rule;
+	double seconds = deadline_seconds();
+	deadline_end_killed();
+	arena_call_ended(&rule->arena);
+	revive_give_up(rule, "killed");
+	call_clock_end(rule, began);
+	task->outcome = OUTCOME_KILLED;
+	task->dead = true;
+	task->inner = NULL;
+	if (!task->waiting) {
+		task->waiting = true;
+		list_append(&rule->tasks, &task->of_rule);
+		rule->waiting++;
+	}
+	report_kill(task, seconds);
+	rule_note(rule, task->listener, OUTCOME_KILLED);
+}
+
+struct entry {
+	struct task *task;
+	int args, status;
+};
+
+static void enter(void *arg)
+{
+	struct entry *e = arg;
+	int results = 0;
+	e->status = kill_resume(e->task->co, e->task->rule->L, e->args, &results);
+}
+
+/* Every entry into the code of a rule goes through here and task_close(). */
 static bool run(struct task *task, int args)
 {
 	struct rule *rule = task->rule;
 	struct task *before = rule->current;
-	int results = 0;
+	struct entry entry = { .task = task, .args = args };
+	struct call_clock began;
 
-	rule->current = task;
-	buf_clear(&rule->scratch->traceback);
-	rule_memory_begins(rule);
 	task->suspending = false;
-	struct call_clock began = call_clock_begin(rule);
-	deadline_begin(task->co, rule->loading ? rule->limits.load_deadline : rule->limits.deadline, rule->limits.stuck, rule->name);
-	int status = lua_resume(task->co, rule->L, args, &results);
+	begin(task, &began);
+	bool ended = kill_run(enter, &entry);
+	rule->current = before;
+	if (!ended) {
+		killed(task, began);
+		return false;
+	}
+	int status = entry.status;
 	if (status != LUA_OK && status != LUA_YIELD) {
 		/* The body itself failed: no memory for the arguments, or an error while one was handled. */
 		fail(task, task->co, status);
@@ -280,7 +358,6 @@ static bool run(struct task *task, int args)
 	double slow = call_clock_end(rule, began);
 	if (slow > 0)
 		call_clock_report(task, slow);
-	rule->current = before;
 
 	if (status == LUA_YIELD) {
 		task->suspending = false;
@@ -316,7 +393,7 @@ bool task_start(struct task *task, task_push_fn *push, void *arg)
 bool task_resume(struct task *task)
 {
 	list_remove(&task->in_queue);
-	return run(task, 0);
+	return !task->rule->dead && run(task, 0);
 }
 
 void task_wake_later(struct task *task)
@@ -371,35 +448,48 @@ void task_drop(struct task *task)
 	task_free(task);
 }
 
-void task_close(struct task *task)
+static void close_all(void *arg)
 {
-	struct rule *rule = task->rule;
-
-	forget_waits(task);
-	rule_memory_begins(rule);
-	task->outcome = OUTCOME_OK;
-	struct call_clock began = call_clock_begin(rule);
-	rule->current = task;
-	buf_clear(&rule->scratch->traceback);
-	deadline_begin(task->co, rule->limits.deadline, rule->limits.stuck, rule->name);
-	task->closing++;
+	struct entry *e = arg;
+	struct task *task = e->task;
 	/* The innermost first, as an error would unwind them. */
 	for (struct own_thread *t = task->inner; t; t = t->parent) {
 		deadline_switch(t->co);
-		lua_resetthread(t->co);
+		kill_reset_thread(t->co);
 		task_thread_ended(t);
 	}
 	deadline_switch(task->co);
-	int status = lua_resetthread(task->co);
-	if (status != LUA_OK)
-		fail(task, task->co, status);
+	e->status = kill_reset_thread(task->co);
+}
+
+void task_close(struct task *task)
+{
+	struct rule *rule = task->rule;
+	struct entry entry = { .task = task };
+	struct call_clock began;
+
+	if (rule->dead) {
+		task_drop(task);
+		return;
+	}
+	forget_waits(task);
+	task->outcome = OUTCOME_OK;
+	begin(task, &began);
+	task->closing++;
+	bool ended = kill_run(close_all, &entry);
+	rule->current = NULL;
+	if (!ended) {
+		killed(task, began);
+		return;
+	}
+	if (entry.status != LUA_OK)
+		fail(task, task->co, entry.status);
 	task->closing--;
 	deadline_end();
 	rule_memory_ends(rule);
 	double slow = call_clock_end(rule, began);
 	if (slow > 0)
 		call_clock_report(task, slow);
-	rule->current = NULL;
 	rule->waiting--;
 	task->dead = true;
 	rule_note(rule, task->listener, task->outcome);

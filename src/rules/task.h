@@ -54,7 +54,8 @@ struct task {
 struct task *task_take(struct rule *rule, const char *what);
 /* What a record calls that which is in task->event. */
 const char *task_event_name(const struct task *task);
-/* Runs `push` and then the function. Returns true when the task has ended (it is back in the pool then), false when it waits. */
+/* Runs `push` and then the function. Returns true when the task has ended (it is back in the pool then), false when it waits, or
+ * when its rule was killed: then nothing of that rule runs any more, and all of it stays where it is until host_turn() ends. */
 bool task_start(struct task *task, task_push_fn *push, void *arg);
 /* Goes on after a wait: what it waited for stands in the task. */
 bool task_resume(struct task *task);

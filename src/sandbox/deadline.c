@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sandbox/kill.h"
+
 /* Older headers lack the name of the union's member. */
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -32,7 +34,6 @@ static _Thread_local struct {
 	volatile sig_atomic_t passed; /* enum passed */
 	volatile sig_atomic_t held;
 	volatile unsigned ticks;
-	const char *volatile rule;
 	const atomic_bool *volatile stop;
 	bool started;
 	timer_t timer;
@@ -81,29 +82,10 @@ void deadline_place(char *to, size_t cap)
 	}
 }
 
-/* Runs in the signal handler, and only when the process is about to end. */
-static void die_stuck(void)
-{
-	static const char head[] = "hookswitch: a rule is stuck in a library function, ending the process: ";
-	const char *rule = state.rule ? state.rule : "unknown";
-	ssize_t n = write(STDERR_FILENO, head, sizeof head - 1);
-	n = write(STDERR_FILENO, rule, strlen(rule));
-	n = write(STDERR_FILENO, "\n", 1);
-	/* The place last: Lua's state is looked at in the middle of whatever it does, which may end the process as well. */
-	char place[LUA_IDSIZE + 16], line[sizeof place + 32];
-	deadline_place(place, sizeof place);
-	int len = snprintf(line, sizeof line, "hookswitch: it was at %s\n", place);
-	if (place[0])
-		n = write(STDERR_FILENO, line, (size_t)len);
-	(void)n; /* nothing can be done about it here */
-	abort();
-}
-
 /* Ticks may come late, and then some are lost: what counts is the clock that they follow. The call began before the first
  * tick that finds it running; it is given the time up to there, so that it never pays for another's. */
-static void on_tick(int sig)
+static void tick(void *context)
 {
-	(void)sig;
 	state.ticks++;
 	lua_State *L = state.running;
 	if (!L)
@@ -124,14 +106,25 @@ static void on_tick(int sig)
 	if (state.passed && lua_gethook(L) != on_hook)
 		lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
 	if (now - state.first_stuck >= state.limit_stuck)
-		die_stuck();
+		kill_due(context);
+}
+
+static void on_tick(int sig, siginfo_t *info, void *context)
+{
+	int error = errno;
+	(void)sig;
+	(void)info;
+	tick(context);
+	errno = error;
 }
 
 int deadline_start(struct err *err)
 {
 	if (state.started)
 		return 0;
-	struct sigaction action = { .sa_handler = on_tick, .sa_flags = SA_RESTART };
+	if (kill_start(err))
+		return -1;
+	struct sigaction action = { .sa_sigaction = on_tick, .sa_flags = SA_RESTART | SA_SIGINFO };
 	sigemptyset(&action.sa_mask);
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN };
 	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
@@ -155,6 +148,7 @@ void deadline_stop(void)
 		return;
 	timer_delete(state.timer);
 	state.started = false;
+	kill_stop();
 }
 
 void deadline_stop_when(const atomic_bool *stop)
@@ -167,15 +161,14 @@ bool deadline_stopped(void)
 	return state.stop && atomic_load_explicit(state.stop, memory_order_relaxed);
 }
 
-void deadline_begin(lua_State *thread, double limit, double stuck, const char *rule)
+void deadline_begin(lua_State *thread, double limit, double stuck)
 {
 	state.limit = (uint64_t)(limit * 1e9);
 	state.limit_stuck = (uint64_t)(stuck * 1e9);
-	state.rule = rule;
 	state.passed = NOT_PASSED;
 	state.held = 0;
 	state.held_ns = 0;
-	state.first = 0;
+	state.first = state.first_stuck = state.last = 0;
 	state.running = thread;
 }
 
@@ -189,6 +182,18 @@ bool deadline_end(void)
 	state.passed = NOT_PASSED;
 	state.held = 0;
 	return passed;
+}
+
+void deadline_end_killed(void)
+{
+	state.running = NULL;
+	state.passed = NOT_PASSED;
+	state.held = 0;
+}
+
+double deadline_seconds(void)
+{
+	return state.first_stuck ? (double)(state.last - state.first_stuck) / 1e9 : 0;
 }
 
 lua_State *deadline_switch(lua_State *thread)

@@ -1,6 +1,6 @@
 /* The time limit of rules. One timer on the thread's CPU time ticks every 10 ms: nothing to arm for a call, no tick while
  * the thread is idle or stopped. After the limit its handler sets a hook on the running Lua thread that raises at every
- * instruction until the call has ended, so pcall cannot swallow it. State is per thread (the loop, the loader).
+ * instruction until the call has ended, so pcall cannot swallow it. What no hook can end is killed a little later. State is per thread (the loop, the loader).
  */
 #ifndef SANDBOX_DEADLINE_H
 #define SANDBOX_DEADLINE_H
@@ -25,10 +25,14 @@ void deadline_stop_when(const atomic_bool *stop);
 /* Whether it is. */
 bool deadline_stopped(void);
 
-/* `thread` begins to run with `limit` seconds from now on; `stuck` seconds end the process with `rule` named. */
-void deadline_begin(lua_State *thread, double limit, double stuck, const char *rule);
+/* `thread` begins to run with `limit` seconds from now on; after `stuck` seconds it is killed (kill.h), when kill_run() runs it. */
+void deadline_begin(lua_State *thread, double limit, double stuck);
 /* The call has ended. True when its deadline had passed. */
 bool deadline_end(void);
+/* The same for one that was killed, whose Lua thread is not touched. */
+void deadline_end_killed(void);
+/* CPU time of the running call, from the first tick that found it running to the last one. */
+double deadline_seconds(void);
 /* Another Lua thread runs within the same call (a rule's own coroutine); returns the one that ran before. When the deadline
  * has passed already, `thread` gets the hook too. */
 lua_State *deadline_switch(lua_State *thread);

@@ -7,6 +7,7 @@
 #include <lualib.h>
 
 #include "base/mem.h"
+#include "sandbox/kill.h"
 #include "value/json_copy.h"
 #include "value/json_text.h"
 
@@ -101,7 +102,7 @@ struct json *json_create(const struct json_limits *limits, int (*push_error)(lua
 	}
 	lua_pushcfunction(json->scratch, load_cjson);
 	lua_pushlightuserdata(json->scratch, json);
-	if (lua_pcall(json->scratch, 1, 0, 0) != LUA_OK) {
+	if (kill_pcall_held(json->scratch, 1, 0, 0) != LUA_OK) {
 		const char *why = lua_tostring(json->scratch, -1);
 		err_set(err, ERR_SYSTEM, "lua-cjson cannot be loaded (is the package lua-cjson installed?): %s", why ? why : "?");
 		json_destroy(&json);
@@ -170,7 +171,7 @@ int json_encode(struct json *json, lua_State *from, int index, struct buf *out, 
 	reset(json);
 	lua_pushcfunction(S, encode_call);
 	lua_pushlightuserdata(S, &job);
-	if (lua_pcall(S, 1, 1, 0) != LUA_OK) {
+	if (kill_pcall_held(S, 1, 1, 0) != LUA_OK) {
 		const char *why = lua_tostring(S, -1);
 		lua_settop(from, top);
 		return err_set(err, ERR_INVALID, "cannot be written as JSON: %s", why ? why : "?");
@@ -224,7 +225,7 @@ int json_decode(struct json *json, lua_State *to, struct slice text, struct err 
 		return -1;
 	lua_pushcfunction(S, decode_call);
 	lua_pushlightuserdata(S, json);
-	if (lua_pcall(S, 1, 1, 0) != LUA_OK) {
+	if (kill_pcall_held(S, 1, 1, 0) != LUA_OK) {
 		const char *why = lua_tostring(S, -1);
 		return decode_fault(json, text, why ? why : "?", err);
 	}
@@ -245,7 +246,7 @@ static int push_failure(lua_State *L, struct json *json, const struct err *err)
 	return 2;
 }
 
-static int lib_encode(lua_State *L)
+SANDBOX_FUNCTION(lib_encode)
 {
 	struct json *json = *(struct json *const *)lua_touserdata(L, lua_upvalueindex(1));
 	struct err err;
@@ -259,7 +260,7 @@ static int lib_encode(lua_State *L)
 	return 1;
 }
 
-static int lib_decode(lua_State *L)
+SANDBOX_FUNCTION(lib_decode)
 {
 	struct json *json = *(struct json *const *)lua_touserdata(L, lua_upvalueindex(1));
 	struct err err;
@@ -272,7 +273,7 @@ static int lib_decode(lua_State *L)
 }
 
 /* json.array([t]): t, or a new table, marked. */
-static int lib_array(lua_State *L)
+SANDBOX_FUNCTION(lib_array)
 {
 	lua_settop(L, 1);
 	if (lua_isnil(L, 1)) {

@@ -169,6 +169,14 @@ struct shape {
 	bool list;        /* no other keys */
 };
 
+/* A step through a table takes as long as the chain of keys that collide. */
+static bool is_late(struct copy_in *c)
+{
+	if (deadline_passed())
+		err_set(c->err, ERR_OVERFLOW, "takes too long to be written as JSON (limits.deadline)");
+	return deadline_passed();
+}
+
 static int look_at_keys(struct copy_in *c, int index, struct level *level, struct shape *shape)
 {
 	*shape = (struct shape){ .list = true };
@@ -179,6 +187,10 @@ static int look_at_keys(struct copy_in *c, int index, struct level *level, struc
 	lua_pushnil(c->from);
 	while (lua_next(c->from, index)) {
 		lua_pop(c->from, 1);
+		if (is_late(c)) {
+			lua_pop(c->from, 1);
+			return -1;
+		}
 		int type = lua_type(c->from, -1);
 		if (type != LUA_TSTRING && type != LUA_TNUMBER) {
 			char what[64];
@@ -249,7 +261,7 @@ static int copy_object(struct copy_in *c, int index, struct level *level)
 	lua_newtable(c->S);
 	lua_pushnil(c->from);
 	while (lua_next(c->from, index)) {
-		if (copy_pair(c, level))
+		if (is_late(c) || copy_pair(c, level))
 			return -1;
 		lua_pop(c->from, 1);
 	}

@@ -6,6 +6,9 @@
 
 #include <lauxlib.h>
 
+#include "sandbox/deadline.h"
+#include "sandbox/kill.h"
+
 /* One table that is being read: the way from the root, for error texts and to notice cycles. */
 struct level {
 	const struct level *up;
@@ -187,7 +190,11 @@ static int read_table(struct reader *r, int index, struct value *out, const stru
 	r->depth--;
 	lua_pushnil(r->L);
 	while (lua_next(r->L, index)) {
-		if (read_pair(r, out, &level)) {
+		/* A step takes as long as the chain of keys that collide. */
+		bool late = deadline_passed();
+		if (late)
+			err_set(r->err, ERR_INVALID, "%s takes too long to read (limits.deadline)", where(up, path, sizeof path));
+		if (late || read_pair(r, out, &level)) {
 			lua_pop(r->L, 2);
 			value_close(out);
 			return -1;
@@ -235,7 +242,7 @@ int luavalue_read(lua_State *L, int index, struct value *out, const struct luava
 	return 0;
 }
 
-void luavalue_push(lua_State *L, const struct value *value)
+static void push(lua_State *L, const struct value *value)
 {
 	luaL_checkstack(L, 3, NULL);
 	switch (value->type) {
@@ -257,15 +264,23 @@ void luavalue_push(lua_State *L, const struct value *value)
 	case VALUE_TABLE:
 		lua_newtable(L);
 		for (size_t i = 0; i < value->table.count; i++) {
-			luavalue_push(L, &value->table.pairs[i].key);
+			push(L, &value->table.pairs[i].key);
 			/* Data that did not come from Lua may hold a key that Lua cannot: it is left out. */
 			if (lua_isnil(L, -1) || (lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) != lua_tonumber(L, -1))) {
 				lua_pop(L, 1);
 				continue;
 			}
-			luavalue_push(L, &value->table.pairs[i].value);
+			push(L, &value->table.pairs[i].value);
 			lua_rawset(L, -3);
 		}
 		break;
 	}
+}
+
+void luavalue_push(lua_State *L, const struct value *value)
+{
+	/* Keys that collide make a table that takes long. */
+	int was = kill_allow();
+	push(L, value);
+	kill_restore(was);
 }

@@ -27,7 +27,8 @@ void luavalue_unproxy(lua_State *L, int index);
  * with a text that says where: "field 'a.b' is a function". Then `out` is nil. */
 int luavalue_read(lua_State *L, int index, struct value *out, const struct luavalue_limits *limits, struct err *err);
 
-/* Pushes a copy of `value`: one value. May raise (memory, stack): call it where a raise is caught. */
+/* Pushes a copy of `value`: one value. May raise (memory, stack): call it where a raise is caught. The task may be killed in it:
+ * `value` belongs to something that outlives the task. */
 void luavalue_push(lua_State *L, const struct value *value);
 
 #endif

@@ -122,6 +122,10 @@ static int add_list(lua_State *L, int index, struct action *action, struct slice
 	/* A table that was emptied is walked all the same, and may stand for every header. */
 	deadline_check(L);
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		if (deadline_passed()) {
+			lua_pop(L, 2);
+			return err_set(err, ERR_INVALID, "the action takes too long to read (limits.deadline)");
+		}
 		if (++seen > n) {
 			lua_pop(L, 2);
 			return err_set(err, ERR_INVALID, "header '%.*s' is a table that is no list", (int)(name.len < 60 ? name.len : 60), name.ptr);

@@ -3,6 +3,7 @@
 #include "rules/api/api.h"
 #include "rules/state.h"
 #include "rules/task.h"
+#include "sandbox/kill.h"
 
 #define CLOSING_MAX 4
 #define THREADS_MAX 1000u /* coroutines that one rule may have alive */
@@ -52,7 +53,7 @@ static struct own_thread *check_thread(lua_State *L, int index)
 	return t;
 }
 
-static int thread_gc(lua_State *L)
+SANDBOX_FUNCTION(thread_gc)
 {
 	task_thread_ended(lua_touserdata(L, 1));
 	return 0;
@@ -70,7 +71,7 @@ static void check_count(lua_State *L, struct rule *rule)
 		luaL_error(L, "too many coroutines are alive (%d)", (int)THREADS_MAX);
 }
 
-static int co_create(lua_State *L)
+SANDBOX_FUNCTION(co_create)
 {
 	struct rule *rule = rule_of(L);
 	luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -94,7 +95,7 @@ static int co_create(lua_State *L)
 static int go_on(lua_State *L, struct own_thread *t, int args);
 
 /* The wait inside it is over: the innermost function reads what came from the task. */
-static int after_wait(lua_State *L, int status, lua_KContext ctx)
+SANDBOX_CONTINUATION(after_wait)
 {
 	(void)status;
 	return go_on(L, (struct own_thread *)ctx, 0);
@@ -112,7 +113,7 @@ static int go_on(lua_State *L, struct own_thread *t, int args)
 		t->state = THREAD_RUNNING;
 	}
 	lua_State *before = deadline_switch(t->co);
-	int status = lua_resume(t->co, L, args, &count);
+	int status = kill_resume(t->co, L, args, &count);
 	deadline_switch(before);
 	if (status == LUA_YIELD && task->suspending)
 		return lua_yieldk(L, 0, (lua_KContext)t, after_wait);
@@ -158,7 +159,7 @@ static int resume(lua_State *L, struct own_thread *t, int args)
 	return go_on(L, t, t->state == THREAD_READY ? args + 1 : args);
 }
 
-static int co_resume(lua_State *L)
+SANDBOX_FUNCTION(co_resume)
 {
 	struct own_thread *t = check_thread(L, 1);
 	return resume(L, t, lua_gettop(L) - 1);
@@ -181,7 +182,7 @@ static int wrap_ended(lua_State *L, int count)
 static int wrap_after_wait(lua_State *L, int status, lua_KContext ctx);
 
 /* As resume(), but a wait inside comes back to wrap_after_wait. */
-static int co_wrapped(lua_State *L)
+SANDBOX_FUNCTION(co_wrapped)
 {
 	int args = lua_gettop(L);
 	lua_pushvalue(L, lua_upvalueindex(1));
@@ -193,25 +194,25 @@ static int co_wrapped(lua_State *L)
 	lua_insert(L, 1);
 	lua_pushvalue(L, lua_upvalueindex(1));
 	lua_insert(L, 2);
-	lua_callk(L, args + 1, LUA_MULTRET, 0, wrap_after_wait);
+	kill_callk(L, args + 1, LUA_MULTRET, 0, wrap_after_wait);
 	return wrap_ended(L, lua_gettop(L));
 }
 
-static int wrap_after_wait(lua_State *L, int status, lua_KContext ctx)
+SANDBOX_CONTINUATION(wrap_after_wait)
 {
 	(void)status;
 	(void)ctx;
 	return wrap_ended(L, lua_gettop(L));
 }
 
-static int co_wrap(lua_State *L)
+SANDBOX_FUNCTION(co_wrap)
 {
 	co_create(L);
 	lua_pushcclosure(L, co_wrapped, 1);
 	return 1;
 }
 
-static int co_yield(lua_State *L)
+SANDBOX_FUNCTION(co_yield)
 {
 	struct task *task = rule_of(L)->current;
 	if (!task || !task->inner)
@@ -256,7 +257,7 @@ static int co_running(lua_State *L)
 	return 2;
 }
 
-static int co_close(lua_State *L)
+SANDBOX_FUNCTION(co_close)
 {
 	struct own_thread *t = check_thread(L, 1);
 	if (t->state == THREAD_RUNNING)
@@ -272,7 +273,7 @@ static int co_close(lua_State *L)
 	task_thread_ended(t);
 	task->closing++;
 	lua_State *before = deadline_switch(t->co);
-	int status = lua_resetthread(t->co);
+	int status = kill_reset_thread(t->co);
 	deadline_switch(before);
 	task->closing--;
 	deadline_check(L);

@@ -10,6 +10,8 @@
 #include "rules/own_event.h"
 #include "rules/task.h"
 #include "value/luavalue.h"
+#include "sandbox/deadline.h"
+#include "sandbox/kill.h"
 
 #define NAMES_MAX 256
 #define TESTS_MAX 4096     /* of one filter */
@@ -151,8 +153,10 @@ static void read_set(lua_State *L, int index, struct header_set *set)
 	luavalue_unproxy(L, index);
 	if (!lua_istable(L, index))
 		luaL_error(L, "where: a table { Header = value } is expected, not a %s", luaL_typename(L, index));
-	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		deadline_check(L);
 		n++;
+	}
 	if (n == 0 || n > 64)
 		luaL_error(L, "where: a table of 1 to 64 headers is expected");
 	set->headers = mem_zalloc(n * sizeof *set->headers);
@@ -182,8 +186,10 @@ static void read_where(lua_State *L, int index, struct filter *filter)
 	if (n > 64)
 		luaL_error(L, "where: at most 64 alternatives");
 	size_t keys = 0;
-	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		deadline_check(L);
 		keys++;
+	}
 	if (n > 0 && keys != n)
 		luaL_error(L, "where: either one table { Header = value } or a list of such tables, not both in one");
 	/* A list means any of its tables. */
@@ -316,17 +322,17 @@ static int add_listener(lua_State *L, bool once)
 	return 1;
 }
 
-static int ami_on(lua_State *L)
+SANDBOX_FUNCTION(ami_on)
 {
 	return add_listener(L, false);
 }
 
-static int ami_once(lua_State *L)
+SANDBOX_FUNCTION(ami_once)
 {
 	return add_listener(L, true);
 }
 
-static int handle_cancel(lua_State *L)
+SANDBOX_FUNCTION(handle_cancel)
 {
 	const uint64_t *handle = object_check(L, 1, rule_of(L)->meta.listener, "what ami.on returned");
 	struct listener *l = handle_get(&rule_of(L)->handles, *handle);
@@ -347,12 +353,12 @@ static int make_test(lua_State *L, enum test_kind kind)
 	return 1;
 }
 
-static int ami_prefix(lua_State *L)
+SANDBOX_FUNCTION(ami_prefix)
 {
 	return make_test(L, TEST_PREFIX);
 }
 
-static int ami_glob(lua_State *L)
+SANDBOX_FUNCTION(ami_glob)
 {
 	return make_test(L, TEST_GLOB);
 }
@@ -372,7 +378,7 @@ static void sort_fields(struct slice *names, struct slice *values, size_t count)
 	}
 }
 
-static int ami_emit(lua_State *L)
+SANDBOX_FUNCTION(ami_emit)
 {
 	struct rule *rule = rule_of(L);
 	struct slice names[64], values[64], name;

@@ -8,6 +8,7 @@
 #include "rules/state.h"
 #include "rules/task.h"
 #include "sandbox/stdlib.h"
+#include "sandbox/kill.h"
 
 #define FIELDS_MAX 32
 
@@ -158,28 +159,28 @@ static int log_at(lua_State *L, enum log_level level)
 	return 0;
 }
 
-static int log_debug(lua_State *L)
+SANDBOX_FUNCTION(log_debug)
 {
 	return log_at(L, LOG_DEBUG);
 }
 
-static int log_info(lua_State *L)
+SANDBOX_FUNCTION(log_info)
 {
 	return log_at(L, LOG_INFO);
 }
 
-static int log_warn(lua_State *L)
+SANDBOX_FUNCTION(log_warn)
 {
 	return log_at(L, LOG_WARN);
 }
 
-static int log_error(lua_State *L)
+SANDBOX_FUNCTION(log_error)
 {
 	return log_at(L, LOG_ERROR);
 }
 
 /* print() goes to the log: a daemon has no terminal. */
-static int print(lua_State *L)
+SANDBOX_FUNCTION(print)
 {
 	int n = lua_gettop(L);
 	luaL_Buffer b;

@@ -12,6 +12,7 @@
 #include "value/luavalue.h"
 #include "sandbox/deadline.h"
 #include "sandbox/stdlib.h"
+#include "sandbox/kill.h"
 
 #define KEY_SHOWN 64
 /* Names beyond this are not looked through for what makes a secret: their values are masked. */

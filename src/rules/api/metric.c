@@ -8,6 +8,7 @@
 #include "rules/state.h"
 #include "rules/task.h"
 #include "sandbox/stdlib.h"
+#include "sandbox/kill.h"
 
 #define NAME_MAX_BYTES 200
 #define METRICS_OF_RULE 256
@@ -96,7 +97,7 @@ static void check_finite(lua_State *L, const struct metric_handle *h, const char
 		luaL_error(L, "metric %s: %s takes a finite number", h->name, method);
 }
 
-static int metric_inc(lua_State *L)
+SANDBOX_FUNCTION(metric_inc)
 {
 	struct metric_handle *h = check_metric(L);
 	bool has_number = lua_type(L, 2) == LUA_TNUMBER;
@@ -115,7 +116,7 @@ static int metric_inc(lua_State *L)
 	return 0;
 }
 
-static int metric_set(lua_State *L)
+SANDBOX_FUNCTION(metric_set)
 {
 	struct metric_handle *h = check_metric(L);
 	lua_Number n = luaL_checknumber(L, 2);
@@ -127,7 +128,7 @@ static int metric_set(lua_State *L)
 	return 0;
 }
 
-static int metric_observe(lua_State *L)
+SANDBOX_FUNCTION(metric_observe)
 {
 	struct metric_handle *h = check_metric(L);
 	lua_Number n = luaL_checknumber(L, 2);
@@ -140,7 +141,7 @@ static int metric_observe(lua_State *L)
 	return 0;
 }
 
-static int metric_del(lua_State *L)
+SANDBOX_FUNCTION(metric_del)
 {
 	struct metric_handle *h = check_metric(L);
 	struct slice values[METRIC_LABELS_MAX];
@@ -223,17 +224,17 @@ static int new_metric(lua_State *L, enum metric_type type)
 	return 1;
 }
 
-static int metric_counter(lua_State *L)
+SANDBOX_FUNCTION(metric_counter)
 {
 	return new_metric(L, METRIC_COUNTER);
 }
 
-static int metric_gauge(lua_State *L)
+SANDBOX_FUNCTION(metric_gauge)
 {
 	return new_metric(L, METRIC_GAUGE);
 }
 
-static int metric_histogram(lua_State *L)
+SANDBOX_FUNCTION(metric_histogram)
 {
 	return new_metric(L, METRIC_HISTOGRAM);
 }

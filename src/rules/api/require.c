@@ -6,6 +6,7 @@
 #include "rules/api/api.h"
 #include "rules/loading.h"
 #include "sandbox/chunk.h"
+#include "sandbox/kill.h"
 
 /* Compiles the text at `path` and runs it in an environment of its own; what it returned stands under `shown` in the rule's
  * modules, true when it returned nothing. */
@@ -13,13 +14,16 @@ static void run_text(lua_State *L, struct rule *rule, const char *shown, struct 
 {
 	char chunk[256]; /* Lua itself shortens what it shows, at the front */
 	snprintf(chunk, sizeof chunk, "@%s", shown);
-	if (chunk_load(L, text, chunk) != LUA_OK)
+	int was = kill_allow();
+	int status = chunk_load(L, text, chunk);
+	kill_restore(was);
+	if (status != LUA_OK)
 		lua_error(L);
 	lua_newtable(L);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->environment);
 	lua_setmetatable(L, -2);
 	lua_setupvalue(L, -2, 1);
-	lua_call(L, 0, 1);
+	kill_call(L, 0, 1);
 	if (lua_isnil(L, -1)) {
 		lua_pop(L, 1);
 		lua_pushboolean(L, true);
@@ -30,7 +34,7 @@ static void run_text(lua_State *L, struct rule *rule, const char *shown, struct 
 	lua_pop(L, 1);
 }
 
-int require_run_main(lua_State *L)
+SANDBOX_FUNCTION(run_main)
 {
 	struct rule *rule = lua_touserdata(L, 1);
 	struct slice text;
@@ -43,6 +47,11 @@ int require_run_main(lua_State *L)
 		return luaL_error(L, "%s: is gone", rule->file);
 	run_text(L, rule, rule->file, text);
 	return 0;
+}
+
+int require_run_main(lua_State *L)
+{
+	return run_main(L);
 }
 
 static bool is_module_name(struct slice name)
@@ -74,7 +83,7 @@ struct module {
 	struct slice text;
 };
 
-static int run_protected(lua_State *L)
+SANDBOX_FUNCTION(run_protected)
 {
 	const struct module *module = lua_touserdata(L, 1);
 	run_text(L, rule_of(L), module->shown, module->text);
@@ -100,7 +109,7 @@ static void run_module(lua_State *L, struct rule *rule, const char *owner, struc
 	rule->module = owner;
 	lua_pushcfunction(L, run_protected);
 	lua_pushlightuserdata(L, module);
-	int status = lua_pcall(L, 1, 0, 0);
+	int status = kill_pcall(L, 1, 0, 0);
 	rule->module = before;
 	if (status == LUA_OK)
 		return;
@@ -129,7 +138,7 @@ static bool find_module(lua_State *L, struct rule *rule, const char *folder, con
 	return push_module(L, rule, shown, name);
 }
 
-static int require(lua_State *L)
+SANDBOX_FUNCTION(require)
 {
 	struct rule *rule = rule_of(L);
 	const struct loading *loading = rule->loading;

@@ -10,6 +10,7 @@
 #include "rules/request.h"
 #include "rules/state.h"
 #include "sandbox/deadline.h"
+#include "sandbox/kill.h"
 
 struct handle {
 	uint32_t id; /* 0: not looked up yet */
@@ -214,7 +215,7 @@ static int send_to(lua_State *L, struct sending *sending)
 	return 1;
 }
 
-static int call_ended(lua_State *L, int status, lua_KContext ctx)
+SANDBOX_CONTINUATION(call_ended)
 {
 	(void)status;
 	return event_push_answer(L, (struct task *)ctx);
@@ -256,21 +257,21 @@ static void sending_for(lua_State *L, struct handle *h, struct sending *sending)
 	sending->server_name = h->name;
 }
 
-static int server_send(lua_State *L)
+SANDBOX_FUNCTION(server_send)
 {
 	struct sending sending;
 	sending_for(L, check_server(L, 1), &sending);
 	return send_to(L, &sending);
 }
 
-static int server_call(lua_State *L)
+SANDBOX_FUNCTION(server_call)
 {
 	struct sending sending;
 	sending_for(L, check_server(L, 1), &sending);
 	return call_to(L, &sending);
 }
 
-static int server_index(lua_State *L)
+SANDBOX_FUNCTION(server_index)
 {
 	struct handle *h = check_server(L, 1);
 	struct host_server server = { .state = "removed", .version = "" };
@@ -308,7 +309,7 @@ static int server_newindex(lua_State *L)
 	return luaL_error(L, "a server is read-only");
 }
 
-static int ami_server(lua_State *L)
+SANDBOX_FUNCTION(ami_server)
 {
 	struct rule *rule = rule_of(L);
 	struct host_server server;
@@ -333,7 +334,7 @@ static int ami_server(lua_State *L)
 	return 1;
 }
 
-static int ami_servers(lua_State *L)
+SANDBOX_FUNCTION(ami_servers)
 {
 	struct rule *rule = rule_of(L);
 	struct host_server server;
@@ -416,7 +417,7 @@ static void no_server(struct err *err)
 	err_set(err, ERR_NOT_READY, "no server of the route is ready");
 }
 
-static int route_pick(lua_State *L)
+SANDBOX_FUNCTION(route_pick)
 {
 	struct rule *rule = rule_of(L);
 	struct route *route = check_route(L, 1);
@@ -443,7 +444,7 @@ static bool route_sending(lua_State *L, struct sending *sending)
 	return server.id != 0;
 }
 
-static int route_send(lua_State *L)
+SANDBOX_FUNCTION(route_send)
 {
 	struct sending sending;
 	struct err err;
@@ -453,7 +454,7 @@ static int route_send(lua_State *L)
 	return error_push_failure(L, rule_of(L), &err);
 }
 
-static int route_call(lua_State *L)
+SANDBOX_FUNCTION(route_call)
 {
 	struct sending sending;
 	route_sending(L, &sending);
@@ -461,7 +462,7 @@ static int route_call(lua_State *L)
 	return call_to(L, &sending);
 }
 
-static int ami_route(lua_State *L)
+SANDBOX_FUNCTION(ami_route)
 {
 	struct rule *rule = rule_of(L);
 	enum route_kind kind = (enum route_kind)luaL_checkoption(L, 1, NULL, route_names);

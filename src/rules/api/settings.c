@@ -6,6 +6,7 @@
 #include "rules/loading.h"
 #include "sandbox/stdlib.h"
 #include "value/luavalue.h"
+#include "sandbox/kill.h"
 
 /* ---- read-only proxies ---- */
 
@@ -162,7 +163,7 @@ static void copy_table(lua_State *L, int index)
 	value_close(copy);
 }
 
-static int settings(lua_State *L)
+SANDBOX_FUNCTION(settings)
 {
 	struct rule *rule = rule_of(L);
 	/* A module has its own section, under the name that it is required by. */

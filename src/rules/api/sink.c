@@ -4,8 +4,9 @@
 #include "rules/state.h"
 #include "rules/task.h"
 #include "value/json.h"
+#include "sandbox/kill.h"
 
-static int sink_write(lua_State *L)
+SANDBOX_FUNCTION(sink_write)
 {
 	struct rule *rule = rule_of(L);
 	object_check(L, 1, rule->meta.sink, "a sink");
@@ -34,7 +35,7 @@ static int sink_write(lua_State *L)
 	return 1;
 }
 
-static int sink_open_named(lua_State *L)
+SANDBOX_FUNCTION(sink_open_named)
 {
 	struct rule *rule = rule_of(L);
 	const struct host_ops *ops = rule->host ? &rule->host->ops : rule->loading->options->ops;

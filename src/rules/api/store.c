@@ -8,6 +8,7 @@
 #include "rules/store_disk.h"
 #include "rules/task.h"
 #include "sandbox/deadline.h"
+#include "sandbox/kill.h"
 
 /* The userdata: what it points to outlives every rule. One of the two. */
 struct store_handle {
@@ -168,7 +169,7 @@ static void push_copy(lua_State *L, struct value *v)
 	value_close(v);
 }
 
-static int space_get(lua_State *L)
+SANDBOX_FUNCTION(space_get)
 {
 	struct rule *rule = rule_of(L);
 	struct store_request r = { .op = OP_GET, .handle = check_store(L, 1) };
@@ -187,7 +188,7 @@ static int space_get(lua_State *L)
 	return 1;
 }
 
-static int space_set(lua_State *L)
+SANDBOX_FUNCTION(space_set)
 {
 	struct rule *rule = rule_of(L);
 	struct store_handle store = check_store(L, 1);
@@ -204,7 +205,7 @@ static int space_set(lua_State *L)
 	return 0;
 }
 
-static int space_incr(lua_State *L)
+SANDBOX_FUNCTION(space_incr)
 {
 	struct rule *rule = rule_of(L);
 	struct store_handle store = check_store(L, 1);
@@ -225,7 +226,7 @@ static int space_incr(lua_State *L)
 	return 1;
 }
 
-static int space_delete(lua_State *L)
+SANDBOX_FUNCTION(space_delete)
 {
 	struct rule *rule = rule_of(L);
 	struct store_handle store = check_store(L, 1);
@@ -249,7 +250,7 @@ static int snapshot_next(lua_State *L)
 	return lua_next(L, 3) ? 2 : 0;
 }
 
-static int space_pairs(lua_State *L)
+SANDBOX_FUNCTION(space_pairs)
 {
 	struct rule *rule = rule_of(L);
 	struct store_request r = { .op = OP_SNAPSHOT, .handle = check_store(L, 1) };
@@ -261,7 +262,7 @@ static int space_pairs(lua_State *L)
 	return 1;
 }
 
-static int sync_ended(lua_State *L, int status, lua_KContext ctx)
+SANDBOX_CONTINUATION(sync_ended)
 {
 	const struct task *task = (const struct task *)ctx;
 	(void)status;
@@ -271,7 +272,7 @@ static int sync_ended(lua_State *L, int status, lua_KContext ctx)
 	return 1;
 }
 
-static int space_sync(lua_State *L)
+SANDBOX_FUNCTION(space_sync)
 {
 	struct rule *rule = rule_of(L);
 	struct store_handle store = check_store(L, 1);
@@ -300,7 +301,7 @@ static bool read_persistent(lua_State *L)
 	return persistent;
 }
 
-static int store_open_named(lua_State *L)
+SANDBOX_FUNCTION(store_open_named)
 {
 	struct rule *rule = rule_of(L);
 	struct store_request r = { .op = OP_OPEN };

@@ -9,6 +9,7 @@
 #include "rules/state.h"
 #include "rules/task.h"
 #include "rules/timer.h"
+#include "sandbox/kill.h"
 
 #define WAIT_DEFAULT 60.0 /* seconds of ami.wait */
 
@@ -145,7 +146,7 @@ static int push_result(lua_State *L, struct subscription *sub)
 	return error_push_failure(L, rule, &err);
 }
 
-static int next_ended(lua_State *L, int status, lua_KContext ctx)
+SANDBOX_CONTINUATION(next_ended)
 {
 	(void)status;
 	struct task *task = (struct task *)ctx;
@@ -182,19 +183,19 @@ static double read_seconds(lua_State *L, int index, double otherwise)
 	return seconds;
 }
 
-static int sub_next(lua_State *L)
+SANDBOX_FUNCTION(sub_next)
 {
 	struct subscription *sub = *check_handle(L, 1);
 	return next(L, sub, read_seconds(L, 2, -1));
 }
 
-static int sub_cancel(lua_State *L)
+SANDBOX_FUNCTION(sub_cancel)
 {
 	subscription_end(*check_handle(L, 1), ERR_CANCELLED, "the subscription was cancelled");
 	return 0;
 }
 
-static int sub_gc(lua_State *L)
+SANDBOX_FUNCTION(sub_gc)
 {
 	struct subscription **handle = lua_touserdata(L, 1);
 	struct subscription *sub = *handle;
@@ -208,7 +209,7 @@ static int sub_gc(lua_State *L)
 	return 0;
 }
 
-static int sub_tostring(lua_State *L)
+SANDBOX_FUNCTION(sub_tostring)
 {
 	const struct subscription *sub = *check_handle(L, 1);
 	lua_pushfstring(L, "subscription (%d events wait)", (int)sub->count);
@@ -250,13 +251,13 @@ static struct subscription *create(lua_State *L)
 	return sub;
 }
 
-int subscription_new(lua_State *L)
+SANDBOX_FUNCTION(new)
 {
 	create(L);
 	return 1;
 }
 
-int subscription_wait(lua_State *L)
+SANDBOX_FUNCTION(wait)
 {
 	double seconds = read_seconds(L, 3, WAIT_DEFAULT);
 	task_check_wait(L, "ami.wait");
@@ -265,6 +266,16 @@ int subscription_wait(lua_State *L)
 	/* However this call ends, the subscription ends with it. */
 	lua_toclose(L, -1);
 	return next(L, sub, seconds);
+}
+
+int subscription_new(lua_State *L)
+{
+	return new(L);
+}
+
+int subscription_wait(lua_State *L)
+{
+	return wait(L);
 }
 
 void subscription_open(lua_State *L, struct rule *rule)

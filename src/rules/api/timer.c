@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "rules/api/api.h"
 #include "rules/timer.h"
+#include "sandbox/kill.h"
 
 /* A year: beyond it a rule means something else. */
 #define SECONDS_MAX (366.0 * 24 * 3600)
@@ -49,17 +50,17 @@ static int add_timer(lua_State *L, bool repeats)
 	return 1;
 }
 
-static int timer_after(lua_State *L)
+SANDBOX_FUNCTION(timer_after)
 {
 	return add_timer(L, false);
 }
 
-static int timer_every(lua_State *L)
+SANDBOX_FUNCTION(timer_every)
 {
 	return add_timer(L, true);
 }
 
-static int timer_cancel(lua_State *L)
+SANDBOX_FUNCTION(timer_cancel)
 {
 	const uint64_t *handle = object_check(L, 1, rule_of(L)->meta.timer, "a timer");
 	struct rule_timer *timer = handle_get(&rule_of(L)->handles, *handle);
@@ -68,7 +69,7 @@ static int timer_cancel(lua_State *L)
 	return 0;
 }
 
-static int sleep_ended(lua_State *L, int status, lua_KContext ctx)
+SANDBOX_CONTINUATION(sleep_ended)
 {
 	(void)L;
 	(void)status;
@@ -76,7 +77,7 @@ static int sleep_ended(lua_State *L, int status, lua_KContext ctx)
 	return 0;
 }
 
-static int timer_sleep(lua_State *L)
+SANDBOX_FUNCTION(timer_sleep)
 {
 	double s = check_seconds(L, 1, 0);
 	task_check_wait(L, "timer.sleep");

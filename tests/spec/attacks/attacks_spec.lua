@@ -197,24 +197,6 @@ describe("attacks of a rule", function()
   end)
 end)
 
-describe("a rule that is stuck inside of Lua", function()
-  after_each(helper.cleanup)
-
-  it("ends the process with its name and line, for the supervisor to start it again", function()
-    -- Strings of zeros are compared byte by byte.
-    local daemon = helper.daemon({ rules = { ["stuck.lua"] = [[
-      local s = ("\0"):rep(8 << 20)
-      for step = 1, 4 do timer.after(step / 100, function() s = s .. s end) end
-      timer.after(0.05, function()
-        return s < s .. "b"
-      end)]] }, config = { limits = { deadline = 0.4, load_deadline = 0.4, stuck = 0.5, memory = 1 << 30, load_memory = 1 << 29, rule_memory = 1 << 29 } } },
-      { waits = false })
-    assert.are.equal(128 + 6, daemon:ended())
-    assert.is_truthy(daemon:stderr():find("a rule is stuck in a library function, ending the process: stuck", 1, true))
-    assert.is_truthy(daemon:stderr():find("it was at scripts/stuck.lua:4", 1, true))
-  end)
-end)
-
 describe("reload under fire", function()
   after_each(helper.cleanup)
 

@@ -31,7 +31,7 @@ describe("metrics", function()
     rules_cpu_seconds_total = { "counter", "rule", "every" }, rules_quarantined_total = { "counter", "rule", "every" },
     rules_quarantined_listeners = { "gauge", "rule", "every" }, rules_timers = { "gauge", "rule", "every" },
     rules_longest_lag_seconds = { "gauge", "rule", "every" },
-    rules_listeners = { "gauge", "rule", "every" }, rules_waiting = { "gauge", "rule", "every" },
+    rules_down = { "gauge", "rule", "every" }, rules_listeners = { "gauge", "rule", "every" }, rules_waiting = { "gauge", "rule", "every" },
     rules_memory_bytes = { "gauge", "rule", "every" }, rules_events_skipped_total = { "counter", "rule", "every" },
     rules_log_dropped_total = { "counter", "rule", "every" }, rules_actions_refused_total = { "counter", "reason,rule" },
     -- log lines and drops, and every other loss

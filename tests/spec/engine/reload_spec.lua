@@ -528,7 +528,7 @@ describe("over reloads", function()
 
   it("signals that come during a load are folded into one more", function()
     local busy = "local began = os.clock() while os.clock() - began < 0.3 do end\n"
-    local project = h.project { rules = { ["probe.lua"] = probe "one" }, config = { limits = { load_deadline = 10, stuck = 30 } } }
+    local project = h.project { rules = { ["probe.lua"] = probe "one" }, config = { limits = { load_deadline = 10, load_stuck = 30 } } }
     local daemon = h.daemon(project)
     project.rule("probe.lua", busy .. probe "two")
     for n = 1, 6 do

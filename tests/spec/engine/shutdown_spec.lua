@@ -125,7 +125,7 @@ send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
   end)
 
   it("comes also while rules are being loaded, which then change nothing", function()
-    local project = h.project { rules = { ["probe.lua"] = "log.info 'one'" }, config = { limits = { load_deadline = 10, stuck = 30 } } }
+    local project = h.project { rules = { ["probe.lua"] = "log.info 'one'" }, config = { limits = { load_deadline = 10, load_stuck = 30 } } }
     local daemon = h.daemon(project)
     project.rule("probe.lua", "local began = os.clock() while os.clock() - began < 0.3 do end ami.on('script.loaded', function() log.info 'two' end)")
     daemon:signal "HUP"
