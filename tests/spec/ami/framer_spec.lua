@@ -439,6 +439,9 @@ describe("the framer", function()
           assert.same({ "malformed", "frame" }, { r[1].status, r[2].status })
         end)
       end
+      each_way("Event: A\r\nPrivilege: call,all\r\nActionID: t-0-1\r\n" .. frame("Event: B", "C: 1"), nil, function(r)
+        assert.equal("malformed", r[1].status)
+      end)
     end)
 
     it("Q50 makes of two glued answers neither one", function()
