@@ -61,6 +61,19 @@ static void brief_row(struct table *table, const struct host_rule_view *view)
 }
 
 /* What stands below the table. `width`: of its lines. */
+static void print_down(struct engine *engine, struct buf *out)
+{
+	struct host_rule_view rule;
+	char time[TEXT_SHORT];
+
+	for (size_t i = 0; host_rule_view(engine_host(engine), i, &rule) && !rule.draining; i++) {
+		if (!rule.down)
+			continue;
+		text_clean(out, slice_cstr(rule.name));
+		buf_printf(out, ": was stopped and begins anew at %s\n", text_time(rule.begins_at, time));
+	}
+}
+
 static void print_quarantines(struct engine *engine, unsigned width, struct buf *out)
 {
 	struct host_rule_view rule;
@@ -127,6 +140,7 @@ static void print_rules(struct engine *engine, bool brief, struct buf *out)
 		(brief ? brief_row : rule_row)(&table, &rule);
 	buf_append_char(out, '\n');
 	table_print_within(&table, width, out);
+	print_down(engine, out);
 	print_quarantines(engine, width, out);
 	print_errors(engine, width, out);
 }
@@ -154,6 +168,8 @@ static void rule_json(struct writer *writer, const struct host_rule_view *view)
 	writer_bool(writer, "quarantined", view->quarantined);
 	writer_integer(writer, "quarantined_listeners", view->quarantined_listeners);
 	writer_bool(writer, "down", view->down);
+	if (view->down)
+		writer_number(writer, "begins_at", view->begins_at);
 	writer_bool(writer, "failed", view->failed);
 	writer_bool(writer, "disabled", view->disabled);
 	writer_integer(writer, "missed", view->missed);
