@@ -256,6 +256,7 @@ static int push_main(lua_State *co, struct task *task, void *arg)
 /* What loading left behind goes: most rules are idle most of the time. */
 static void settle(struct rule *rule)
 {
+	task_free_idle(rule);
 	lua_gc(rule->L, LUA_GCCOLLECT);
 	arena_trim(&rule->arena);
 }

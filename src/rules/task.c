@@ -503,8 +503,14 @@ void task_free_all(struct rule *rule)
 		forget_waits(task);
 		task_free(task);
 	}
+	task_free_idle(rule);
+}
+
+void task_free_idle(struct rule *rule)
+{
 	list_each_safe(it, &rule->pool)
 		task_free(list_entry(it, struct task, in_queue));
+	rule->pool_count = 0;
 }
 
 void task_thread_ended(struct own_thread *t)

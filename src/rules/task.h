@@ -65,6 +65,8 @@ void task_wake_later(struct task *task);
 void task_close(struct task *task);
 /* Ends a waiting task without running any more of its code. */
 void task_drop(struct task *task);
+/* Frees those that are kept for the next calls. */
+void task_free_idle(struct rule *rule);
 /* Frees all tasks of the rule; its Lua state is dropped next. */
 void task_free_all(struct rule *rule);
 /* Suspends the running task; `k` is called when it goes on. RAISES when this place cannot wait (`what` names it). */
