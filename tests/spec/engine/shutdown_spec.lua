@@ -137,7 +137,7 @@ send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
 
   -- 40 files that never finish loading, a reload, and then the signals.
   local function hopeless(servers)
-    local project = h.project { servers = servers, rules = { ["probe.lua"] = "log.info 'one'" }, config = { limits = { load_deadline = 5, stuck = 30 } } }
+    local project = h.project { servers = servers, rules = { ["probe.lua"] = "log.info 'one'" }, config = { limits = { load_deadline = 5, load_stuck = 30 } } }
     local daemon = h.daemon(project)
     for i = 1, 40 do project.rule(("endless%d.lua"):format(i), "while true do pcall(function() while true do end end) end") end
     if next(servers) then daemon:ready(next(servers)) end
