@@ -19,6 +19,8 @@ end
 helper.binary = absolute(os.getenv "HOOKSWITCH" or "build/hookswitch")
 helper.peer_binary = helper.binary:gsub("[^/]*$", "tests/peer")
 helper.captures = absolute "tests/fixtures/captures/"
+-- Whether the binary was built with AddressSanitizer; times are longer then.
+helper.sanitized = helper.binary:find("build-sanitize/", 1, true) ~= nil
 
 -- ---- texts and files ----
 
@@ -115,6 +117,14 @@ end
 -- Seconds of a clock that never jumps.
 helper.now = system.monotime
 
+-- The environment of a program, as the shell's words before its command. Leaks are looked for in ours, whatever holds for busted.
+local function assignments(env, program)
+  local words = { "env" }
+  if helper.sanitized and program == helper.binary then words[2] = "ASAN_OPTIONS=detect_leaks=1" end
+  for name, value in pairs(env or {}) do words[#words + 1] = name .. "=" .. quote(value) end
+  return table.concat(words, " ") .. " "
+end
+
 -- ---- commands that end ----
 
 -- Runs the binary with these arguments; exit code, stdout, stderr. Options may come last: { cwd =, env = { NAME = value },
@@ -123,9 +133,8 @@ function helper.run(...)
   local words = table.pack(...)
   local options = type(words[#words]) == "table" and table.remove(words) or {}
   local folder = helper.folder()
-  local env = {}
-  for name, value in pairs(options.env or {}) do env[#env + 1] = name .. "=" .. quote(value) .. " " end
-  local line = ("cd %s && %stimeout -k 1 %d %s %s >%s/out 2>%s/err </dev/null"):format(quote(options.cwd or root), table.concat(env),
+  local env = assignments(options.env, options.program or helper.binary)
+  local line = ("cd %s && %stimeout -k 1 %d %s %s >%s/out 2>%s/err </dev/null"):format(quote(options.cwd or root), env,
     options.timeout or 60, quote(options.program or helper.binary), quote_all(words), folder, folder)
   local _, _, code = os.execute(line)
   return code, helper.read(folder .. "/out"), helper.read(folder .. "/err")
@@ -140,11 +149,10 @@ Process.__index = Process
 function helper.start(program, words, options)
   options = options or {}
   local folder = options.folder or helper.folder()
-  local env = {}
-  for name, value in pairs(options.env or {}) do env[#env + 1] = name .. "=" .. quote(value) end
+  local env = assignments(options.env, program)
   -- The shell tells the pid, then waits and ends as the program does: closing the handle gives its exit code.
-  local line = ("cd %s || exit 126; %s %s %s >%s/out 2>%s/err & echo $!; exec 2>/dev/null; wait $!"):format(quote(options.cwd or root),
-    #env > 0 and "env " .. table.concat(env, " ") or "", quote(program), quote_all(words), folder, folder)
+  local line = ("cd %s || exit 126; %s%s %s >%s/out 2>%s/err & echo $!; exec 2>/dev/null; wait $!"):format(quote(options.cwd or root),
+    env, quote(program), quote_all(words), folder, folder)
   local process = setmetatable({ folder = folder, out = folder .. "/out", err = folder .. "/err" }, Process)
   process.handle = assert(io.popen(line, "r"))
   process.pid = assert(process.handle:read "l", "no process started")
@@ -175,6 +183,8 @@ function Process:ended(timeout)
     local _, _, code = self.handle:close()
     self.handle = nil
     self.code = code
+    local report = self:stderr():match "[^\n]*ERROR: %a+Sanitizer.*"
+    if report then error(report:sub(1, 6000), 2) end
   end
   return self.code
 end
