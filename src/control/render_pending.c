@@ -4,7 +4,7 @@
 #include "control/table.h"
 
 static const struct table_column columns[] = {
-	{ "SERVER", false }, { "ACTION", false }, { "SENT BY", false }, { "RULE", false }, { "AGE", true }, { "DEADLINE IN", true },
+	{ "SERVER", false }, { "ACTION", false }, { "SENT BY", false }, { "RULE", false }, { "AGE", true }, { "DEADLINE IN", true }, { "STATE", false },
 };
 
 struct pending_rows {
@@ -24,6 +24,7 @@ static void pending_row(void *ctx, const struct engine_pending *pending)
 	table_cell(rows->table, "%s", pending->rule ? pending->rule : "");
 	table_cell(rows->table, "%s", text_age(pending->age, text));
 	table_cell(rows->table, "%s", text_age(pending->left, text));
+	table_cell(rows->table, "%s", pending->answered ? "answered, not delivered" : "sent");
 }
 
 void render_pending(struct engine *engine, struct buf *out)
@@ -57,6 +58,7 @@ static void pending_json(void *ctx, const struct engine_pending *pending)
 	writer_text(writer, "rule", pending->rule && pending->rule[0] ? pending->rule : NULL);
 	writer_number(writer, "age", pending->age);
 	writer_number(writer, "deadline_in", pending->left);
+	writer_bool(writer, "answered", pending->answered);
 	writer_close(writer, '}');
 }
 

@@ -67,11 +67,12 @@ struct engine_pending {
 	uint64_t sequence;
 	const char *action;
 	const char *sender; /* "rule", "console", "session" (Login, Ping …) */
-	const char *rule;   /* "" when its generation is gone; NULL unless a rule sent it */
+	const char *rule;   /* "" when its state is gone; NULL unless a rule sent it */
 	double age, left;   /* seconds since it was sent, until its deadline */
+	bool answered;      /* its answer has arrived and waits behind earlier events of the rule */
 };
 typedef void engine_pending_fn(void *ctx, const struct engine_pending *pending);
-/* Those of the server of that index, oldest first; false beyond the last server. */
+/* Those of the server of that index, oldest first, then those that are answered and not delivered; false beyond the last server. */
 bool engine_pending_each(const struct engine *engine, size_t index, engine_pending_fn *fn, void *ctx);
 
 /* Something that every rule may hear. */

@@ -117,6 +117,16 @@ static void show_pending(void *ctx, const struct pending_view *view)
 	walk->fn(walk->ctx, &pending);
 }
 
+static void show_answered(void *ctx, const char *rule, const struct reply *reply)
+{
+	const struct pending_walk *walk = ctx;
+	struct engine_pending pending = { .sequence = reply->sequence, .action = reply->action, .sender = "rule", .rule = rule, .answered = true };
+
+	pending.age = walk->now > reply->started ? (double)(walk->now - reply->started) / 1e9 : 0;
+	pending.left = reply->deadline > walk->now ? (double)(reply->deadline - walk->now) / 1e9 : 0;
+	walk->fn(walk->ctx, &pending);
+}
+
 bool engine_pending_each(const struct engine *e, size_t index, engine_pending_fn *fn, void *ctx)
 {
 	struct pending_walk walk = { .fn = fn, .ctx = ctx, .now = clock_mono_ns() };
@@ -124,5 +134,6 @@ bool engine_pending_each(const struct engine *e, size_t index, engine_pending_fn
 	if (index >= e->server_count)
 		return false;
 	link_pending_each(e->servers[index]->link, show_pending, &walk);
+	host_answered_each(e->host, e->servers[index]->id, show_answered, &walk);
 	return true;
 }

@@ -183,6 +183,11 @@ void host_cancel_all(struct host *host);
 
 /* ---- looking inside ---- */
 
+/* Answers of that server that have arrived and wait for their place in the order of their rules. */
+typedef void host_answered_fn(void *ctx, const char *rule, const struct reply *reply);
+void host_answered_each(const struct host *host, uint32_t server, host_answered_fn *fn, void *ctx);
+
+
 /* The rule that sent the action of that tag (one that the host gave to send(), not completed yet); "" when it is gone. */
 const char *host_tag_rule(const void *tag);
 

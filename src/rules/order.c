@@ -507,6 +507,23 @@ bool order_waits(const struct host *host)
 	return !list_empty(&host->behind);
 }
 
+void host_answered_each(const struct host *host, uint32_t server, host_answered_fn *fn, void *ctx)
+{
+	list_each(it, &host->behind) {
+		const struct rule *rule = list_entry(it, struct rule, order.behind);
+		list_each(at, &rule->order.streams) {
+			const struct rule_stream *s = list_entry(at, struct rule_stream, of_rule);
+			if (s->feed->id != server)
+				continue;
+			list_each(i, &s->items) {
+				const struct order_item *item = list_entry(i, struct order_item, node);
+				if (item->type == ORDER_REPLY)
+					fn(ctx, rule->name, item->reply);
+			}
+		}
+	}
+}
+
 void order_drop(struct rule *rule)
 {
 	struct rule_order *o = &rule->order;

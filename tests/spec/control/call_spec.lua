@@ -168,6 +168,36 @@ describe("ctl pending", function()
     assert.are.equal(0, (d:ctl "status"))
   end)
 
+  it("shows an answer that waits behind earlier events of a slow rule; it overtakes them at its deadline, and the console never waits", function()
+    local d = helper.daemon {
+      servers = { pbx1 = helper.server(helper.sim("--events", "600", "--rate", "2000")) },
+      rules = { ["slow.lua"] = [[
+        local asked
+        ami.on("*", function(ev, server)
+          if ev.Event == "FullyBooted" then return end
+          local e = os.clock() + 0.02
+          while os.clock() < e do end
+          if asked then return end
+          asked = true
+          server:send({ Action = "Ping" }, { timeout = 4 }, function(res) log.info("answered", { success = res and true or false }) end)
+        end)]] },
+    }
+    local row = helper.wait_for(function()
+      local _, out = d:ctl("pending", "--json")
+      for _, pending in ipairs(helper.json(out).pending) do
+        if pending.answered then return pending end
+      end
+    end, 10)
+    assert.are.same({ "pbx1", "Ping", "rule", "slow" }, { row.server, row.action, row.sent_by, row.rule })
+    assert.matches("\npbx1 +Ping +rule +slow +.* answered, not delivered\n", (select(2, d:ctl "pending")))
+    local began = helper.now()
+    assert.are.equal(0, (d:ctl("call", "pbx1", "Action=Ping")))
+    assert.is_true(helper.now() - began < 2)
+    assert.is_true(d:await({ rule = "slow", msg = "answered" }, { timeout = 10 }).success)
+    -- Events that came before it are still there.
+    assert.is_true(d:status().servers[1].backlog_events > 0)
+  end)
+
   it("says so when there is none", function()
     local code, out = helper.daemon({}):ctl "pending"
     assert.are.same({ 0, "no action is pending\n" }, { code, out })
