@@ -258,12 +258,6 @@ void listener_cancel(struct listener *l)
 		list_append(&l->rule->host->listeners.dead, &l->in_dead);
 }
 
-void listeners_cancel_all(struct rule *rule)
-{
-	list_each_safe(it, &rule->listeners)
-		listener_cancel(list_entry(it, struct listener, of_rule));
-}
-
 static void leave_buckets(struct listener_table *t, const struct listener *l, struct bucket **empty)
 {
 	for (uint32_t i = 0; i < l->bucket_count; i++) {
@@ -311,9 +305,11 @@ void listeners_free_all(struct rule *rule)
 
 	if (t)
 		t->sweep++;
+	/* All of them first: a bucket is swept once, and they may stand in the same one. */
+	list_each(it, &rule->listeners)
+		list_entry(it, struct listener, of_rule)->cancelled = true;
 	list_each(it, &rule->listeners) {
-		struct listener *l = list_entry(it, struct listener, of_rule);
-		l->cancelled = true;
+		const struct listener *l = list_entry(it, struct listener, of_rule);
 		if (t && !l->detached)
 			leave_buckets(t, l, &empty);
 	}

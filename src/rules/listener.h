@@ -40,7 +40,6 @@ void listener_begin(struct listener *listener);
 void listener_end(struct listener *listener);
 /* It hears nothing any more; freed by listeners_sweep() when nothing is dispatched. */
 void listener_cancel(struct listener *listener);
-void listeners_cancel_all(struct rule *rule);
 void listeners_sweep(struct host *host);
 /* Those of a rule that is dropped next: they leave the table at once. Not while an event is dispatched. */
 void listeners_free_all(struct rule *rule);

@@ -311,6 +311,34 @@ describe("reload under fire", function()
     assert.are.equal(0, #daemon:find({ msg = "session lost" }))
   end)
 
+  for _, attack in ipairs(attacks "ending") do
+    it("leaves nothing behind of a rule that ends: " .. attack.rule, function()
+      local sim = helper.sim("--events", "0", "--rate", "500")
+      local daemon = helper.daemon { servers = { pbx = helper.server(sim) }, rules = { ["ends.lua"] = attack.text,
+        ["watch.lua"] = 'local n = 0 ami.on("*", function() n = n + 1 end) ami.on("attack.count", function() log.info("heard", { n = n }) end)' } }
+      daemon:ready "pbx"
+      local function hears()
+        local from, before = daemon:mark(), nil
+        helper.wait_for(function()
+          daemon:emit "attack.count"
+          local heard = daemon:find({ rule = "watch", msg = "heard" }, from)
+          before = before or heard[1] and heard[1].n
+          return before and heard[#heard].n > before + 20
+        end, 10, function() return "more events:\n" .. daemon:tail() end)
+      end
+      for _ = 1, 12 do
+        hears()
+        assert.is_true((daemon:reload_all()))
+      end
+      hears()
+      daemon.project.rule("ends.lua", nil)
+      assert.is_true((daemon:reload()))
+      hears()
+      assert.are.equal(0, daemon:stop())
+      assert.is_nil(daemon:stderr():find("Sanitizer", 1, true))
+    end)
+  end
+
   it("ends old rules in time, whatever they do at their end", function()
     local sim = helper.sim("--events", "3000", "--rate", tostring(RATE))
     local daemon = helper.daemon { servers = { pbx = helper.server(sim) }, rules = {
