@@ -120,6 +120,17 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) $(LIBS)
 
+# What Lua calls, with crossings that count (sandbox/kill.h), in the place of the library's objects.
+COUNTING := $(patsubst src/%.c,$(OBJ)/counting/%.o,$(shell grep -l sandbox/kill.h $(filter src/sandbox/% src/value/% src/rules/%,$(SOURCES))) \
+  src/harness/module_harness.c)
+$(BUILD)/tests/kill_api_test: tests/unit/kill_api_test.c $(COUNTING) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(COUNTING) $(LIBRARY) $(LIBS)
+
+$(OBJ)/counting/%.o: src/%.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -DKILL_AT_CALL $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
 $(BUILD)/tests/%: tests/tools/%.c
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_FLAGS) -o $@ $< $(shell pkg-config --libs openssl)
@@ -143,4 +154,4 @@ clean:
 	rm -rf build build-sanitize build-sanitize-thread build-clang build-fuzz
 
 include tests/fuzz/fuzz.mk tests/bench/bench.mk tests/mutants/mutants.mk conf/install.mk
--include $(OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(COUNTING:.o=.d)

@@ -1,0 +1,74 @@
+-- The rule of kill_api_test.c: it uses all that rules have, and is killed at each crossing between Lua and the host.
+local part = require 'part'
+local cfg = settings { depth = 3, list = { 1, 2 } }
+local out, shared, disk = sink.open 'out', store.open 'shared', store.open('disk', { persistent = true })
+local c, g = metric.counter('c', 'C.', { 'a' }), metric.gauge('g', 'G.')
+local h = metric.histogram('h', 'H.', nil, { 1, 2 })
+local function done() sink.open('done'):write 'x' end
+local first, even = ami.route 'failover', ami.route('round_robin', { 'pbx' })
+local function report(res, err)
+  if res then for k, v in pairs(res) do tostring(v) end part.use(#res, res.Response, tostring(res)) else tostring(err) end
+end
+local function closing() return setmetatable({}, { __close = function() log.info('closed', { n = 1 }) end }) end
+ami.on({ 'script.loaded', 'server.ready' }, { priority = 1 }, function(ev, server) part.use(ev.Event, server and server.name) end)
+ami.on('Begin', function(ev, server)
+  local n, keys = #ev, 0
+  for k, v in pairs(ev) do keys = keys + 1 end
+  part.use(ev.N, ev.Absent, tostring(ev), ami.values(ev, 'N'), ami.table(ev), ami.time(ev), rawequal(ev, ev))
+  pcall(function() ev.N = 1 end)
+  part.use(server.name, server.state, server.version, server.ready, tostring(server), ami.server 'pbx', #ami.servers(), ami.server 'none')
+  log.debug('d') log.info('i', { a = 1, t = { 1, { 2 } }, s = setmetatable({}, { __tostring = function() return 'x' end }) })
+  log.warn('w') log.error('e') print('p', 1, nil)
+  c:inc(1, { 'x' }) g:set(2) g:del() h:observe(1.5) part.use(pcall(c.inc, c, {}))
+  shared:set('k', { a = { 1, 2 } }) shared:set('t', 1, 5) shared:incr('n', 2) shared:get 'k' shared:delete 'k'
+  for k, v in pairs(shared) do part.use(k, v) end
+  disk:set('k', { 1 }) disk:incr('n') disk:get 'k'
+  for k, v in pairs(disk) do part.use(k, v) end
+  disk:delete 'k'
+  out:write('line') part.use(cfg.depth, #cfg.list, pcall(function() cfg.depth = 1 end))
+  for k in pairs(cfg) do part.use(k) end
+  part.use(json.encode { a = { 1, json.null, json.array {} } }, json.decode '{"a":[1,{"b":null}]}', pcall(json.decode, '{'))
+  part.use(pcall(json.encode, { print }))
+  part.use(math.random(9), os.time(), os.date('!%H', 1), os.clock(), timer.now())
+  part.use(('abc'):find('b'), ('abc'):gsub('%w', function(x) return x:upper() end), ('%d'):format(3), ('x'):rep(3, ','))
+  local t = { 3, 1, 2 }
+  table.sort(t, function(a, b) part.use(a) return a < b end) table.concat(t, ',') table.unpack(t) table.insert(t, 4)
+  part.use(xpcall(function() error { 1 } end, function(e) log.info 'handled' return e end), select('#', 1, 2), next(t))
+  local co = coroutine.create(function(a) local x <close> = closing() coroutine.yield(a) timer.sleep(0.1) error 'end' end)
+  part.use(coroutine.resume(co, 1)) part.use(coroutine.resume(co)) part.use(coroutine.status(co))
+  local left = coroutine.create(function() local x <close> = closing() coroutine.yield() end)
+  coroutine.resume(left) part.use(coroutine.close(left), coroutine.running(), coroutine.isyieldable())
+  part.use(pcall(coroutine.wrap(function() coroutine.yield(1) error 'x' end)))
+  for v in coroutine.wrap(function() coroutine.yield(1) ami.wait('Never', nil, 0.1) coroutine.yield(2) end) do part.use(v) end
+  collectgarbage 'count'
+  done()
+end)
+ami.on('Begin', { priority = 2, where = { N = { '1', ami.prefix 'x', ami.glob 'a*' } } }, function(ev, server)
+  local on = ami.on('Hangup', function() end) on:cancel()
+  ami.once('Hangup', { server = 'pbx' }, function(e) part.use(e.N) end)
+  local after = timer.after(0.2, function() log.info 'after' end) timer.after(5, print):cancel()
+  local every every = timer.every(0.3, function() part.use(1) if disk:incr 'ticks' > 2 then every:cancel() end end)
+  ami.emit('own.event', { a = 1, b = 'x' })
+  local sub <close> = ami.subscribe({ 'own.event', 'Hangup' }, { label = 'sub' })
+  part.use(tostring(sub), sub:next(1), sub:next(1), sub:next(0.1))
+  local spare = ami.subscribe 'Hangup' spare:cancel() ami.subscribe 'Hangup' collectgarbage 'count'
+  part.use(pcall(sub.next, sub, -1), disk:sync(), ami.wait('own.event', nil, 0.1))
+  done()
+end)
+ami.on('own.event', function(ev) part.use(ev.a) end)
+ami.on('Begin', { priority = 3 }, function(ev, server)
+  local x <close> = closing()
+  server:send({ Action = 'Ping' }, report) server:send({ Action = 'Ping', Variable = { a = 1, b = 2 } }, { timeout = 3 }, report)
+  server:send { Action = 'Ping' } first:send({ Action = 'Ping' }, report) part.use(first:pick(), even:pick())
+  part.use(pcall(server.send, server, { Action = {} }), server:send { Action = 'Login' }, pcall(server.call, server, {}))
+  report(server:call { Action = 'Ping' }) report(even:call { Action = 'Ping' })
+  done()
+end)
+-- What is waited for when newer rules come: a task that is closed, a callback that is cancelled.
+ami.on('More', function(ev, server)
+  local x <close> = closing()
+  server:send({ Action = 'Ping' }, { timeout = 60 }, report)
+  pcall(function() local y <close> = closing() report(server:call({ Action = 'Ping' }, { timeout = 60 })) end)
+end)
+ami.on('More', function() local sub = ami.subscribe 'Never' local x <close> = closing() sub:next(60) end)
+ami.on('More', function() coroutine.wrap(function() local x <close> = closing() timer.sleep(60) end)() end)
