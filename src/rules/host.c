@@ -546,7 +546,7 @@ static void report_gaps(struct host *host)
 	host->gaps = false;
 	for (size_t i = 0; i < host->rule_count; i++) {
 		struct rule *rule = host->rules[i];
-		if (rule->gap == 0)
+		if (rule->gap == 0 || rule->dead) /* one that begins anew hears it then */
 			continue;
 		if (rule->waiting < rule->limits.waiting && !rule->quarantine.active && !rule_is_spent(rule))
 			rule_report_gap(rule, "not started");

@@ -151,6 +151,23 @@ describe("a rule that was killed", function()
     assert.equal(3, t:rule("stuck").skipped)
   end)
 
+  it("hears of what it had missed before, too", function()
+    local t = support.run([[
+      ami.on("server.gap", function(ev) note("gap", ev.count, ev.reason) end)
+      ami.on("own.wait", function() ami.wait "Newchannel" ]] .. INTEGERS .. [[ end)
+      ami.on("Hangup", function() end)]], { limits = { waiting = 1 } })
+    t:emit "own.wait"
+    t:turn()
+    for _ = 1, 3 do t:event "Hangup" end
+    t:event "Newchannel"
+    t:turn()
+    t:turn()
+    assert.is_true(t:rule().down)
+    t:event "Hangup"
+    t:advance(31)
+    assert.same({ "gap 4 killed" }, t:said())
+  end)
+
   it("waits twice as long each time, and as at first after an hour or a reload", function()
     local t = support.run(FILES)
     local function wait(seconds)
