@@ -41,7 +41,7 @@ void own_event_dropped(struct host *host, struct slice name)
 {
 	host->m.dropped->value++;
 	if (host_may_log(host, &host->dropped_logged))
-		log_write(LOG_WARN, "an engine event was dropped: too many wait (limits.emitted)", F_SLICE("event", name),
+		log_write(LOG_WARN, "an engine event was dropped: too many wait (limits.emitted, limits.rule_bytes)", F_SLICE("event", name),
 		          F_INT("limit", host->limits.emitted));
 }
 
@@ -114,6 +114,8 @@ void own_event_taken(struct rule *rule, const struct own_event *event)
 		return;
 	struct emit_share *share = share_of(rule, emitter_of(event));
 	rule->order.emitted--;
+	rule->order.emitted_bytes -= event->message->len;
+	share->bytes -= event->message->len;
 	if (--share->count > 0)
 		return;
 	list_remove(&share->of_rule);
@@ -121,16 +123,22 @@ void own_event_taken(struct rule *rule, const struct own_event *event)
 	free(share);
 }
 
-/* One emitter may hold a quarter of what may wait for a rule, so that the others find a place. */
-static bool has_place(struct rule *rule, const char *emitter)
+/* One emitter may hold a quarter of what may wait for a rule, so that the others find a place. The first event of an emitter has one
+ * however large it is. */
+static bool has_place(struct rule *rule, const char *emitter, size_t bytes)
 {
-	uint32_t limit = rule->host->limits.emitted, count = 0;
+	const struct emit_share *own = NULL;
+	uint32_t limit = rule->host->limits.emitted;
+	size_t limit_bytes = rule->limits.rule_bytes;
+
 	list_each(it, &rule->order.shares) {
 		const struct emit_share *share = list_entry(it, struct emit_share, of_rule);
 		if (strcmp(share->emitter, emitter) == 0)
-			count = share->count;
+			own = share;
 	}
-	return rule->order.emitted < limit && count < (limit + 3) / 4;
+	if (rule->order.emitted >= limit)
+		return false;
+	return !own || (own->count < (limit + 3) / 4 && own->bytes + bytes <= limit_bytes / 4 && rule->order.emitted_bytes + bytes <= limit_bytes);
 }
 
 struct emission {
@@ -144,13 +152,16 @@ static void emit_to(void *ctx, struct rule *rule)
 	struct emission *emission = ctx;
 	struct own_event *e = emission->event;
 
-	if (!has_place(rule, emitter_of(e))) {
+	if (!has_place(rule, emitter_of(e), e->message->len)) {
 		emission->refused = true;
 		own_event_dropped(rule->host, e->message->name);
 		return;
 	}
-	share_of(rule, emitter_of(e))->count++;
+	struct emit_share *share = share_of(rule, emitter_of(e));
+	share->count++;
+	share->bytes += e->message->len;
 	rule->order.emitted++;
+	rule->order.emitted_bytes += e->message->len;
 	order_add_event(rule, NULL, own_event_hold(e), e->stamp);
 }
 
@@ -171,7 +182,7 @@ int host_emit(struct host *host, const char *sender, const char *rule, struct sl
 	listeners_each_rule(host, name, emit_to, &emission);
 	own_event_release(&emission.event);
 	if (emission.refused)
-		return err_set(err, ERR_OVERFLOW, "too many emitted events wait for a rule that listens: %u, a quarter of them of one emitter (limits.emitted)",
+		return err_set(err, ERR_OVERFLOW, "too many emitted events wait for a rule that listens: %u, a quarter of them of one emitter (limits.emitted, limits.rule_bytes)",
 		               host->limits.emitted);
 	return 0;
 }

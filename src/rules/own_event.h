@@ -23,6 +23,7 @@ struct own_event {
 struct emit_share {
 	struct list of_rule;
 	uint32_t count;
+	size_t bytes;
 	char *emitter; /* owned */
 };
 

@@ -17,14 +17,14 @@ describe("a loss of a rule", function()
   end)
 
   it("is counted and logged when more events are emitted than may wait", function()
-    local d = daemon([[timer.after(0, function()
+    local d = daemon([[ami.on("a.b", function() end) timer.after(0, function()
       local refused = 0
       for i = 1, 50 do if not ami.emit("a.b", { n = tostring(i) }) then refused = refused + 1 end end
       log.info("refused", { count = refused })
     end)]], { emitted = 10 })
     local refused = d:await({ msg = "refused" }).count
     assert.is_true(refused >= 39, refused)
-    local record = d:await { level = "warn", msg = "an engine event was dropped: too many wait (limits.emitted)", event = "a.b" }
+    local record = d:await { level = "warn", msg = "an engine event was dropped: too many wait (limits.emitted, limits.rule_bytes)", event = "a.b" }
     assert.equal(10, record.limit)
     assert.equal(refused, d:metric "hookswitch_engine_events_dropped_total")
   end)

@@ -121,6 +121,30 @@ describe("the engine's own events", function()
       assert.equal(5, t:metric "hookswitch_engine_events_dropped_total")
     end)
 
+    it("fails as overflow when too many bytes wait", function()
+      local t = support.run([[ami.on("a.b", function() end)
+        ami.on("Hangup", function()
+          for i = 1, 6 do
+            local ok, err = ami.emit("a.b", { text = ("x"):rep(900) })
+            if not ok then note(i, err.code) end
+          end
+        end)]], { limits = { rule_bytes = 16384 } })
+      for _ = 1, 2 do
+        t:event "Hangup"
+        assert.same({ "5 overflow", "6 overflow" }, t:said())
+        t:advance()
+      end
+      assert.equal(4, t:metric "hookswitch_engine_events_dropped_total")
+    end)
+
+    it("takes one event of each emitter, however large", function()
+      local t = support.run({ ["a.lua"] = [[ami.on("a.b", function(ev) note(#ev.text) end)]],
+        ["b.lua"] = [[ami.on("Hangup", function() note(ami.emit("a.b", { text = ("x"):rep(60000) })) end)]] }, { limits = { rule_bytes = 4096 } })
+      t:event "Hangup"
+      t:advance()
+      assert.same({ "true", "60000" }, t:said())
+    end)
+
     it("is not possible while loading", function()
       assert.matches("loading", support.faults "ami.emit 'a.b'")
     end)
