@@ -50,7 +50,7 @@ end)
 
 -- Limits that let the rules above do a lot at once.
 support.ROOMY = { actions_per_second = 0, log_lines_per_second = 0, pending = 100000, waiting = 100000, deadline = 5, load_deadline = 5,
-  stuck = 60 }
+  stuck = 60, load_stuck = 60 }
 
 -- ---- peers ----
 

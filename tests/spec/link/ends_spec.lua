@@ -42,7 +42,7 @@ describe("a session", function()
     local first = h.LOGIN .. "\nwait " .. go .. "\nrst"
     local peer = h.peer_with({ "--receive", "4096" }, first, h.LOGIN .. "\nserve")
     local daemon = h.daemon { servers = { pbx1 = h.server(peer, { limits = { pending = 10000, write_buffer = 8 * 1024 * 1024 } }) },
-      config = { limits = { actions_per_second = 0, pending = 10000, deadline = 5, load_deadline = 5, stuck = 60 } }, rules = { ["probe.lua"] = [[
+      config = { limits = { actions_per_second = 0, pending = 10000, deadline = 5, load_deadline = 5, stuck = 60, load_stuck = 60 } }, rules = { ["probe.lua"] = [[
       local first = true
       ami.on("server.ready", function(_, server)
         if not first then return log.info "again" end
