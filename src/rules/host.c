@@ -469,6 +469,10 @@ void host_adopt(struct host *host, struct rule_set *set)
 		set->entries[i].rule = NULL;
 		if (!rule) {
 			before->change = HOST_RULE_KEPT;
+			before->disabled = false; /* until the next reload, the operator said */
+			before->gap += before->missed;
+			before->missed = 0;
+			host->gaps |= before->gap > 0;
 			rules[i] = before;
 			continue;
 		}

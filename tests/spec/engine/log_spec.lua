@@ -82,7 +82,7 @@ describe("the log", function()
     -- Holds the pipe open, and reads only when it is told to.
     local reader = h.start("sh", { "-c", [[exec 3<>"$1"; echo up; while [ ! -e "$2" ]; do sleep 0.02; done; exec cat <&3]], "sh", pipe, go })
     h.wait_for(function() return reader:stdout() == "up\n" end)
-    local project = h.project { config = { limits = { log_lines_per_second = 0, deadline = 1 }, log = { format = "json", throttle_burst = 1000000 } }, rules = { ["probe.lua"] = [[
+    local project = h.project { config = { limits = { log_lines_per_second = 0, deadline = 1, stuck = 10 }, log = { format = "json", throttle_burst = 1000000 } }, rules = { ["probe.lua"] = [[
       local ticks = metric.counter("ticks_total", "Ticks.")
       timer.every(0.01, function() ticks:inc() end)
       ami.on("probe.flood", function() for i = 1, 6000 do log.info("flood", { n = i, text = ("x"):rep(200) }) end end)]] } }

@@ -70,7 +70,7 @@ describe("calls of a rule", function()
   it("are slow by the configuration's word, or never", function()
     for limit, expected in pairs { [0] = 0, [0.5] = 0, [0.004] = 1 } do
       local d = helper.daemon { rules = { ["spin.lua"] = SPIN .. [[ami.on("crm.spin", function() spin(0.05) log.info "spun" end)]] },
-        config = { limits = { deadline = 1, slow_call = limit } } }
+        config = { limits = { deadline = 1, stuck = 10, slow_call = limit } } }
       d:emit "crm.spin"
       d:await { msg = "spun" }
       assert.are.equal(expected, d:metric("hookswitch_rules_slow_calls_total", { rule = "spin" }))
