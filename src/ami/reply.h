@@ -19,7 +19,6 @@ struct reply {
 	uint64_t sequence;         /* of the action, as in its id */
 	void *tag;                 /* as given to pending_add() */
 	uint64_t started, deadline; /* monotonic ns, as given to pending_add() */
-	struct reply *next;        /* for the caller's queue */
 	char action[ACTION_NAME_MAX + 1]; /* the action's name, cut to fit, for logs and metrics */
 	char id_head[REPLY_HEAD_MAX]; /* how its ActionID begins: see reply_id() */
 	uint32_t id_head_len;

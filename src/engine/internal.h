@@ -1,4 +1,4 @@
-/* What the files of this room share. */
+/* What the files of this layer share. */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 

@@ -1,4 +1,4 @@
-/* What the files of this room share: the link and the hub from inside. */
+/* What the files of this layer share: the link and the hub from inside. */
 #ifndef LINK_INTERNAL_H
 #define LINK_INTERNAL_H
 

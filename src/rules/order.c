@@ -560,6 +560,17 @@ struct host_feed *host_feed_open(struct host *host, uint32_t id, const char *nam
 	return feed;
 }
 
+struct host_feed *host_feed_find(const struct host *host, uint32_t server)
+{
+	struct host_feed *latest = NULL;
+	list_each(it, &host->feeds) {
+		struct host_feed *feed = list_entry(it, struct host_feed, in_host);
+		if (feed->id == server)
+			latest = feed;
+	}
+	return server ? latest : NULL;
+}
+
 void host_feed_count(struct host_feed *feed, struct series *taken)
 {
 	feed->taken = taken;

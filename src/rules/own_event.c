@@ -194,22 +194,6 @@ uint32_t host_listening(const struct host *host, struct slice name)
 
 /* ---- giving ---- */
 
-static struct host_feed *feed_of(const struct host *host, uint32_t server)
-{
-	struct host_feed *latest = NULL;
-	list_each(it, &host->feeds) {
-		struct host_feed *feed = list_entry(it, struct host_feed, in_host);
-		if (feed->id == server)
-			latest = feed;
-	}
-	return server ? latest : NULL;
-}
-
-struct host_feed *host_feed_find(const struct host *host, uint32_t server)
-{
-	return feed_of(host, server);
-}
-
 void own_event_give(struct own_event *e, struct rule *rule)
 {
 	const struct host_server server = { .id = e->server, .name = e->server_name };
@@ -247,7 +231,7 @@ static void queue_behind(void *ctx, struct rule *rule)
 static void deliver(struct host *host, struct own_event *e)
 {
 	const struct host_server server = { .id = e->server, .name = e->server_name };
-	struct delivery d = { .event = e, .feed = feed_of(host, e->server) };
+	struct delivery d = { .event = e, .feed = host_feed_find(host, e->server) };
 
 	if (e->only) {
 		if (order_is_free(e->only, d.feed) && !order_is_spent(host))

@@ -1,4 +1,4 @@
-/* What the files of this room share. Nobody else includes it. */
+/* What the files of this layer share. Nobody else includes it. */
 #ifndef SIM_INTERNAL_H
 #define SIM_INTERNAL_H
 

@@ -99,7 +99,7 @@ local function check_end(daemon, attack)
     assert.are.same({}, daemon:find { rule = attack.rule, kind = helper.has "" })
     return
   end
-  -- A call that catches every refusal and waits does not end by itself: its rule is put away.
+  -- A call that catches every refusal and waits does not end by itself: its rule is quarantined.
   local record = helper.wait_for(function()
     return daemon:find({ rule = attack.rule, kind = helper.has "" })[1] or daemon:find({ rule = attack.rule, msg = "rule quarantined" })[1]
   end, 60, attack.rule .. " to end")
@@ -175,7 +175,7 @@ describe("attacks of a rule", function()
     assert.are.equal(0, #daemon:find { msg = "a finalizer ran" })
   end)
 
-  it("are put away when they fail again and again, and are probed", function()
+  it("are quarantined when they fail again and again, and are probed", function()
     local sim = helper.sim("--events", "0", "--rate", "200")
     local daemon = helper.daemon { servers = { pbx = helper.server(sim) }, rules = {
       ["fails.lua"] = 'ami.on("Newchannel", { label = "bad" }, function() error "x" end) ami.on("Newchannel", { label = "good" }, function() end)',
