@@ -102,6 +102,22 @@ static void print_errors(struct engine *engine, unsigned width, struct buf *out)
 	}
 }
 
+#define WAITS_SHOWN 5  /* below the table, of each rule that drains */
+#define WAITS_LISTED 100 /* in JSON */
+
+struct wait_lines {
+	struct buf *out;
+	unsigned width;
+};
+
+static void wait_line(void *ctx, struct slice text)
+{
+	const struct wait_lines *lines = ctx;
+	char line[256];
+	slice_to_text(text, line, sizeof line);
+	text_wrapped(lines->out, "  ", line, lines->width);
+}
+
 static void print_draining(struct engine *engine, unsigned width, struct buf *out)
 {
 	struct host_rule_view view;
@@ -113,6 +129,7 @@ static void print_draining(struct engine *engine, unsigned width, struct buf *ou
 		snprintf(text, sizeof text, "%s of generation %u (started %s ago) was replaced and finishes what it began, %s", view.name, view.number,
 		         text_age(clock_wall() - view.since, age), text_bytes(view.memory, memory));
 		text_wrapped(out, "", text, width);
+		host_rule_waits(engine_host(engine), i, WAITS_SHOWN, wait_line, &(struct wait_lines){ out, width });
 	}
 }
 
@@ -155,7 +172,12 @@ void render_scripts_brief(struct engine *engine, struct buf *out)
 	print_rules(engine, true, out);
 }
 
-static void rule_json(struct writer *writer, const struct host_rule_view *view)
+static void wait_json(void *writer, struct slice text)
+{
+	writer_item(writer, text);
+}
+
+static void rule_json(struct engine *engine, size_t index, struct writer *writer, const struct host_rule_view *view)
 {
 	writer_open(writer, NULL, '{');
 	writer_text(writer, "name", view->name);
@@ -178,6 +200,9 @@ static void rule_json(struct writer *writer, const struct host_rule_view *view)
 	writer_integer(writer, "timers", view->timers);
 	writer_integer(writer, "subscriptions", view->subscriptions);
 	writer_integer(writer, "waiting", view->waiting);
+	writer_open(writer, "waits", '[');
+	host_rule_waits(engine_host(engine), index, WAITS_LISTED, wait_json, writer);
+	writer_close(writer, ']');
 	writer_integer(writer, "pending", view->pending);
 	writer_integer(writer, "calls", view->calls);
 	writer_integer(writer, "errors", view->errors);
@@ -200,10 +225,10 @@ void render_rules_json(struct engine *engine, struct writer *writer)
 	writer_integer(writer, "memory", host.memory);
 	writer_open(writer, "rules", '[');
 	for (size_t i = 0; host_rule_view(engine_host(engine), i, &rule) && !rule.draining; i++)
-		rule_json(writer, &rule);
+		rule_json(engine, i, writer, &rule);
 	writer_close(writer, ']');
 	writer_open(writer, "draining_rules", '[');
 	for (size_t i = host.rule_count; host_rule_view(engine_host(engine), i, &rule); i++)
-		rule_json(writer, &rule);
+		rule_json(engine, i, writer, &rule);
 	writer_close(writer, ']');
 }

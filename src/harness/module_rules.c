@@ -354,7 +354,16 @@ static int rules_store(lua_State *L)
 	return 1;
 }
 
-static void push_view(lua_State *L, const struct host_rule_view *v)
+#define WAITS_LISTED 100
+
+static void add_wait(void *ctx, struct slice text)
+{
+	lua_State *L = ctx;
+	lua_pushlstring(L, text.ptr, text.len);
+	lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+static void push_view(lua_State *L, const struct harness *h, size_t index, const struct host_rule_view *v)
 {
 	lua_createtable(L, 0, 22);
 	set_text(L, "name", v->name);
@@ -368,6 +377,9 @@ static void push_view(lua_State *L, const struct host_rule_view *v)
 	set_integer(L, "timers", v->timers);
 	set_integer(L, "subscriptions", v->subscriptions);
 	set_integer(L, "waiting", v->waiting);
+	lua_newtable(L);
+	host_rule_waits(h->host, index, WAITS_LISTED, add_wait, L);
+	lua_setfield(L, -2, "waits");
 	set_integer(L, "pending", v->pending);
 	set_integer(L, "calls", v->calls);
 	set_integer(L, "errors", v->errors);
@@ -389,7 +401,7 @@ static int rules_views(lua_State *L)
 	for (size_t i = 0; host_rule_view(h->host, i, &v); i++) {
 		if (v.draining)
 			continue;
-		push_view(L, &v);
+		push_view(L, h, i, &v);
 		lua_setfield(L, -2, v.name);
 	}
 	return 1;
@@ -404,7 +416,7 @@ static int rules_draining(lua_State *L)
 	for (size_t i = 0; host_rule_view(h->host, i, &v); i++) {
 		if (!v.draining)
 			continue;
-		push_view(L, &v);
+		push_view(L, h, i, &v);
 		lua_rawseti(L, -2, ++n);
 	}
 	return 1;

@@ -233,6 +233,10 @@ const char *host_busiest_rule(const struct host *host);
 /* The rules that run, by name; beyond them those that drain. False when there is none of that index. */
 bool host_rule_view(const struct host *host, size_t index, struct host_rule_view *out);
 
+/* What up to `most` of its waiting calls wait for, the one that waits longest first: "the answer to Originate from pbx (listener
+ * scripts/a.lua:3: Hangup)". `fn` is called for each; the text stands during that call. */
+void host_rule_waits(const struct host *host, size_t index, unsigned most, void (*fn)(void *ctx, struct slice text), void *ctx);
+
 /* Stops or starts the listeners and timers of a rule, until it is loaded anew; what it has begun goes on.
  * One that is enabled hears `server.gap` (reason `disabled`) when it has missed events. -1 when there is no such rule. */
 int host_rule_enable(struct host *host, struct slice name, bool enable);

@@ -1,4 +1,5 @@
 /* What the engine asks about rules, and steers of them, from outside. */
+#include "rules/listener.h"
 #include "rules/request.h"
 #include "rules/state.h"
 
@@ -82,4 +83,27 @@ bool host_rule_view(const struct host *host, size_t index, struct host_rule_view
 		.number = r->number, .change = host_rule_change_name(r->change),
 	};
 	return true;
+}
+
+void host_rule_waits(const struct host *host, size_t index, unsigned most, void (*fn)(void *ctx, struct slice text), void *ctx)
+{
+	const struct rule *r = rule_at(host, index);
+	struct buf text;
+
+	if (!r)
+		return;
+	buf_init(&text, 0);
+	list_each(it, &r->tasks) {
+		const struct task *task = list_entry(it, struct task, of_rule);
+		if (!task->wait)
+			continue;
+		if (most-- == 0)
+			break;
+		buf_clear(&text);
+		const char *of = task->listener ? listener_label(task->listener) : task->event;
+		task->wait->kind->describe(task->wait, &text);
+		buf_printf(&text, " (%s%s%s)", task->what, *of ? " " : "", of);
+		fn(ctx, buf_slice(&text));
+	}
+	buf_close(&text);
 }

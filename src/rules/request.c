@@ -5,14 +5,23 @@
 #include "base/mem.h"
 #include "rules/api/api.h"
 
-struct request *request_create(struct rule *rule, uint32_t server, const char *server_name)
+static void not_pending(struct request *r)
+{
+	if (r->pending)
+		r->rule->pending--;
+	r->pending = false;
+}
+
+struct request *request_create(struct rule *rule, uint32_t server, const char *server_name, struct slice action)
 {
 	struct request *r = mem_zalloc(sizeof *r);
 	r->rule = rule;
 	r->callback = LUA_NOREF;
 	r->server = server;
 	slice_to_text(slice_cstr(server_name), r->server_name, sizeof r->server_name);
+	slice_to_text(action, r->action, sizeof r->action);
 	list_append(&rule->requests, &r->of_rule);
+	r->pending = true;
 	rule->pending++;
 	return r;
 }
@@ -22,16 +31,14 @@ void request_forget(struct request *r)
 	if (!r->rule->closing)
 		luaL_unref(r->rule->L, LUA_REGISTRYINDEX, r->callback);
 	r->callback = LUA_NOREF;
-	if (r->task)
-		r->task->request = NULL;
-	r->task = NULL;
+	wait_end(&r->answer);
 }
 
-void request_orphan(struct request *r)
+static void leave_rule(struct request *r)
 {
 	request_forget(r);
 	list_remove(&r->of_rule);
-	r->rule->pending--;
+	not_pending(r);
 	if (r->charged)
 		rule_credit(r->rule, sizeof *r);
 	r->charged = false;
@@ -41,9 +48,65 @@ void request_orphan(struct request *r)
 void request_free(struct request *r)
 {
 	if (r->rule)
-		request_orphan(r);
+		leave_rule(r);
+	reply_free(&r->reply);
 	free(r);
 }
+
+void request_orphan(struct request *r)
+{
+	if (r->reply) /* nothing comes any more that would free it */
+		request_free(r);
+	else
+		leave_rule(r);
+}
+
+/* ---- waiting ---- */
+
+static bool is_answered(const struct wait *wait)
+{
+	return wait_entry_const(wait, struct request, answer)->reply != NULL;
+}
+
+static void cancel(struct wait *wait)
+{
+	struct request *r = wait_entry(wait, struct request, answer);
+	if (r->reply)
+		request_free(r);
+}
+
+static void describe(const struct wait *wait, struct buf *out)
+{
+	const struct request *r = wait_entry_const(wait, struct request, answer);
+	buf_printf(out, "the answer to %s from %s", r->action, r->server_name);
+}
+
+static const struct wait_kind answer_kind = { is_answered, cancel, describe };
+
+void request_await(struct request *r, struct task *task)
+{
+	wait_begin(&r->answer, &answer_kind, task);
+}
+
+void request_refuse(struct rule *rule, struct task *task, uint32_t server, const char *server_name, struct reply *reply)
+{
+	struct request *r = request_create(rule, server, server_name, slice_cstr(reply->action));
+	not_pending(r);
+	r->reply = reply;
+	request_await(r, task);
+	task_wake_later(task);
+}
+
+struct reply *request_take_reply(struct wait *answer)
+{
+	struct request *r = wait_entry(answer, struct request, answer);
+	struct reply *reply = r->reply;
+	r->reply = NULL;
+	request_free(r);
+	return reply;
+}
+
+/* ---- its end ---- */
 
 static int push_callback(lua_State *co, struct task *task, void *arg)
 {
@@ -54,14 +117,13 @@ static int push_callback(lua_State *co, struct task *task, void *arg)
 
 void request_complete(struct request *request, struct reply *reply)
 {
-	struct task *task = request->task;
-	if (task) {
-		task->reply = reply;
-		request_free(request);
-		task_resume(task);
+	if (request->answer.task) {
+		not_pending(request);
+		request->reply = reply;
+		task_resume(request->answer.task);
 		return;
 	}
-	task = request->rule && request->callback != LUA_NOREF ? task_take(request->rule, "callback") : NULL;
+	struct task *task = request->rule && request->callback != LUA_NOREF ? task_take(request->rule, "callback") : NULL;
 	if (!task) {
 		reply_free(&reply);
 		request_free(request);
@@ -77,7 +139,7 @@ void request_complete(struct request *request, struct reply *reply)
 
 void request_cancel(struct request *r)
 {
-	struct request *ended = request_create(r->rule, r->server, r->server_name);
+	struct request *ended = request_create(r->rule, r->server, r->server_name, slice_cstr(r->action));
 	ended->callback = r->callback;
 	r->callback = LUA_NOREF;
 	request_complete(ended, reply_failed(ERR_CANCELLED, "newer rules were loaded, or the engine stops", NULL, ""));

@@ -103,23 +103,46 @@ struct value store_disk_snapshot(const struct persist_store *store, uint64_t now
 	return all;
 }
 
-/* Waiting for the disk */
+/* ---- waiting for the disk ---- */
 
 struct store_sync {
-	struct task *task; /* NULL: gone */
+	struct wait wait;
+	bool done;
+	struct err err; /* once it is done */
 };
+
+static bool is_done(const struct wait *wait)
+{
+	return wait_entry_const(wait, struct store_sync, wait)->done;
+}
+
+static void cancel(struct wait *wait)
+{
+	struct store_sync *sync = wait_entry(wait, struct store_sync, wait);
+	if (sync->done) /* else the answer frees it */
+		free(sync);
+}
+
+static void describe(const struct wait *wait, struct buf *out)
+{
+	(void)wait;
+	buf_append_cstr(out, "the state file, to be written");
+}
+
+static const struct wait_kind sync_kind = { is_done, cancel, describe };
 
 static void synced(void *arg, int64_t id, const struct err *err)
 {
 	struct store_sync *sync = arg;
 	(void)id;
-	if (sync->task) {
-		if (err)
-			sync->task->err = *err;
-		sync->task->sync = NULL;
-		task_wake_later(sync->task);
+	if (!sync->wait.task) {
+		free(sync);
+		return;
 	}
-	free(sync);
+	sync->done = true;
+	if (err)
+		sync->err = *err;
+	task_wake_later(sync->wait.task);
 }
 
 int store_sync_begin(struct persist *persist, struct task *task, struct err *err)
@@ -129,13 +152,16 @@ int store_sync_begin(struct persist *persist, struct task *task, struct err *err
 		free(sync);
 		return -1;
 	}
-	task->err.code = ERR_NONE;
-	task->sync = sync;
-	sync->task = task;
+	wait_begin(&sync->wait, &sync_kind, task);
 	return 0;
 }
 
-void store_sync_forget(struct store_sync *sync)
+int store_sync_end(struct wait *wait, struct err *err)
 {
-	sync->task = NULL;
+	struct store_sync *sync = wait_entry(wait, struct store_sync, wait);
+	int rc = sync->err.code == ERR_NONE ? 0 : -1;
+	*err = sync->err;
+	wait_end(wait);
+	free(sync);
+	return rc;
 }

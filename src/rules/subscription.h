@@ -9,8 +9,6 @@ void subscription_take(struct subscription *subscription, const struct heard *he
 /* No more events; `next` gives what is kept, then this error. */
 void subscription_end(struct subscription *subscription, enum err_code code, const char *text);
 void subscription_listener_gone(struct subscription *subscription);
-/* The task that waits in `next` is gone. */
-void subscription_forget_task(struct subscription *subscription);
 /* Ends every subscription of the rule that hears only that server. */
 void subscription_server_lost(struct rule *rule, const char *server);
 /* The rule's state is dropped next. */

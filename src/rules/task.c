@@ -7,11 +7,8 @@
 #include "rules/call_clock.h"
 #include "rules/listener.h"
 #include "rules/loading.h"
-#include "rules/request.h"
 #include "rules/revive.h"
 #include "rules/state.h"
-#include "rules/store_disk.h"
-#include "rules/subscription.h"
 #include "rules/timer.h"
 #include "sandbox/deadline.h"
 #include "sandbox/stdlib.h"
@@ -393,7 +390,11 @@ bool task_start(struct task *task, task_push_fn *push, void *arg)
 bool task_resume(struct task *task)
 {
 	list_remove(&task->in_queue);
-	return !task->rule->dead && run(task, 0);
+	if (task->rule->dead || !wait_is_over(task))
+		return false;
+	if (task->limit)
+		rule_timer_cancel(task->limit);
+	return run(task, 0);
 }
 
 void task_wake_later(struct task *task)
@@ -416,34 +417,17 @@ void task_check_wait(lua_State *L, const char *what)
 		luaL_error(L, "%s cannot wait here: it was called from inside a C function (a comparison, a replacement, a metamethod, coroutine.close)", what);
 }
 
-int task_wait(lua_State *L, lua_KFunction k, const char *what)
+int task_wait(lua_State *L, lua_KFunction k)
 {
-	task_check_wait(L, what);
 	struct task *task = rule_of(L)->current;
 	task->suspending = true;
-	return lua_yieldk(L, 0, (lua_KContext)task, k);
-}
-
-/* Takes the task away from what it waits for. */
-static void forget_waits(struct task *task)
-{
-	if (task->request)
-		task->request->task = NULL;
-	if (task->subscription)
-		subscription_forget_task(task->subscription);
-	if (task->sync)
-		store_sync_forget(task->sync);
-	if (task->timer)
-		rule_timer_cancel(task->timer);
-	task->request = NULL;
-	task->subscription = NULL;
-	task->sync = NULL;
-	task->timer = NULL;
+	task->limit_passed = false;
+	return lua_yieldk(L, 0, (lua_KContext)task->wait, k);
 }
 
 void task_drop(struct task *task)
 {
-	forget_waits(task);
+	wait_cancel(task);
 	task->rule->waiting--;
 	task_free(task);
 }
@@ -472,7 +456,7 @@ void task_close(struct task *task)
 		task_drop(task);
 		return;
 	}
-	forget_waits(task);
+	wait_cancel(task);
 	task->outcome = OUTCOME_OK;
 	begin(task, &began);
 	task->closing++;
@@ -500,7 +484,7 @@ void task_free_all(struct rule *rule)
 {
 	list_each_safe(it, &rule->tasks) {
 		struct task *task = list_entry(it, struct task, of_rule);
-		forget_waits(task);
+		wait_cancel(task);
 		task_free(task);
 	}
 	task_free_idle(rule);

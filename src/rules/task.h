@@ -1,6 +1,6 @@
 /* A task is one activity of a rule: a listener's call, a callback, a timer's tick, the loading of a file. It runs in a
  * coroutine of its own, which begins with a C body around lua_pcallk; arguments are pushed inside it, so nothing can raise
- * outside of a protected call. A task that waits yields with nothing; what it waited for is left in the task before it is
+ * outside of a protected call. A task that waits (rules/wait.h) yields with nothing; what it waited for is kept before it is
  * resumed, and the waiting function's continuation makes Lua values of it, protected again.
  */
 #ifndef RULES_TASK_H
@@ -8,15 +8,13 @@
 
 #include "ami/pending.h"
 #include "rules/rule.h"
+#include "rules/wait.h"
 
 #define TASK_EVENT_MAX 48
 
 struct listener;
 struct own_thread;
-struct request;
 struct rule_timer;
-struct store_sync;
-struct subscription;
 
 /* Pushes the function and its arguments on `co` and returns the number of arguments. RAISES. */
 typedef int task_push_fn(lua_State *co, struct task *task, void *arg);
@@ -40,14 +38,11 @@ struct task {
 	const char *what;     /* "listener", "callback", "timer", "load" */
 	char server[RULE_NAME_MAX + 1];
 	char action_id[ACTION_ID_MAX + 1]; /* of a callback, whose action stands in `event` */
-	/* What it waits for, at most one of each; and what came. */
-	struct request *request;
-	struct subscription *subscription;
-	struct store_sync *sync;  /* until a store is on disk */
-	struct rule_timer *timer; /* a sleep, or the deadline of a `next` */
+	struct wait *wait;        /* what it waits for; NULL: nothing */
+	struct rule_timer *limit; /* for how long; NULL: without a limit, or it has passed */
+	bool limit_passed;
 	struct rule_timer *tick_of; /* the interval whose tick it is: no next one while it waits */
-	struct reply *reply;
-	struct err err;
+	struct reply *reply;      /* the answer that a callback is called with */
 };
 
 /* One from the pool or new; NULL when memory is refused (counted as the rule's failure). */
@@ -57,7 +52,7 @@ const char *task_event_name(const struct task *task);
 /* Runs `push` and then the function. Returns true when the task has ended (it is back in the pool then), false when it waits, or
  * when its rule was killed: then nothing of that rule runs any more, and all of it stays where it is until host_turn() ends. */
 bool task_start(struct task *task, task_push_fn *push, void *arg);
-/* Goes on after a wait: what it waited for stands in the task. */
+/* Goes on after a wait, when that is over (wait_is_over()). Returns as task_start() does. */
 bool task_resume(struct task *task);
 /* Wakes it in the next turn. */
 void task_wake_later(struct task *task);
@@ -69,8 +64,10 @@ void task_drop(struct task *task);
 void task_free_idle(struct rule *rule);
 /* Frees all tasks of the rule; its Lua state is dropped next. */
 void task_free_all(struct rule *rule);
-/* Suspends the running task; `k` is called when it goes on. RAISES when this place cannot wait (`what` names it). */
-int task_wait(lua_State *L, lua_KFunction k, const char *what);
+/* Suspends the running task, which has begun to wait; `k` is called with the task's wait as its context when it goes on. After
+ * task_check_wait(): nothing is raised here. */
+int task_wait(lua_State *L, lua_KFunction k);
+/* RAISES when this place cannot wait (`what` names it). */
 void task_check_wait(lua_State *L, const char *what) RAISES;
 /* Raises "… is not possible while the rules are loading" or, where `drains` is set, while they drain. */
 void task_check_live(lua_State *L, const char *what, bool drains) RAISES;

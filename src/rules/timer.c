@@ -8,18 +8,17 @@
 #include "rules/order.h"
 #include "rules/state.h"
 
-struct rule_timer *rule_timer_add(struct rule *rule, uint64_t delay, uint64_t interval, struct task *task, int callback)
+struct rule_timer *rule_timer_add(struct rule *rule, uint64_t delay, uint64_t interval, int callback)
 {
 	struct host *host = rule->host;
 	if (!rule_charge(rule, sizeof(struct rule_timer)))
 		return NULL;
 	struct rule_timer *t = mem_zalloc(sizeof *t);
 	t->rule = rule;
-	t->task = task;
 	t->callback = callback;
 	t->interval = interval;
 	list_append(&rule->timers, &t->of_rule);
-	rule->timer_count += !task;
+	rule->timer_count += callback != LUA_NOREF;
 	t->due.key = delay;
 	if (host) { /* while loading it keeps its delay until its rule is live */
 		uint64_t now = host->ops.now(host->ctx);
@@ -59,15 +58,59 @@ void rule_timer_cancel(struct rule_timer *t)
 		heap_remove(&rule->host->timers, &t->due);
 	order_remove_timer(t);
 	handle_remove(&rule->handles, t->handle);
-	if (t->task)
-		t->task->timer = NULL;
+	wait_end(&t->sleep);
+	if (t->limits)
+		t->limits->limit = NULL;
 	if (t->last)
 		t->last->tick_of = NULL;
-	rule->timer_count -= !t->task;
+	rule->timer_count -= t->callback != LUA_NOREF;
 	drop_callback(rule, t->callback);
 	list_remove(&t->of_rule);
 	rule_credit(rule, sizeof *t);
 	free(t);
+}
+
+/* ---- waiting ---- */
+
+static bool sleep_is_over(const struct wait *wait)
+{
+	return wait_entry_const(wait, struct rule_timer, sleep)->fired;
+}
+
+static void cancel_sleep(struct wait *wait)
+{
+	rule_timer_cancel(wait_entry(wait, struct rule_timer, sleep));
+}
+
+static void describe_sleep(const struct wait *wait, struct buf *out)
+{
+	const struct rule_timer *t = wait_entry_const(wait, struct rule_timer, sleep);
+	uint64_t now = rule_now(t->rule);
+	buf_printf(out, "timer.sleep, for another %.1f s", t->armed && t->due.key > now ? (double)(t->due.key - now) / 1e9 : 0);
+}
+
+static const struct wait_kind sleep_kind = { sleep_is_over, cancel_sleep, describe_sleep };
+
+bool rule_timer_sleep(struct task *task, uint64_t delay)
+{
+	struct rule_timer *t = rule_timer_add(task->rule, delay, 0, LUA_NOREF);
+	if (t)
+		wait_begin(&t->sleep, &sleep_kind, task);
+	return t != NULL;
+}
+
+void rule_timer_slept(struct wait *sleep)
+{
+	rule_timer_cancel(wait_entry(sleep, struct rule_timer, sleep));
+}
+
+bool rule_timer_limit(struct task *task, uint64_t delay)
+{
+	struct rule_timer *t = rule_timer_add(task->rule, delay, 0, LUA_NOREF);
+	if (t)
+		t->limits = task;
+	task->limit = t;
+	return t != NULL;
 }
 
 /* ---- firing ---- */
@@ -93,8 +136,14 @@ static void arm_again(struct rule_timer *t, uint64_t now)
 void rule_timer_fire(struct rule_timer *t, uint64_t now)
 {
 	struct rule *rule = t->rule;
-	if (t->task) {
-		struct task *task = t->task;
+	if (t->sleep.task) {
+		t->fired = true;
+		task_resume(t->sleep.task);
+		return;
+	}
+	if (t->limits) {
+		struct task *task = t->limits;
+		task->limit_passed = true;
 		rule_timer_cancel(t);
 		task_resume(task);
 		return;
@@ -106,6 +155,7 @@ void rule_timer_fire(struct rule_timer *t, uint64_t now)
 		task = task_take(rule, "timer");
 	if (once) {
 		t->callback = LUA_NOREF; /* dropped below, after the call */
+		rule->timer_count--;
 		rule_timer_cancel(t);
 		t = NULL;
 	} else {
@@ -136,7 +186,7 @@ void rule_timer_collect_due(struct host *host, uint64_t now)
 		heap_remove(&host->timers, &t->due);
 		t->armed = false;
 		/* A wait that ends is not a new call: it goes on even in quarantine. A callback is asked for again a little later. */
-		bool quarantined = !t->task && t->interval == 0 && !rule_is_spent(t->rule) && !rule_may_run(t->rule);
+		bool quarantined = t->callback != LUA_NOREF && t->interval == 0 && !rule_is_spent(t->rule) && !rule_may_run(t->rule);
 		if (t->made_turn != host->turn && !quarantined) {
 			order_add_timer(t->rule, t);
 			continue;

@@ -11,8 +11,10 @@ struct rule_timer {
 	uint64_t made_turn;   /* it fires in a later turn than it was made in */
 	struct list of_rule;
 	struct rule *rule;
-	struct task *task;    /* whom it wakes; NULL: calls `callback` */
-	int callback;         /* registry; dropped with it */
+	struct wait sleep;    /* whom it wakes, where it is waited for */
+	struct task *limits;  /* whose wait it ends; NULL: nobody's */
+	bool fired;           /* of a sleep: it is over */
+	int callback;         /* registry, dropped with it; LUA_NOREF: it ends a wait */
 	uint64_t interval;    /* ns; 0: once */
 	struct task *last;    /* of an interval: its last tick, while that waits */
 	bool armed;           /* it stands in the host's heap */
@@ -20,14 +22,20 @@ struct rule_timer {
 	uint64_t handle;      /* for the rule; 0: none */
 };
 
-/* `delay` and `interval` (0: once) in ns. It wakes `task`, or calls `callback`. NULL when memory is refused. */
-struct rule_timer *rule_timer_add(struct rule *rule, uint64_t delay, uint64_t interval, struct task *task, int callback);
+/* Calls `callback`. `delay` and `interval` (0: once) in ns. NULL when memory is refused. */
+struct rule_timer *rule_timer_add(struct rule *rule, uint64_t delay, uint64_t interval, int callback);
+/* The task begins to wait for this time to pass. False when memory is refused. */
+bool rule_timer_sleep(struct task *task, uint64_t delay);
+/* What the task waits for is given up after this time. False when memory is refused. */
+bool rule_timer_limit(struct task *task, uint64_t delay);
+/* The end of a sleep, for its continuation. */
+void rule_timer_slept(struct wait *sleep);
 void rule_timer_cancel(struct rule_timer *timer);
 /* Starts the timers that a file made while it was loaded. */
 void rule_timer_arm_all(struct rule *rule);
 /* Gives those that are due their place in the order of their rules. */
 void rule_timer_collect_due(struct host *host, uint64_t now);
-/* Its time has come: wakes the task or calls the callback. */
+/* Its time has come: the task goes on, or the callback is called. */
 void rule_timer_fire(struct rule_timer *timer, uint64_t now);
 
 #endif

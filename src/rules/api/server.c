@@ -167,7 +167,9 @@ static struct request *transmit(struct rule *rule, const struct sending *sending
 		count_denied(rule, err->code);
 		return NULL;
 	}
-	struct request *request = request_create(rule, sending->server, sending->server_name);
+	struct slice name = SLICE("");
+	action_get(&rule->scratch->action, SLICE("Action"), &name);
+	struct request *request = request_create(rule, sending->server, sending->server_name, name);
 	request->charged = true;
 	if (host->ops.send(host->ctx, sending->server, rule->name, &rule->scratch->action, sending->timeout, request, id, err)) {
 		count_denied(rule, err->code);
@@ -217,8 +219,10 @@ static int send_to(lua_State *L, struct sending *sending)
 
 SANDBOX_CONTINUATION(call_ended)
 {
+	struct task *task = rule_of(L)->current;
 	(void)status;
-	return event_push_answer(L, (struct task *)ctx);
+	task->reply = request_take_reply((struct wait *)ctx);
+	return event_push_answer(L, task);
 }
 
 static int call_to(lua_State *L, struct sending *sending)
@@ -234,15 +238,11 @@ static int call_to(lua_State *L, struct sending *sending)
 	struct request *request = prepare(L, sending, &err) ? NULL : transmit(rule, sending, id, &err);
 	if (!request && (err.code == ERR_INVALID || err.code == ERR_DENIED))
 		return error_push_failure(L, rule, &err);
-	if (request) {
-		request->task = task;
-		task->request = request;
-	} else {
-		/* What may go well later is told a turn later, so that a loop around it leaves the others served. */
-		task->reply = reply_failed(err.code, err.text, NULL, "");
-		task_wake_later(task);
-	}
-	return task_wait(L, call_ended, "call");
+	if (request)
+		request_await(request, task);
+	else /* what may go well later is reported a turn later, so that a loop around it leaves the others served */
+		request_refuse(rule, task, sending->server, sending->server_name, reply_failed(err.code, err.text, NULL, ""));
+	return task_wait(L, call_ended);
 }
 
 /* ---- handles ---- */

@@ -264,10 +264,10 @@ SANDBOX_FUNCTION(space_pairs)
 
 SANDBOX_CONTINUATION(sync_ended)
 {
-	const struct task *task = (const struct task *)ctx;
+	struct err err;
 	(void)status;
-	if (task->err.code != ERR_NONE)
-		return error_push_failure(L, rule_of(L), &task->err);
+	if (store_sync_end((struct wait *)ctx, &err))
+		return error_push_failure(L, rule_of(L), &err);
 	lua_pushboolean(L, true);
 	return 1;
 }
@@ -281,7 +281,7 @@ SANDBOX_FUNCTION(space_sync)
 	task_check_wait(L, "store:sync");
 	if (store_sync_begin(store_disk(store_of(rule)), rule->current, &err))
 		return error_push_failure(L, rule, &err);
-	return task_wait(L, sync_ended, "store:sync");
+	return task_wait(L, sync_ended);
 }
 
 /* The options at 2: the only one there is. */

@@ -27,7 +27,7 @@ struct subscription {
 	struct list of_rule;
 	struct rule *rule;
 	struct listener *listener; /* NULL once cancelled */
-	struct task *task;         /* who waits in next() */
+	struct wait next;          /* who waits in next() */
 	struct list queue;
 	uint32_t count;
 	struct err end;            /* code set: no more events come */
@@ -54,7 +54,7 @@ static void subscription_free(struct subscription *sub)
 static void free_if_unused(struct subscription *sub)
 {
 	/* Of a rule that is dropped they are freed all together. */
-	if (!sub->has_handle && !sub->listener && !sub->task && !sub->rule->closing)
+	if (!sub->has_handle && !sub->listener && !sub->next.task && !sub->rule->closing)
 		subscription_free(sub);
 }
 
@@ -70,12 +70,6 @@ void subscription_listener_gone(struct subscription *sub)
 	free_if_unused(sub);
 }
 
-void subscription_forget_task(struct subscription *sub)
-{
-	sub->task = NULL;
-	free_if_unused(sub);
-}
-
 void subscription_end(struct subscription *sub, enum err_code code, const char *text)
 {
 	if (sub->end.code != ERR_NONE)
@@ -83,8 +77,8 @@ void subscription_end(struct subscription *sub, enum err_code code, const char *
 	err_set(&sub->end, code, "%s", text);
 	if (sub->listener)
 		listener_cancel(sub->listener);
-	if (sub->task)
-		task_wake_later(sub->task);
+	if (sub->next.task)
+		task_wake_later(sub->next.task);
 }
 
 void subscription_take(struct subscription *sub, const struct heard *heard)
@@ -115,8 +109,8 @@ void subscription_take(struct subscription *sub, const struct heard *heard)
 	}
 	list_append(&sub->queue, &kept->queue);
 	sub->count++;
-	if (sub->task)
-		task_wake_later(sub->task);
+	if (sub->next.task)
+		task_wake_later(sub->next.task);
 }
 
 /* ---- for rules ---- */
@@ -146,32 +140,46 @@ static int push_result(lua_State *L, struct subscription *sub)
 	return error_push_failure(L, rule, &err);
 }
 
+static bool has_something(const struct wait *wait)
+{
+	const struct subscription *sub = wait_entry_const(wait, struct subscription, next);
+	return sub->count > 0 || sub->end.code != ERR_NONE;
+}
+
+static void cancel_next(struct wait *wait)
+{
+	free_if_unused(wait_entry(wait, struct subscription, next));
+}
+
+static void describe_next(const struct wait *wait, struct buf *out)
+{
+	const struct subscription *sub = wait_entry_const(wait, struct subscription, next);
+	buf_printf(out, "an event for the subscription %s", sub->listener ? listener_label(sub->listener) : "that has ended");
+}
+
+static const struct wait_kind next_kind = { has_something, cancel_next, describe_next };
+
 SANDBOX_CONTINUATION(next_ended)
 {
+	struct subscription *sub = wait_entry((struct wait *)ctx, struct subscription, next);
 	(void)status;
-	struct task *task = (struct task *)ctx;
-	struct subscription *sub = task->subscription;
-	if (task->timer)
-		rule_timer_cancel(task->timer);
-	task->subscription = NULL;
-	sub->task = NULL;
+	wait_end(&sub->next);
 	return push_result(L, sub);
 }
 
 /* `seconds` < 0: for ever. */
 static int next(lua_State *L, struct subscription *sub, double seconds)
 {
-	if (sub->count > 0 || sub->end.code != ERR_NONE)
+	struct task *task = rule_of(L)->current;
+	if (has_something(&sub->next))
 		return push_result(L, sub);
 	task_check_wait(L, "subscription:next");
-	if (sub->task)
+	if (sub->next.task)
 		return luaL_error(L, "another task waits for this subscription already");
-	struct task *task = rule_of(L)->current;
-	if (seconds >= 0 && !(task->timer = rule_timer_add(task->rule, clock_from_seconds(seconds), 0, task, LUA_NOREF)))
+	if (seconds >= 0 && !rule_timer_limit(task, clock_from_seconds(seconds)))
 		return luaL_error(L, "no memory left for a timer (limits.rule_memory)");
-	sub->task = task;
-	task->subscription = sub;
-	return task_wait(L, next_ended, "subscription:next");
+	wait_begin(&sub->next, &next_kind, task);
+	return task_wait(L, next_ended);
 }
 
 static double read_seconds(lua_State *L, int index, double otherwise)

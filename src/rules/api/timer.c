@@ -41,7 +41,7 @@ static int add_timer(lua_State *L, bool repeats)
 	lua_setmetatable(L, -2);
 	lua_pushvalue(L, 2);
 	int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	struct rule_timer *timer = rule_timer_add(rule, ns, repeats ? ns : 0, NULL, ref);
+	struct rule_timer *timer = rule_timer_add(rule, ns, repeats ? ns : 0, ref);
 	if (!timer) {
 		luaL_unref(L, LUA_REGISTRYINDEX, ref);
 		return luaL_error(L, "no memory left for a timer (limits.rule_memory)");
@@ -73,7 +73,7 @@ SANDBOX_CONTINUATION(sleep_ended)
 {
 	(void)L;
 	(void)status;
-	(void)ctx;
+	rule_timer_slept((struct wait *)ctx);
 	return 0;
 }
 
@@ -81,11 +81,9 @@ SANDBOX_FUNCTION(timer_sleep)
 {
 	double s = check_seconds(L, 1, 0);
 	task_check_wait(L, "timer.sleep");
-	struct task *task = rule_of(L)->current;
-	task->timer = rule_timer_add(task->rule, clock_from_seconds(s), 0, task, LUA_NOREF);
-	if (!task->timer)
+	if (!rule_timer_sleep(rule_of(L)->current, clock_from_seconds(s)))
 		return luaL_error(L, "no memory left for a timer (limits.rule_memory)");
-	return task_wait(L, sleep_ended, "timer.sleep");
+	return task_wait(L, sleep_ended);
 }
 
 static int timer_now(lua_State *L)

@@ -77,6 +77,11 @@ describe("actions that wait while their rule is reloaded away", function()
   it("leave nothing when their answers come during the drain", function()
     local daemon = waiting({ pbx1 = late(2 * EACH) }, 60)
     assert.is_true(daemon:reload_all())
+    local waits = "the answer to Getvar from pbx1 (listener scripts/asker.lua:11: server.ready)"
+    local _, shown = daemon:ctl "scripts"
+    assert.matches("\nasker of generation 1 [^\n]+ finishes what it began[^\n]*\n  the answer to Getvar from pbx1 ", shown)
+    assert.is_truthy(shown:find("\n  " .. waits .. "\n", 1, true))
+    assert.same({ waits }, daemon:status().draining_rules[1].waits)
     daemon:emit("asker.again", "name=pbx1")
     daemon:await({ msg = "ended", code = "good" }, { count = 6 })
     await_drained(daemon)

@@ -284,6 +284,32 @@ describe("waiting", function()
     assert.equal(0, t:rule().errors)
   end)
 
+  it("says what it waits for, until it goes on", function()
+    local t = support.run [[
+      ami.on("Hangup", function(ev, server) server:call { Action = "Ping" } end)
+      ami.on("Hangup", { label = "parking" }, function() ami.wait({ "ParkedCall", "UnParkedCall" }, nil, 5) end)
+      ami.on("Newstate", function() timer.sleep(2.5) end)
+      timer.after(0.1, function() ami.subscribe("Bye"):next() end)]]
+    t:event "Hangup"
+    t:event "Newstate"
+    t:advance(0.1)
+    local waits = t:rule().waits
+    table.sort(waits)
+    assert.same({
+      "an event for the subscription scripts/rule.lua:2: ParkedCall (listener parking)",
+      "an event for the subscription scripts/rule.lua:4: Bye (timer)",
+      "the answer to Ping from pbx1 (listener scripts/rule.lua:1: Hangup)",
+      "timer.sleep, for another 2.4 s (listener scripts/rule.lua:3: Newstate)",
+    }, waits)
+    t:advance(5)
+    waits = t:rule().waits
+    table.sort(waits)
+    assert.same({
+      "an event for the subscription scripts/rule.lua:4: Bye (timer)",
+      "the answer to Ping from pbx1 (listener scripts/rule.lua:1: Hangup)",
+    }, waits)
+  end)
+
   it("passes outward from a rule's own coroutine", function()
     local t = support.run [[ami.on("Hangup", function()
       local co = coroutine.wrap(function(a)
