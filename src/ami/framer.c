@@ -313,6 +313,7 @@ static bool find_text_end(struct framer *f, const char *start, size_t len, uint3
 
 #ifdef __SSE2__
 #define BLOCK 64
+#define PLAIN_NAME_MAX 31 /* bytes */
 
 /* Bit i is set where byte i of the block is `c`. */
 static inline uint64_t find_all(const char *block, char c)
@@ -326,7 +327,22 @@ static inline uint64_t find_all(const char *block, char c)
 	return bits;
 }
 
-/* Takes header lines as long as they are plain: `Name: value\r\n`, whole, a name of less than 32 bytes, within the limits.
+/* True for each name that note_name() knows, and for few others. */
+static inline bool may_be_noted(unsigned len, char first)
+{
+	switch (len) {
+	case 5:
+		return (first | 0x20) == 'e';
+	case 8:
+		return (first | 0x20) == 'r' || (first | 0x20) == 'a';
+	case 9:
+		return (first | 0x20) == 'p';
+	default:
+		return false;
+	}
+}
+
+/* Takes header lines as long as they are plain: `Name: value\r\n`, whole, a name of up to 31 bytes, within the limits.
  * Whatever is not plain is left to framer_next(), which decides everything; this only goes faster over what nearly every
  * frame is made of, 64 bytes at a time. */
 static void take_plain_headers(struct framer *f, const char *start, const char *end)
@@ -335,29 +351,33 @@ static void take_plain_headers(struct framer *f, const char *start, const char *
 	const char *line = start + f->line;
 	struct header *h = f->headers + f->header_count, *cap = f->headers + f->header_cap;
 
-	for (const char *block = line; end - block >= BLOCK; block += BLOCK) {
+	if ((size_t)(end - start) > f->limits.max_frame)
+		end = start + f->limits.max_frame;
+	/* A line may begin right behind the block: its first 32 bytes are read too. */
+	for (const char *block = line; end - block >= BLOCK + PLAIN_NAME_MAX + 1; block += BLOCK) {
 		for (uint64_t lfs = find_all(block, '\n'); lfs; lfs &= lfs - 1) {
 			const char *lf = block + __builtin_ctzll(lfs);
-			if (h == cap || end - line < 32 || lf == line || lf - start >= f->limits.max_frame || lf[-1] != '\r')
-				goto done;
 			const __m128i *name = (const __m128i *)(const void *)line;
 			unsigned found = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(name), colons)) |
 			                 (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(name + 1), colons)) << 16;
-			unsigned len = found ? (unsigned)__builtin_ctz(found) : 0;
+			unsigned len = (unsigned)__builtin_ctz(found | 1u << PLAIN_NAME_MAX);
 			const char *value = line + len + 2;
 			/* An empty line has no name; `Name:` without a blank is rare (Q06). */
-			if (len == 0 || value >= lf || value[-1] != ' ')
+			if (value >= lf || line[len] != ':' || value[-1] != ' ' || len == 0 || lf[-1] != '\r' || h == cap)
 				goto done;
 			h->name = (uint32_t)(line - start);
 			h->name_len = (uint16_t)len;
 			h->value_gap = 2;
 			h->value_len = (uint32_t)(lf - 1 - value);
-			if (len == 5 || len == 8 || len == 9)
-				note_name(f, line, h, h - f->headers);
 			h++;
+			if (may_be_noted(len, *line)) {
+				note_name(f, line, h - 1, h - 1 - f->headers);
+				if (f->is_follows) {
+					line = lf + 1;
+					goto done;
+				}
+			}
 			line = lf + 1;
-			if (f->is_follows)
-				goto done;
 		}
 	}
 done:
