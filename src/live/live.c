@@ -99,10 +99,45 @@ void live_options_init(struct live_options *options)
 	};
 }
 
+void live_variables_drop(struct live_variable_names **names)
+{
+	struct live_variable_names *n = *names;
+	*names = NULL;
+	if (!n || --n->refs > 0)
+		return;
+	for (uint32_t i = 0; i < n->count; i++)
+		free(n->names[i]);
+	free(n);
+}
+
+static void drop_texts(struct live *live)
+{
+	live_variables_drop(&live->variables);
+	for (uint32_t i = 0; i < live->options.trunk_count; i++)
+		free(live->trunks[i]);
+	free(live->trunks);
+}
+
+void live_configure(struct live *live, const struct live_options *options)
+{
+	uint32_t variables = options->variable_count, trunks = options->trunk_count;
+	drop_texts(live);
+	live->options = *options;
+	live->options.variables = live->options.trunks = NULL;
+	live->variables = mem_zalloc(sizeof *live->variables + variables * sizeof live->variables->names[0]);
+	live->variables->refs = 1;
+	live->variables->count = variables;
+	for (uint32_t i = 0; i < variables; i++)
+		live->variables->names[i] = mem_strdup(options->variables[i]);
+	live->trunks = mem_zalloc((trunks + 1) * sizeof *live->trunks);
+	for (uint32_t i = 0; i < trunks; i++)
+		live->trunks[i] = mem_strdup(options->trunks[i]);
+}
+
 struct live *live_create(const struct live_options *options, live_change_fn changed, void *ctx)
 {
 	struct live *live = mem_zalloc(sizeof *live);
-	live->options = *options;
+	live_configure(live, options);
 	live->changed = changed;
 	live->ctx = ctx;
 	live->known = mem_zalloc(LIVE_KNOWN * sizeof *live->known);
@@ -243,6 +278,7 @@ void live_destroy(struct live **live)
 	}
 	map_close(&l->by_name);
 	map_close(&l->handlers);
+	drop_texts(l);
 	free(l->known);
 	free(l);
 }
@@ -304,8 +340,10 @@ bool live_event(struct live_server *s, const struct message *message, int64_t no
 	return true;
 }
 
-static void tick(struct live_server *s, int64_t now)
+void live_server_tick(struct live_server *s, int64_t now)
 {
+	move_clock(s->live, now);
+	now = s->live->now;
 	live_queue_tick(s, now);
 	live_agent_tick(s, now);
 	while (!list_empty(&s->lingering)) {
@@ -334,10 +372,10 @@ void live_tick(struct live *live, int64_t now)
 {
 	move_clock(live, now);
 	for (struct live_server *s = live->first; s; s = s->next)
-		tick(s, live->now);
+		live_server_tick(s, live->now);
 }
 
-static int64_t deadline(const struct live_server *s)
+int64_t live_server_deadline(const struct live_server *s)
 {
 	int64_t at = live_snapshot_deadline(s), queue = live_queue_deadline(s);
 	if (queue < at)
@@ -363,7 +401,7 @@ int64_t live_deadline(const struct live *live)
 {
 	int64_t at = INT64_MAX;
 	for (const struct live_server *s = live->first; s; s = s->next) {
-		int64_t next = deadline(s);
+		int64_t next = live_server_deadline(s);
 		at = next < at ? next : at;
 	}
 	return at;

@@ -66,17 +66,20 @@ struct live_options {
 	int64_t resync_every;   /* µs; at most one snapshot in this time (a new session's comes at once) */
 	int64_t service_level;  /* µs */
 	uint32_t snapshots_in_flight; /* servers that may have a list open at once */
-	const char *const *variables; /* names of the channel variables to keep, at most 16; borrowed for good */
+	const char *const *variables; /* names of the channel variables to keep, at most 16 */
 	uint32_t variable_count;
-	const char *const *trunks;    /* globs over interfaces ("PJSIP/carrier*") that are known to be trunks; borrowed */
+	const char *const *trunks;    /* globs over interfaces ("PJSIP/carrier*") that are known to be trunks */
 	uint32_t trunk_count;
 };
 
 /* Fills in what LIVE.md gives as defaults. */
 void live_options_init(struct live_options *options);
 
-/* `options` is copied. */
+/* `options` is copied, its texts too. */
 struct live *live_create(const struct live_options *options, live_change_fn changed, void *ctx);
+/* New options from now on. Channels that have variables already go on with those names; what is over a smaller limit stays
+ * until it ends. */
+void live_configure(struct live *live, const struct live_options *options);
 /* Nothing is reported. Retained objects die with it: release them first. */
 void live_destroy(struct live **live);
 
@@ -103,6 +106,9 @@ bool live_event(struct live_server *server, const struct message *message, int64
 void live_tick(struct live *live, int64_t now);
 /* When live_tick() or live_next_request() has something to do, or INT64_MAX. */
 int64_t live_deadline(const struct live *live);
+/* The same for one server, for who has many. */
+void live_server_tick(struct live_server *server, int64_t now);
+int64_t live_server_deadline(const struct live_server *server);
 /* A new day begins (`live.day_starts`): today's figures start again. */
 void live_new_day(struct live *live, int64_t now);
 
@@ -190,6 +196,11 @@ struct live_value live_get(const struct live_object *object, int field, int64_t 
 /* The item `i` (from 0) of a LIVE_LIST or LIVE_MAP, reached in up to `i` steps: an object, or NULL and the text or number in `*value`; of a map its key in
  * `*key`. */
 const struct live_object *live_item(const struct live_value *list, uint32_t i, struct slice *key, struct live_value *value);
+
+/* Calls `fn` for each item of a LIVE_LIST or LIVE_MAP in order, with what live_item() gives; in one pass. False ends it. `fn` must
+ * not change the picture. */
+typedef bool live_item_fn(void *ctx, const struct live_object *object, struct slice key, const struct live_value *value);
+void live_each_item(const struct live_value *list, live_item_fn *fn, void *ctx);
 
 enum live_kind live_object_kind(const struct live_object *object);
 struct live_server *live_object_server(const struct live_object *object);

@@ -243,8 +243,10 @@ void live_channel_free(struct live_object *object)
 	};
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
 		live_names_drop(names, fields[i]);
-	for (uint32_t i = 0; c->variables && i < object->server->live->options.variable_count; i++)
-		live_names_drop(names, &c->variables[i]);
+	for (uint32_t i = 0; c->variables && i < c->variables->of->count; i++)
+		live_names_drop(names, &c->variables->values[i]);
+	if (c->variables)
+		live_variables_drop(&c->variables->of);
 	free(c->variables);
 }
 
@@ -396,18 +398,32 @@ static void new_channel(struct live_server *s, const struct live_reader *r)
 		live_call_touch(channel->call);
 }
 
-static void set_variable(struct live_channel *channel, uint32_t i, struct slice value)
+static int place_of(const struct live_variable_names *names, struct slice name)
 {
-	if (!channel->variables)
-		channel->variables = mem_zalloc(channel->object.server->live->options.variable_count * sizeof *channel->variables);
-	live_names_set(&channel->object.server->names, &channel->variables[i], value);
+	for (uint32_t i = 0; i < names->count; i++)
+		if (slice_eq(slice_cstr(names->names[i]), name))
+			return (int)i;
+	return -1;
 }
 
-enum { NONE = -1, DIAL_STATUS = -2, QUEUE_STATUS = -3, RECORDING = -4, PEER = -5 };
+static void set_variable(struct live_channel *channel, struct slice name, struct slice value)
+{
+	struct live_variable_names *names = channel->object.server->live->variables;
+	if (!channel->variables) {
+		channel->variables = mem_zalloc(sizeof *channel->variables + names->count * sizeof channel->variables->values[0]);
+		channel->variables->of = names;
+		names->refs++;
+	}
+	int i = place_of(channel->variables->of, name);
+	if (i >= 0)
+		live_names_set(&channel->object.server->names, &channel->variables->values[i], value);
+}
 
-/* What a variable means: one of the above, or its place among those to keep. Most mean nothing, and half of all events set
- * one: nothing is looked up for those. BRIDGEPEER is often the first to show a new Linkedid (Q63). */
-static int meaning_of(const struct live_options *options, struct slice name)
+enum { NONE, DIAL_STATUS, QUEUE_STATUS, RECORDING, PEER, KEPT };
+
+/* What a variable means. Most mean nothing, and half of all events set one: nothing is looked up for those. BRIDGEPEER is
+ * often the first to show a new Linkedid (Q63). */
+static int meaning_of(const struct live *live, struct slice name)
 {
 	switch (name.len) {
 	case 10:
@@ -427,15 +443,13 @@ static int meaning_of(const struct live_options *options, struct slice name)
 	default:
 		break;
 	}
-	for (uint32_t i = 0; i < options->variable_count; i++)
-		if (slice_eq(slice_cstr(options->variables[i]), name))
-			return (int)i;
-	return NONE;
+	return place_of(live->variables, name) >= 0 ? KEPT : NONE;
 }
 
 static void variable(struct live_server *s, const struct live_reader *r)
 {
-	int meaning = meaning_of(&s->live->options, live_headers_get(r, LIVE_H_VARIABLE));
+	struct slice name = live_headers_get(r, LIVE_H_VARIABLE);
+	int meaning = meaning_of(s->live, name);
 	struct live_channel *channel = meaning == NONE ? NULL : live_channel_get(s, r, LIVE_PLAIN);
 	if (!channel)
 		return;
@@ -454,7 +468,7 @@ static void variable(struct live_server *s, const struct live_reader *r)
 		live_names_set(&s->names, &channel->recording, value);
 		break;
 	default:
-		set_variable(channel, (uint32_t)meaning, value);
+		set_variable(channel, name, value);
 	}
 }
 

@@ -37,7 +37,7 @@ struct live_endpoint *live_endpoint_get(struct live_server *s, struct slice inte
 	endpoint->device = LIVE_DEVICE_UNTOLD;
 	live_object_init(&endpoint->object, LIVE_ENDPOINT, s, live_names_intern(&s->names, interface));
 	for (uint32_t i = 0; i < s->live->options.trunk_count; i++)
-		endpoint->trunk |= slice_glob(slice_cstr(s->live->options.trunks[i]), live_name_text(endpoint->object.key));
+		endpoint->trunk |= slice_glob(slice_cstr(s->live->trunks[i]), live_name_text(endpoint->object.key));
 	return endpoint;
 }
 

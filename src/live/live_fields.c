@@ -75,7 +75,7 @@ static struct live_value channel_field(const struct live_channel *c, int field)
 	case F_interface:
 		interface = live_channel_interface(live_name_text(c->name));
 		return (struct live_value){ .type = LIVE_TEXT, .text = interface };
-	case F_variables: return c->variables ? live_value_map_of(&c->object, F_variables, c->object.server->live->options.variable_count) : live_value_nil();
+	case F_variables: return c->variables ? live_value_map_of(&c->object, F_variables, c->variables->of->count) : live_value_nil();
 	default: return live_value_nil();
 	}
 }

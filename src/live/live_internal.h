@@ -68,12 +68,24 @@ static inline int64_t live_clock_read(const struct live_clock *clock, int64_t no
 	return clock->total + (clock->since != 0 && now > clock->since ? now - clock->since : 0);
 }
 
+/* The names of the variables to keep. */
+struct live_variable_names {
+	uint32_t refs, count;
+	char *names[];       /* owned */
+};
+
+/* Those of one channel, under the names that held when the first of them was set. */
+struct live_variables {
+	struct live_variable_names *of;
+	struct live_name *values[];
+};
+
 struct live_channel {
 	struct live_object object; /* key: uniqueid */
 	struct live_name *name, *linkedid, *number, *caller_name, *connected_number, *connected_name, *context, *exten,
 	                 *application, *account, *recording;
 	struct live_name *dialer;        /* uniqueid of the channel that its DialBegin named */
-	struct live_name **variables;    /* as many as options name; NULL while none was set */
+	struct live_variables *variables; /* NULL while none was set */
 	struct live_call *call;          /* NULL: before Asterisk 12 a leg that no event has joined to a call yet */
 	struct live_bridge *bridge;
 	struct live_channel *pair;       /* the other half of a Local channel */
@@ -351,7 +363,9 @@ struct live_known {
 };
 
 struct live {
-	struct live_options options;
+	struct live_options options; /* without `variables` and `trunks` */
+	struct live_variable_names *variables;
+	char **trunks;             /* owned, `options.trunk_count` of them */
 	live_change_fn changed;
 	void *ctx;
 	struct map by_name;
@@ -374,6 +388,7 @@ void live_tell(struct live_server *s, enum live_change_kind kind, struct live_ob
 void live_tell_change(struct live_server *s, struct live_change *change);
 /* Something did not fit. */
 void live_overflow(struct live_server *s, enum live_kind kind);
+void live_variables_drop(struct live_variable_names **names);
 /* The picture and an event contradict each other. */
 void live_contradiction(struct live_server *s);
 

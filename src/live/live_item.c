@@ -73,8 +73,8 @@ const struct live_object *live_item(const struct live_value *list_value, uint32_
 	switch (object->kind) {
 	case LIVE_CHANNEL:
 		channel = LIVE_AS_CONST(channel, object);
-		*key = slice_cstr(object->server->live->options.variables[i]);
-		*value = channel->variables ? live_value_text(channel->variables[i]) : live_value_nil();
+		*key = slice_cstr(channel->variables->of->names[i]);
+		*value = live_value_text(channel->variables->values[i]);
 		return NULL;
 	case LIVE_CALL:
 		return call_item(LIVE_AS_CONST(call, object), field, i, value);
@@ -91,5 +91,92 @@ const struct live_object *live_item(const struct live_value *list_value, uint32_
 		return agent_item(LIVE_AS_CONST(agent, object), field, i, key, value);
 	default:
 		return NULL;
+	}
+}
+
+/* ---- all of them ---- */
+
+struct walk {
+	live_item_fn *fn;
+	void *ctx;
+};
+
+static bool give_object(const struct walk *walk, const struct live_object *object)
+{
+	const struct live_value nil = live_value_nil();
+	return walk->fn(walk->ctx, object, slice_make("", 0), &nil);
+}
+
+static bool give_text(const struct walk *walk, const struct live_name *name)
+{
+	struct live_value text = live_value_text(name);
+	return walk->fn(walk->ctx, NULL, slice_make("", 0), &text);
+}
+
+static void each_of_set(const struct walk *walk, const struct live_set *set)
+{
+	uint64_t seq = 0;
+	for (struct live_object *o; (o = live_set_next(set, &seq));)
+		if (!give_object(walk, o))
+			return;
+}
+
+static void each_of_call(const struct walk *walk, const struct live_call *call, uint32_t field)
+{
+	enum { CALL_FIELDS(FIELD_ENUM) };
+	if (field == F_waits) {
+		for (const struct live_wait *w = call->more ? call->more->waits : NULL; w && give_object(walk, &w->object);)
+			w = w->next;
+		return;
+	}
+	list_each(node, &call->channels)
+		if (!give_text(walk, list_entry(node, struct live_channel, in_call)->name))
+			return;
+}
+
+/* Short ones: variables, pauses. */
+static void each_by_number(const struct walk *walk, const struct live_value *list)
+{
+	for (uint32_t i = 0; i < list->list.count; i++) {
+		struct slice key;
+		struct live_value value;
+		const struct live_object *object = live_item(list, i, &key, &value);
+		if (!walk->fn(walk->ctx, object, key, &value))
+			return;
+	}
+}
+
+void live_each_item(const struct live_value *list, live_item_fn *fn, void *ctx)
+{
+	enum { QUEUE_FIELDS(FIELD_ENUM) };
+	const struct live_object *object = list->list.object;
+	const struct walk walk = { fn, ctx };
+	const struct live_queue *queue;
+
+	switch (object->kind) {
+	case LIVE_CALL:
+		each_of_call(&walk, LIVE_AS_CONST(call, object), list->list.field);
+		break;
+	case LIVE_BRIDGE:
+		list_each(node, &LIVE_AS_CONST(bridge, object)->channels)
+			if (!give_text(&walk, list_entry(node, struct live_channel, in_bridge)->name))
+				return;
+		break;
+	case LIVE_CONFERENCE:
+		each_of_set(&walk, &LIVE_AS_CONST(conference, object)->participants);
+		break;
+	case LIVE_LOT:
+		each_of_set(&walk, &LIVE_AS_CONST(lot, object)->parked);
+		break;
+	case LIVE_QUEUE:
+		queue = LIVE_AS_CONST(queue, object);
+		if (list->list.field == F_members)
+			each_of_set(&walk, &queue->members);
+		for (uint32_t i = 0; list->list.field != F_members && i < queue->waiting; i++)
+			if (!give_object(&walk, &queue->callers[queue->first + i]->object))
+				return;
+		break;
+	default:
+		each_by_number(&walk, list);
 	}
 }
