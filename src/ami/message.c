@@ -79,6 +79,12 @@ void message_free(struct message **m)
 
 struct message *message_build(struct slice event, const struct slice *names, const struct slice *values, size_t count)
 {
+	return message_build_typed(event, names, values, NULL, count);
+}
+
+struct message *message_build_typed(struct slice event, const struct slice *names, const struct slice *values, const char *types,
+                                    size_t count)
+{
 	size_t len = sizeof "Event: " + event.len;
 	for (size_t i = 0; i < count; i++)
 		len += names[i].len + 2 + values[i].len;
@@ -94,7 +100,8 @@ struct message *message_build(struct slice event, const struct slice *names, con
 		headers[i] = (struct header){ .name = (uint32_t)(at - bytes), .value_len = (uint32_t)value.len,
 		                              .name_len = (uint16_t)name.len, .value_gap = 2 };
 		at = mempcpy(at, name.ptr, name.len);
-		at = mempcpy(at, ": ", 2);
+		*at++ = ':';
+		*at++ = types && i > 0 ? types[i - 1] : ' ';
 		if (value.len > 0)
 			at = mempcpy(at, value.ptr, value.len);
 	}

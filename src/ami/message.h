@@ -54,8 +54,27 @@ struct message *message_copy(const struct message *m);
 size_t message_copy_size(const struct message *m);
 void message_free(struct message **m);
 
+/* What the value of a header is. */
+enum message_type {
+	MESSAGE_TEXT = ' ',
+	MESSAGE_INTEGER = 'i', MESSAGE_NUMBER = 'n', MESSAGE_BOOLEAN = 'b', /* as they print: 42, 2.5, true */
+	MESSAGE_TABLE = 't'                                               /* packed, as value_pack() does */
+};
+
+/* Anything but text is found in messages of message_build_typed() alone: it stands where a wire has a blank. */
+static inline enum message_type message_header_type(const struct message *m, uint32_t i)
+{
+	const struct header *h = &m->headers[i];
+	char type = h->value_gap == 2 ? m->bytes[h->name + h->name_len + 1] : ' ';
+	return type == MESSAGE_INTEGER || type == MESSAGE_NUMBER || type == MESSAGE_BOOLEAN || type == MESSAGE_TABLE ? (enum message_type)type
+	                                                                                                            : MESSAGE_TEXT;
+}
+
 /* Builds messages that no wire carried: the engine's own events. `names` and `values` are `count` long; the first
  * header becomes `Event: <name>`. Names and values may hold any byte. */
 struct message *message_build(struct slice event, const struct slice *names, const struct slice *values, size_t count);
+/* The same with the type of each value, `types[i]` one of enum message_type. */
+struct message *message_build_typed(struct slice event, const struct slice *names, const struct slice *values, const char *types,
+                                    size_t count);
 
 #endif

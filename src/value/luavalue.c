@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <lauxlib.h>
 
@@ -283,4 +284,77 @@ void luavalue_push(lua_State *L, const struct value *value)
 	int was = kill_allow();
 	push(L, value);
 	kill_restore(was);
+}
+
+/* ---- packed values ---- */
+
+/* A number up to `end`, taken off with it. */
+static bool take_number(struct slice *in, char end, char word[48])
+{
+	const char *at = in->len > 0 ? memchr(in->ptr, end, in->len < 47 ? in->len : 47) : NULL;
+	if (!at)
+		return false;
+	size_t n = (size_t)(at - in->ptr);
+	memcpy(word, in->ptr, n);
+	word[n] = '\0';
+	*in = slice_make(in->ptr + n + 1, in->len - n - 1);
+	return true;
+}
+
+/* Pushes one value and takes it off `in`; false: it is none, and nothing was pushed. */
+static bool push_packed(lua_State *L, struct slice *in, unsigned depth)
+{
+	char word[48];
+	int64_t n;
+
+	if (in->len < 2 || depth > LUAVALUE_DEPTH_MAX || !lua_checkstack(L, 4))
+		return false;
+	char type = *in->ptr;
+	*in = slice_make(in->ptr + 1, in->len - 1);
+	switch (type) {
+	case 't':
+	case 'f':
+		lua_pushboolean(L, type == 't');
+		*in = slice_make(in->ptr + 1, in->len - 1);
+		return true;
+	case 'i':
+		if (!take_number(in, ';', word) || !slice_to_int(slice_cstr(word), &n))
+			return false;
+		lua_pushinteger(L, n);
+		return true;
+	case 'n':
+		if (!take_number(in, ';', word))
+			return false;
+		lua_pushnumber(L, strtod(word, NULL));
+		return true;
+	case 's':
+		if (!take_number(in, ':', word) || !slice_to_int(slice_cstr(word), &n) || n < 0 || (uint64_t)n >= in->len)
+			return false;
+		lua_pushlstring(L, in->ptr, (size_t)n);
+		*in = slice_make(in->ptr + n + 1, in->len - (size_t)n - 1);
+		return true;
+	case '{':
+		lua_newtable(L);
+		while (in->len > 0 && *in->ptr != '}') {
+			if (!push_packed(L, in, depth + 1)) {
+				lua_pop(L, 1);
+				return false;
+			}
+			if (!push_packed(L, in, depth + 1)) {
+				lua_pop(L, 2);
+				return false;
+			}
+			lua_rawset(L, -3);
+		}
+		*in = slice_make(in->ptr + (in->len > 0), in->len - (in->len > 0));
+		return true;
+	default:
+		return false;
+	}
+}
+
+void luavalue_push_packed(lua_State *L, struct slice packed)
+{
+	if (!push_packed(L, &packed, 0))
+		lua_pushnil(L);
 }

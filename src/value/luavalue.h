@@ -31,4 +31,8 @@ int luavalue_read(lua_State *L, int index, struct value *out, const struct luava
  * `value` belongs to something that outlives the task. */
 void luavalue_push(lua_State *L, const struct value *value);
 
+/* Pushes what value_pack() has packed, without anything in between; nil when `packed` is something else. May raise, and owns
+ * nothing. */
+void luavalue_push_packed(lua_State *L, struct slice packed);
+
 #endif

@@ -1,8 +1,10 @@
 /* Events, answers and errors as rules see them: read-only objects that own their bytes. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "rules/api/api.h"
 #include "rules/task.h"
+#include "value/luavalue.h"
 
 #define SHOWN_MAX 1024u
 
@@ -45,17 +47,46 @@ static void push_slice(lua_State *L, struct slice s)
 	lua_pushlstring(L, s.ptr, s.len);
 }
 
+/* The value of a header: text, but for what the engine's own events say. */
+static void push_value(lua_State *L, const struct message *m, uint32_t i)
+{
+	struct slice value = message_header_value(m, i);
+	char number[48];
+	int64_t integer = 0;
+
+	switch (message_header_type(m, i)) {
+	case MESSAGE_INTEGER:
+		slice_to_int(value, &integer);
+		lua_pushinteger(L, integer);
+		break;
+	case MESSAGE_NUMBER:
+		slice_to_text(value, number, sizeof number);
+		lua_pushnumber(L, strtod(number, NULL));
+		break;
+	case MESSAGE_BOOLEAN:
+		lua_pushboolean(L, slice_eq(value, SLICE("true")));
+		break;
+	case MESSAGE_TABLE:
+		luavalue_push_packed(L, value);
+		break;
+	case MESSAGE_TEXT:
+		push_slice(L, value);
+		break;
+	}
+}
+
 static int event_index(lua_State *L)
 {
 	/* __index is reached through our own metatable only: the object needs no check. */
 	const struct event *ev = lua_touserdata(L, 1);
-	struct slice name, value;
+	struct slice name;
 	if (lua_type(L, 2) != LUA_TSTRING)
 		return 0;
 	name.ptr = lua_tolstring(L, 2, &name.len);
-	if (!message_get(&ev->message, name, &value))
+	int64_t i = message_find(&ev->message, name, 0);
+	if (i < 0)
 		return 0;
-	push_slice(L, value);
+	push_value(L, &ev->message, (uint32_t)i);
 	return 1;
 }
 
@@ -86,7 +117,7 @@ static int event_next(lua_State *L)
 	lua_pushinteger(L, (lua_Integer)i + 1);
 	lua_replace(L, lua_upvalueindex(2));
 	push_slice(L, message_header_name(&ev->message, i));
-	push_slice(L, message_header_value(&ev->message, i));
+	push_value(L, &ev->message, i);
 	return 2;
 }
 
@@ -142,7 +173,7 @@ static int ami_values(lua_State *L)
 	for (uint32_t i = 0; i < ev->message.header_count; i++) {
 		if (!slice_eq_nocase(message_header_name(&ev->message, i), name))
 			continue;
-		push_slice(L, message_header_value(&ev->message, i));
+		push_value(L, &ev->message, i);
 		lua_rawseti(L, -2, ++n);
 	}
 	return 1;
@@ -159,19 +190,19 @@ static int ami_table(lua_State *L)
 		push_slice(L, name);
 		int type = lua_rawget(L, -2);
 		if (type == LUA_TTABLE) {
-			push_slice(L, message_header_value(m, i));
+			push_value(L, m, i);
 			lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 			lua_pop(L, 1);
 			continue;
 		}
 		push_slice(L, name);
 		if (type == LUA_TNIL) {
-			push_slice(L, message_header_value(m, i));
+			push_value(L, m, i);
 		} else {
 			lua_createtable(L, 2, 0);
 			lua_pushvalue(L, -3);
 			lua_rawseti(L, -2, 1);
-			push_slice(L, message_header_value(m, i));
+			push_value(L, m, i);
 			lua_rawseti(L, -2, 2);
 		}
 		lua_rawset(L, -4);

@@ -113,12 +113,16 @@ static void read_test(lua_State *L, int index, struct value_test *test, const ch
 	} else if (server) {
 		test->len = strlen(server);
 		test->text = mem_strdup(server);
+	} else if (lua_isboolean(L, index)) {
+		lua_pushstring(L, lua_toboolean(L, index) ? "true" : "false");
+		set_text(L, test, -1);
+		lua_pop(L, 1);
 	} else if (lua_type(L, index) == LUA_TSTRING || lua_isinteger(L, index)) {
 		lua_pushvalue(L, index);
 		set_text(L, test, -1);
 		lua_pop(L, 1);
 	} else {
-		luaL_error(L, "%s: a value is a string, an integer, ami.prefix(s), ami.glob(s), or a list of these, not a %s", what,
+		luaL_error(L, "%s: a value is a string, an integer, a boolean, ami.prefix(s), ami.glob(s), or a list of these, not a %s", what,
 		           luaL_typename(L, index));
 	}
 }
