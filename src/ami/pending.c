@@ -24,6 +24,7 @@ struct entry {
 	const struct action_info *info; /* NULL: not in the catalogue */
 	bool awaits_originate;          /* asynchronous: its end is an event */
 	bool holds_line;
+	bool streams;
 	struct message *response;
 	struct message **events;
 	uint32_t event_count, event_cap;
@@ -47,6 +48,7 @@ struct pending {
 	struct heap deadlines;
 	struct entry *idless_list; /* its response, which had no ActionID, opened a list; NULL: none is open */
 	uint32_t count;
+	void *item_tag;       /* of the last item that was handed out */
 	struct pending_stats stats;
 };
 
@@ -233,6 +235,7 @@ uint64_t pending_add(struct pending *p, const struct action *action, const struc
 	e->tag = options->tag;
 	e->info = catalogue_action(name);
 	slice_to_text(name, e->action, sizeof e->action);
+	e->streams = options->streams;
 	e->awaits_originate = is_async;
 	e->holds_line = is_originate ? !is_async : e->info && (e->info->flags & ACTION_HOLDS_LINE);
 	insert(p, e);
@@ -438,6 +441,10 @@ static enum pending_result take_list_event(struct pending *p, struct entry *e, c
 		*done = complete(p, e, ERR_NONE, SLICE(""));
 		return PENDING_COMPLETED;
 	}
+	if (e->streams && !(e->info && (e->info->flags & ACTION_ONE_EVENT))) {
+		p->item_tag = e->tag;
+		return PENDING_ITEM;
+	}
 	if (keep_event(p, e, m))
 		return overflow(p, e, done);
 	if (!e->info || !(e->info->flags & ACTION_ONE_EVENT))
@@ -486,6 +493,11 @@ enum pending_result pending_match(struct pending *p, const struct message *m, st
 	default:
 		return PENDING_NOT_OURS;
 	}
+}
+
+void *pending_item_tag(const struct pending *p)
+{
+	return p->item_tag;
 }
 
 struct reply *pending_overflow(struct pending *p, struct slice id, bool is_response)

@@ -30,6 +30,7 @@ struct pending_stats {
 enum pending_result {
 	PENDING_NOT_OURS,  /* an event for the rules, or a frame to count */
 	PENDING_TAKEN,     /* belongs to an action that goes on */
+	PENDING_ITEM,      /* the same, an item of a list whose sender takes items as they come: pending_item_tag() */
 	PENDING_COMPLETED, /* `*done` has ended */
 	PENDING_COMPLETED_EVENT, /* as COMPLETED, and the frame is an event for the rules too (OriginateResponse) */
 	PENDING_STRAY      /* a response for nobody: counted as late or unmatched, to be dropped */
@@ -49,6 +50,7 @@ struct pending_options {
 	uint64_t now, deadline; /* monotonic ns */
 	uint64_t offset;        /* of its first byte in the session's output, to tell `lost` from `not_ready` */
 	void *tag;
+	bool streams;           /* items of its list are not kept for the reply but handed out one by one: PENDING_ITEM */
 	bool no_call_events;    /* the session hears no events of the class call: an asynchronous Originate is refused, for its end
 	                           could not be heard (Q46) */
 };
@@ -65,6 +67,8 @@ void pending_written(struct pending *pending, uint64_t offset);
 
 /* Looks at a frame that just arrived. */
 enum pending_result pending_match(struct pending *pending, const struct message *message, struct reply **done);
+/* After PENDING_ITEM: the tag of the action whose item it is. */
+void *pending_item_tag(const struct pending *pending);
 /* An answer was too large (FRAMER_OVERSIZE) or broken: ends its action as ERR_OVERFLOW. `id` may be empty: then, for a
  * response, the oldest unanswered action is meant (Q22). NULL when it was nobody's. */
 struct reply *pending_overflow(struct pending *pending, struct slice id, bool is_response);

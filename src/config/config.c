@@ -203,7 +203,7 @@ bool config_server_equal(const struct config_server *a, const struct config_serv
 	if (strcmp(a->name, b->name) != 0)
 		return false;
 	for (size_t i = 0; i < option_count; i++)
-		if (options[i].scope == SCOPE_SERVER && !option_equal(&options[i], a, b))
+		if (options[i].scope == SCOPE_SERVER && !(options[i].flags & OPTION_BESIDE_SESSION) && !option_equal(&options[i], a, b))
 			return false;
 	return true;
 }

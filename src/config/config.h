@@ -25,6 +25,7 @@ struct config_server {
 	enum config_auth auth;
 	bool allow_plaintext;
 	char *events;
+	bool live;
 	struct {
 		bool enabled, verify;
 		char *ca, *cert, *key, *server_name;
@@ -94,7 +95,16 @@ struct config {
 		int64_t connects_in_flight, connects_per_turn;
 		int64_t json_bytes, json_depth;
 		int64_t metric_series;                                 /* label sets of one rule's metric */
+		int64_t live_channels, live_bridges, live_queues, live_members, live_agents, live_endpoints, live_conferences,
+		        live_parked;                                   /* of one server */
 	} limits;
+	struct {
+		bool enabled;
+		struct config_list variables, trunks;
+		double service_level, grace, doubt, resync_every;
+		int64_t snapshots_in_flight;
+		char *day_starts; /* "07:30", local time */
+	} live;
 	struct config_policy *policies;
 	size_t policy_count;
 	struct {
@@ -136,7 +146,7 @@ struct config *config_defaults(void);
 void config_destroy(struct config **config);
 /* The first option that differs and cannot change while running, as its path ("control.socket"), or NULL. */
 const char *config_needs_restart(const struct config *running, const struct config *wanted);
-/* True when all of the server's own settings agree. */
+/* True when all of the server's own settings agree that its session depends on. */
 bool config_server_equal(const struct config_server *a, const struct config_server *b);
 /* Prints the table of all options, as conf/README.md holds it. */
 struct buf;

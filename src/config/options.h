@@ -29,7 +29,8 @@ enum option_flags {
 	OPTION_SECRET = 4,   /* its value is never shown (P8) */
 	OPTION_OWN = 8,      /* a server's own: not in `defaults` */
 	OPTION_BESIDE = 16,  /* a path; a relative one counts from the configuration file's folder */
-	OPTION_HOME = 32     /* a path; a relative one counts from home (see config.h, scripts) */
+	OPTION_HOME = 32,    /* a path; a relative one counts from home (see config.h, scripts) */
+	OPTION_BESIDE_SESSION = 64 /* of a server; a change of it needs no new session */
 };
 
 struct option {

@@ -73,6 +73,20 @@ static const char *check_role(struct slice text)
 	return "must be of look, emit, act, admin";
 }
 
+static const char *check_variable(struct slice text)
+{
+	return all_of(text, "_") ? NULL : "must be names of channel variables";
+}
+
+static const char *check_day(struct slice text)
+{
+	bool good = text.len == 5 && text.ptr[2] == ':';
+	for (size_t i = 0; good && i < text.len; i++)
+		good = i == 2 || (text.ptr[i] >= '0' && text.ptr[i] <= '9');
+	good = good && text.ptr[3] < '6' && (text.ptr[0] < '2' || (text.ptr[0] == '2' && text.ptr[1] < '4'));
+	return good ? NULL : "must be a time of the day, such as \"00:00\" or \"07:30\"";
+}
+
 static const char *check_listen(struct slice text)
 {
 	static const char wrong[] = "must be an IP address and a port, such as \"127.0.0.1:9150\" or \"[::1]:9150\"";
@@ -112,6 +126,8 @@ const struct option options[] = {
 	  .help = "Which events Asterisk sends: `on`, `off` or classes such as `call,agent`. Without the class `call` an asynchronous Originate "
 	          "is refused: its end is such an event." },
 
+	{ .path = "servers.NAME.live", BOOLEAN(true), SERVER(live), .flags = OPTION_BESIDE_SESSION,
+	  .help = "The live picture shows this server, see `live.enabled`." },
 	{ .path = "servers.NAME.tls.enabled", BOOLEAN(false), SERVER(tls.enabled), .help = "TLS from the first byte." },
 	{ .path = "servers.NAME.tls.verify", BOOLEAN(true), SERVER(tls.verify),
 	  .help = "The certificate must be valid and be for this server." },
@@ -256,6 +272,39 @@ const struct option options[] = {
 	{ .path = "limits.json_depth", INTEGER(1, 200, 64), .unit = "levels", ALL(limits.json_depth), .help = "Deepest nesting of both." },
 	{ .path = "limits.metric_series", INTEGER(1, 1000000, 1000), .unit = "series", ALL(limits.metric_series),
 	  .help = "Label sets of one metric of a rule." },
+	{ .path = "limits.live_channels", INTEGER(16, 10000000, 100000), .unit = "channels", ALL(limits.live_channels),
+	  .help = "Channels of one server in the live picture. What does not fit there, of these and those below, is counted, logged and reported as `live.overflow`, and the picture of that server is `partial`." },
+	{ .path = "limits.live_bridges", INTEGER(16, 10000000, 100000), .unit = "bridges", ALL(limits.live_bridges),
+	  .help = "Bridges of one server." },
+	{ .path = "limits.live_queues", INTEGER(1, 1000000, 2000), .unit = "queues", ALL(limits.live_queues), .help = "Queues of one server." },
+	{ .path = "limits.live_members", INTEGER(1, 10000000, 50000), .unit = "members", ALL(limits.live_members),
+	  .help = "Members of all queues of one server." },
+	{ .path = "limits.live_agents", INTEGER(1, 1000000, 20000), .unit = "agents", ALL(limits.live_agents), .help = "Agents of one server." },
+	{ .path = "limits.live_endpoints", INTEGER(1, 10000000, 100000), .unit = "endpoints", ALL(limits.live_endpoints),
+	  .help = "Endpoints and other devices of one server." },
+	{ .path = "limits.live_conferences", INTEGER(1, 1000000, 5000), .unit = "conferences", ALL(limits.live_conferences),
+	  .help = "Conferences of one server." },
+	{ .path = "limits.live_parked", INTEGER(1, 1000000, 5000), .unit = "calls", ALL(limits.live_parked),
+	  .help = "Parked calls of one server, and as many parking lots." },
+
+	{ .path = "live.enabled", BOOLEAN(true), ALL(live.enabled),
+	  .help = "The engine keeps a live picture of all servers: channels, calls, queues, agents, endpoints. It needs the event classes call, agent, dialplan, system and reporting, and asks each server for lists after a login and when it may have missed something." },
+	{ .path = "live.variables", .type = OPTION_LIST, .min = 0, .max = 16, .check = check_variable, ALL(live.variables),
+	  .help = "Channel variables that a channel of the picture shows. A change holds for channels that set none of them before." },
+	{ .path = "live.trunks", .type = OPTION_LIST, .min = 0, .max = 64, ALL(live.trunks),
+	  .help = "Interfaces that are trunks, such as `PJSIP/carrier*`; `*` and `?` match as in a shell. They decide the direction of a call; others are known as trunks or phones only by how they are dialled. A change holds for endpoints that are seen first after it." },
+	{ .path = "live.service_level", SECONDS(1, 3600, 20), ALL(live.service_level),
+	  .help = "Callers of a queue who are answered within so long count for its service level." },
+	{ .path = "live.grace", SECONDS(0.1, 60, 2), ALL(live.grace),
+	  .help = "An event may be older than a list that came before it by so much. What a list lacks is looked for once more after this time." },
+	{ .path = "live.doubt", SECONDS(1, 86400, 600), ALL(live.doubt),
+	  .help = "A channel that nothing has named for so long is asked for by itself; what a server that has no session had ends after this time." },
+	{ .path = "live.resync_every", SECONDS(1, 86400, 60), ALL(live.resync_every),
+	  .help = "A server is asked for its lists at most once in this time, but for a new session, and each list has as long to end." },
+	{ .path = "live.snapshots_in_flight", INTEGER(1, 1000, 4), .unit = "servers", ALL(live.snapshots_in_flight),
+	  .help = "Servers that are asked for lists at the same time." },
+	{ .path = "live.day_starts", TEXT(5, 5), .text = "00:00", .check = check_day, ALL(live.day_starts),
+	  .help = "Local time at which the figures of today begin anew." },
 
 	{ .path = "policy.allow", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, POLICY(allow),
 	  .help = "Actions that every rule may send besides those that are allowed from the start." },

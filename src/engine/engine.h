@@ -66,7 +66,7 @@ const char *engine_reload_error(const struct engine *engine, double *when);
 struct engine_pending {
 	uint64_t sequence;
 	const char *action;
-	const char *sender; /* "rule", "console", "session" (Login, Ping …) */
+	const char *sender; /* "rule", "console", "live", "session" (Login, Ping …) */
 	const char *rule;   /* "" when its state is gone; NULL unless a rule sent it */
 	double age, left;   /* seconds since it was sent, until its deadline */
 	bool answered;      /* its answer has arrived and waits behind earlier events of the rule */
@@ -100,9 +100,11 @@ void engine_watch_remove(struct engine *engine, struct engine_watch *watch);
 
 /* Who sends actions: one of these for each kind of sender (rules, consoles), static. */
 struct engine_sender {
-	const char *name; /* for `pending`, the log and watchers: "rule", "console" */
+	const char *name; /* for `pending`, the log and watchers: "rule", "console", "live" */
 	/* The rule behind `ctx` as in struct engine_pending; NULL: it is never a rule. */
 	const char *(*rule)(const void *ctx);
+	/* An item of the action's list has come; borrowed. NULL: items are kept and come with the reply. */
+	void (*item)(struct engine *engine, void *ctx, const struct message *item);
 	/* The action has ended: takes the reply over. From the loop, never from inside engine_send(). */
 	void (*done)(struct engine *engine, void *ctx, struct reply *reply);
 };

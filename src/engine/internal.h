@@ -79,6 +79,8 @@ extern const struct link_owner engine_link_owner;
 /* send.c */
 /* Hands the reply of an action that engine_send() sent to its sender. */
 void engine_sent_completed(struct server *server, struct reply *reply);
+/* An item of such an action, for a sender that takes them one by one. */
+void engine_sent_item(struct server *server, void *tag, const struct message *item);
 /* Nobody is told any more. */
 void engine_sent_close(struct engine *engine);
 /* watch.c: report to every watcher. */
@@ -96,6 +98,15 @@ int engine_persist_open(struct engine *engine, const struct config *config, stru
 void engine_persist_configure(struct engine *engine);
 /* After the rules have done their last. */
 void engine_persist_close(struct engine *engine);
+/* picture.c */
+/* Takes over the configuration's options of the live picture, and its servers, whether they are new, changed or gone. */
+void engine_picture_configure(struct engine *engine);
+/* Asks for the lists that are due; after each turn of the rules. */
+void engine_picture_turn(struct engine *engine);
+/* picture_metrics.c: gauges and counters of the live picture, computed when somebody asks for them. */
+void engine_picture_metrics_open(struct engine *engine);
+/* That server is not in the picture any more. */
+void engine_picture_metrics_forget(struct engine *engine, const char *server);
 /* reload.c */
 int engine_first_plan(struct engine *engine, bool strict, struct faults *faults);
 /* Servers that have stopped go once the rules have taken all that they brought. */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "observe/redact.h"
 #include "persist/persist.h"
+#include "rules/picture.h"
 
 void mapping_link(const struct config_server *s, struct link_config *out)
 {
@@ -52,6 +53,34 @@ void mapping_limits(const struct config *c, struct host_limits *out)
 		.turn_microseconds = (uint32_t)c->limits.turn_microseconds,
 		.store = { .entries = (size_t)c->limits.store_entries, .bytes = (size_t)c->limits.store_bytes },
 	};
+}
+
+static int64_t microseconds(double seconds)
+{
+	return (int64_t)(seconds * 1e6);
+}
+
+void mapping_picture(const struct config *c, struct picture_options *out)
+{
+	const char *day = c->live.day_starts;
+	*out = (struct picture_options){ .enabled = c->live.enabled };
+	live_options_init(&out->live);
+	out->live.limits = (struct live_limits){
+		.channels = (uint32_t)c->limits.live_channels, .bridges = (uint32_t)c->limits.live_bridges,
+		.queues = (uint32_t)c->limits.live_queues, .members = (uint32_t)c->limits.live_members,
+		.agents = (uint32_t)c->limits.live_agents, .endpoints = (uint32_t)c->limits.live_endpoints,
+		.conferences = (uint32_t)c->limits.live_conferences, .parked = (uint32_t)c->limits.live_parked,
+	};
+	out->live.grace = microseconds(c->live.grace);
+	out->live.doubt = microseconds(c->live.doubt);
+	out->live.resync_every = microseconds(c->live.resync_every);
+	out->live.service_level = microseconds(c->live.service_level);
+	out->live.snapshots_in_flight = (uint32_t)c->live.snapshots_in_flight;
+	out->live.variables = (const char *const *)c->live.variables.items;
+	out->live.variable_count = (uint32_t)c->live.variables.count;
+	out->live.trunks = (const char *const *)c->live.trunks.items;
+	out->live.trunk_count = (uint32_t)c->live.trunks.count;
+	out->day_starts = (unsigned)((day[0] - '0') * 10 + day[1] - '0') * 3600 + (unsigned)((day[3] - '0') * 10 + day[4] - '0') * 60;
 }
 
 void mapping_persist(const struct config *c, struct persist_options *out)

@@ -13,6 +13,9 @@ void mapping_link(const struct config_server *server, struct link_config *out);
 struct persist_options;
 void mapping_persist(const struct config *config, struct persist_options *options);
 void mapping_limits(const struct config *config, struct host_limits *out);
+/* Points into `config`. */
+struct picture_options;
+void mapping_picture(const struct config *config, struct picture_options *out);
 /* A new policy, the caller's. */
 struct policy *mapping_policy(const struct config *config);
 /* Points into `config`; format "auto" is text on a terminal, the journal when stderr is its stream, JSON elsewhere. `format` (may be NULL) overrides it. */

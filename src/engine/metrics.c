@@ -62,4 +62,5 @@ void engine_metrics_open(struct engine *e)
 	struct slice version = SLICE(HOOKSWITCH_VERSION);
 	metric_series(add(e, METRIC_GAUGE, "hookswitch_build_info", "Always 1; the version stands in the label.", "version", NULL, 0), &version, 1)->value = 1;
 	metrics_on_collect(e->metrics, collect, e);
+	engine_picture_metrics_open(e);
 }

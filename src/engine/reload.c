@@ -9,6 +9,7 @@
 #include "engine/plan.h"
 #include "observe/log.h"
 #include "observe/redact.h"
+#include "rules/picture.h"
 
 /* ---- servers ---- */
 
@@ -155,6 +156,8 @@ static void take_servers(struct engine *e, struct plan *plan)
 	for (size_t k = 0; k < e->server_count; k++)
 		if (e->servers[k]) {
 			e->by_id[e->servers[k]->id - 1] = NULL;
+			picture_remove(host_picture(e->host), e->servers[k]->id);
+			engine_picture_metrics_forget(e, e->servers[k]->name);
 			leave(e, e->servers[k], NULL);
 		}
 	free(e->servers);
@@ -199,6 +202,7 @@ static void take_over(struct engine *e, struct plan *plan)
 	e->config = plan->config;
 	plan->config = NULL;
 	engine_persist_configure(e);
+	engine_picture_configure(e);
 	host_adopt(e->host, plan->rules);
 	plan->rules = NULL;
 	free(plan->servers);

@@ -42,7 +42,7 @@ struct engine_request *engine_send(struct engine *e, uint32_t server, const stru
 	struct engine_request *request = mem_zalloc(sizeof *request);
 	request->sender = sender;
 	request->ctx = ctx;
-	if (!link_send(s->link, action, timeout, request, id, err)) {
+	if (!link_send(s->link, action, timeout, sender->item != NULL, request, id, err)) {
 		free(request);
 		return NULL;
 	}
@@ -70,6 +70,13 @@ static void log_reply(const struct server *s, const struct engine_request *reque
 	          F_TEXT("sent_by", rule ? NULL : request->sender->name), F_TEXT("action", reply->action), F_TEXT("action_id", id),
 	          F_TEXT("reason", failed ? err_name(reply->code) : NULL), F_TEXT("error", failed ? reply->text : NULL),
 	          F_NUMBER("seconds", (double)(clock_mono_ns() - reply->started) / 1e9));
+}
+
+void engine_sent_item(struct server *s, void *tag, const struct message *item)
+{
+	const struct engine_request *request = tag;
+	if (!request->forgotten)
+		request->sender->item(s->engine, request->ctx, item);
 }
 
 void engine_sent_completed(struct server *s, struct reply *reply)

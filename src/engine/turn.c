@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "observe/log.h"
+#include "rules/picture.h"
 #include "sandbox/deadline.h"
 
 /* ---- what links tell ---- */
@@ -40,6 +41,12 @@ static void on_shed(void *ctx, struct link *link, void *cursor, struct slice nam
 	host_skipped(cursor, name);
 }
 
+static void on_item(void *ctx, struct link *link, void *tag, const struct message *item)
+{
+	(void)link;
+	engine_sent_item(ctx, tag, item);
+}
+
 static void on_completed(void *ctx, struct link *link, struct reply *reply)
 {
 	struct server *s = ctx;
@@ -59,6 +66,7 @@ static void tell(struct server *s, const char *name, const struct host_field *fi
 static void on_ready(void *ctx, struct link *link)
 {
 	struct server *s = ctx;
+	picture_session(host_picture(s->engine->host), s->id, slice_cstr(link_version(link)));
 	tell(s, "server.ready",
 	     (const struct host_field[]){ { "reason", SLICE("connected") }, { "version", slice_cstr(link_version(link)) } }, 2);
 }
@@ -67,6 +75,7 @@ static void on_lost(void *ctx, struct link *link, const char *reason)
 {
 	struct server *s = ctx;
 	(void)link;
+	picture_lost(host_picture(s->engine->host), s->id);
 	host_server_lost(s->engine->host, s->id, s->name);
 	tell(s, "server.lost", (const struct host_field[]){ { "reason", slice_cstr(reason) } }, 1);
 }
@@ -76,6 +85,7 @@ static void on_gap(void *ctx, struct link *link, uint64_t count, const char *nam
 	struct server *s = ctx;
 	char text[24];
 	(void)link;
+	picture_gap(host_picture(s->engine->host), s->id);
 	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)count);
 	tell(s, "server.gap",
 	     (const struct host_field[]){ { "count", slice_make(text, (size_t)n) }, { "names", slice_cstr(names) }, { "reason", SLICE("malformed") } }, 3);
@@ -90,7 +100,7 @@ static void on_stopped(void *ctx, struct link *link)
 }
 
 const struct link_owner engine_link_owner = {
-	.event = on_event, .completed = on_completed, .ready = on_ready, .lost = on_lost, .gap = on_gap, .shed = on_shed,
+	.event = on_event, .item = on_item, .completed = on_completed, .ready = on_ready, .lost = on_lost, .gap = on_gap, .shed = on_shed,
 	.stopped = on_stopped,
 };
 
@@ -136,6 +146,7 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *w, int events)
 	struct engine *e = w->data;
 	(void)events;
 	uint64_t next = host_turn(e->host);
+	engine_picture_turn(e);
 	bool busy = next == 0;
 	if (!list_empty(&e->leaving))
 		engine_servers_leave(e);

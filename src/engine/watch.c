@@ -1,15 +1,17 @@
 /* Who watches what happens: a list, called in the order in which they were added. */
 #include "engine/internal.h"
+#include "rules/picture.h"
 
 void engine_watch_add(struct engine *e, struct engine_watch *watch)
 {
 	list_append(&e->watches, &watch->node);
+	picture_watch(host_picture(e->host), true);
 }
 
 void engine_watch_remove(struct engine *e, struct engine_watch *watch)
 {
-	(void)e;
 	list_remove(&watch->node);
+	picture_watch(host_picture(e->host), !list_empty(&e->watches));
 }
 
 void engine_watch_event(const struct engine *e, const struct engine_event *event)

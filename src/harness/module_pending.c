@@ -96,6 +96,7 @@ static int pending_lua_add(lua_State *L)
 	struct pending_options options = {
 		.now = option_integer(L, 3, "now", 0), .deadline = option_integer(L, 3, "deadline", (uint64_t)INT64_MAX),
 		.offset = option_integer(L, 3, "offset", 0), .no_call_events = option_set(L, 3, "no_call_events"),
+		.streams = option_set(L, 3, "streams"),
 	};
 	uintptr_t tag = (uintptr_t)option_integer(L, 3, "tag", 0);
 	memcpy(&options.tag, &tag, sizeof tag);
@@ -125,7 +126,7 @@ static enum pending_result match(struct correlator *c, enum framer_status status
 static int pending_lua_feed(lua_State *L)
 {
 	static const char *const results[] = {
-		[PENDING_NOT_OURS] = "not_ours", [PENDING_TAKEN] = "taken", [PENDING_COMPLETED] = "completed",
+		[PENDING_NOT_OURS] = "not_ours", [PENDING_TAKEN] = "taken", [PENDING_ITEM] = "item", [PENDING_COMPLETED] = "completed",
 		[PENDING_COMPLETED_EVENT] = "completed_event", [PENDING_STRAY] = "stray",
 	};
 	struct correlator *c = check_correlator(L);

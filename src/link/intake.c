@@ -145,6 +145,9 @@ static bool take_frame(struct link *link, const struct message *message, size_t 
 		log_write(LOG_INFO, "an answer came for an action that had ended or is not ours",
 		          F_TEXT("server", link->config.name), F_SLICE("action_id", message->action_id), F_SLICE("response", message->name));
 		break;
+	case PENDING_ITEM:
+		link->owner.item(link->owner.ctx, link, pending_item_tag(link->pending), message);
+		break;
 	case PENDING_TAKEN:
 		break;
 	}

@@ -127,8 +127,8 @@ static double default_timeout(const struct link *link, const struct action *acti
 	return (given ? (double)ms / 1e3 : ORIGINATE_TIMEOUT) + ORIGINATE_MARGIN;
 }
 
-uint64_t link_send(struct link *link, const struct action *action, double timeout, void *tag, char id[ACTION_ID_MAX + 1],
-                   struct err *err)
+uint64_t link_send(struct link *link, const struct action *action, double timeout, bool streams, void *tag,
+                   char id[ACTION_ID_MAX + 1], struct err *err)
 {
 	if (link->state != LINK_READY || link->stop_requested) {
 		err_set(err, ERR_NOT_READY, "server %s has no session: it is %s", link->config.name,
@@ -146,6 +146,7 @@ uint64_t link_send(struct link *link, const struct action *action, double timeou
 		.deadline = now + clock_from_seconds(timeout > 0 ? timeout : default_timeout(link, action)),
 		.offset = link->appended,
 		.tag = tag,
+		.streams = streams,
 		.no_call_events = link->no_call_events,
 	};
 	link->out.max = link->config.limits.write_buffer;

@@ -105,6 +105,8 @@ struct link_owner {
 	unsigned (*event)(void *ctx, struct link *link, const struct message *message, double at, uint64_t *stamp);
 	/* A cursor of the log skips an event because it lags too far behind; from inside the link, see frame_log.h. */
 	void (*shed)(void *ctx, struct link *link, void *cursor, struct slice name);
+	/* An item of the list that an action with that tag asked for, see link_send(). */
+	void (*item)(void *ctx, struct link *link, void *tag, const struct message *item);
 	/* An action with a tag (not NULL) has ended; the owner frees the reply. */
 	void (*completed)(void *ctx, struct link *link, struct reply *reply);
 	void (*ready)(void *ctx, struct link *link);
@@ -150,9 +152,10 @@ struct frame_log *link_log(struct link *link);
 
 /* Queues an action with the deadline `timeout` seconds from now (<= 0: the default: the link's, for Originate its own
  * Timeout + 5 s). Returns its sequence and writes its ActionID, or 0 with `err` (not_ready, backpressure, invalid).
- * `tag` comes back in the reply. Never calls the owner. */
-uint64_t link_send(struct link *link, const struct action *action, double timeout, void *tag, char id[ACTION_ID_MAX + 1],
-                   struct err *err);
+ * `tag` comes back in the reply. With `streams` the items of its list go to item() one by one, and the reply has none.
+ * Never calls the owner. */
+uint64_t link_send(struct link *link, const struct action *action, double timeout, bool streams, void *tag,
+                   char id[ACTION_ID_MAX + 1], struct err *err);
 
 const char *link_name(const struct link *link);
 void *link_owner_ctx(const struct link *link);

@@ -9,6 +9,7 @@
 #include "persist/persist.h"
 #include "rules/order.h"
 #include "rules/own_event.h"
+#include "rules/picture_internal.h"
 #include "rules/request.h"
 #include "rules/revive.h"
 #include "rules/rule_set.h"
@@ -161,6 +162,7 @@ struct host *host_create(const struct host_limits *limits, const struct host_ops
 	h->ctx = ctx;
 	h->metrics = metrics;
 	h->store = store_create(&limits->store);
+	h->picture = picture_create(h);
 	h->turn = 1;
 	listener_table_init(&h->listeners);
 	list_init(&h->draining);
@@ -219,6 +221,7 @@ void host_destroy(struct host **host)
 	free(h->rules);
 	metrics_remove_collect(h->metrics, collect, h);
 	listener_table_close(&h->listeners);
+	picture_destroy(&h->picture);
 	store_destroy(&h->store);
 	heap_close(&h->timers);
 	heap_close(&h->late);
@@ -254,6 +257,11 @@ struct store *host_store(struct host *host)
 	return host->store;
 }
 
+struct picture *host_picture(struct host *host)
+{
+	return host->picture;
+}
+
 /* ---- what happens ---- */
 
 void host_complete(struct host *host, struct reply *reply)
@@ -278,6 +286,7 @@ unsigned host_event(struct host *host, struct host_feed *feed, const struct mess
 	const struct heard heard = { .message = message, .server = &from, .at = at, .feed = feed, .late = lag, .late_ctx = feed,
 	                             .held = !order_take_budget(feed, message->len) };
 	host->arrived++;
+	picture_event(host->picture, feed->id, message, at);
 	*stamp = ++host->stamp;
 	unsigned heard_now = listeners_dispatch(host, &heard) ? HOST_HEARD : 0;
 	return heard_now | (frame_log_has_cursors(feed->log) ? HOST_WAITS : 0);
@@ -589,6 +598,7 @@ uint64_t host_turn(struct host *host)
 	if (store_disk(host->store))
 		persist_poll(store_disk(host->store), now);
 	order_begin_phase(host, true);
+	uint64_t picture = picture_turn(host->picture);
 	order_deliver_late(host, now);
 	resume_wakes(host);
 	rule_timer_collect_due(host, now);
@@ -604,6 +614,8 @@ uint64_t host_turn(struct host *host)
 	uint64_t next = end_drains(host, now), revival = revive_turn(host, now);
 	if (revival < next)
 		next = revival;
+	if (picture < next)
+		next = picture;
 	uint64_t expiry = store_next_expiry(host->store);
 	if (expiry <= now)
 		store_sweep(host->store, now, SWEEP_MAX);

@@ -130,6 +130,7 @@ static struct bucket *bucket_for(struct listener_table *t, struct slice name)
 		b->name = mem_slicedup(name);
 		b->name_len = name.len;
 		map_set(map, name, b);
+		t->own_version++;
 	}
 	return b;
 }
@@ -269,11 +270,12 @@ static void leave_buckets(struct listener_table *t, const struct listener *l, st
 	}
 }
 
-static void free_buckets(struct bucket *empty)
+static void free_buckets(struct listener_table *t, struct bucket *empty)
 {
 	while (empty) {
 		struct bucket *b = empty;
 		empty = b->next_empty;
+		t->own_version++;
 		map_remove(b->map, slice_make(b->name, b->name_len));
 		bucket_free(b);
 	}
@@ -295,7 +297,7 @@ void listeners_sweep(struct host *host)
 		if (l->tasks == 0)
 			listener_free(l);
 	}
-	free_buckets(empty);
+	free_buckets(t, empty);
 }
 
 void listeners_free_all(struct rule *rule)
@@ -313,7 +315,7 @@ void listeners_free_all(struct rule *rule)
 		if (t && !l->detached)
 			leave_buckets(t, l, &empty);
 	}
-	free_buckets(empty);
+	free_buckets(t, empty);
 	list_each_safe(it, &rule->listeners) {
 		struct listener *l = list_entry(it, struct listener, of_rule);
 		if (!l->detached)
@@ -603,6 +605,11 @@ void listeners_each_rule(struct host *host, struct slice name, void (*fn)(void *
 		l->rule->turn.walked = t->walks;
 		fn(ctx, l->rule);
 	}
+}
+
+bool listeners_name_own(const struct host *host, struct slice name)
+{
+	return map_get(&host->listeners.own_names, name) != NULL;
 }
 
 uint32_t listeners_of_own(const struct host *host, struct slice name)

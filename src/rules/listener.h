@@ -14,6 +14,7 @@ struct listener_table {
 	struct map ami_names, own_names; /* event name -> struct bucket */
 	struct bucket *any;    /* listeners for "*" */
 	uint64_t any_version;  /* changes with `any` */
+	uint64_t own_version;  /* changes with the names in own_names */
 	uint64_t last, sweep;
 	uint32_t dispatching;
 	uint64_t dispatches;   /* events so far */
@@ -64,6 +65,8 @@ struct heard {
 bool listeners_dispatch(struct host *host, const struct heard *heard);
 /* Calls `fn` once for each rule that hears an engine event or an emitted one of that name. */
 void listeners_each_rule(struct host *host, struct slice name, void (*fn)(void *ctx, struct rule *rule), void *ctx);
+/* Somebody names that engine event or emitted one, whether or not it can run now. */
+bool listeners_name_own(const struct host *host, struct slice name);
 /* How many listeners and subscriptions name that engine event or emitted one; those of a disabled rule hear nothing. */
 uint32_t listeners_of_own(const struct host *host, struct slice name);
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "observe/log.h"
 #include "rules/order.h"
+#include "rules/picture.h"
 
 static struct own_event *create(struct host *host, struct message *m, const char *sender)
 {
@@ -41,7 +42,7 @@ void own_event_dropped(struct host *host, struct slice name)
 {
 	host->m.dropped->value++;
 	if (host_may_log(host, &host->dropped_logged))
-		log_write(LOG_WARN, "an engine event was dropped: too many wait (limits.emitted, limits.rule_bytes)", F_SLICE("event", name),
+		log_write(LOG_WARN, "an engine event was dropped: too many wait (limits.emitted, limits.rule_events, limits.rule_bytes)", F_SLICE("event", name),
 		          F_INT("limit", host->limits.emitted));
 }
 
@@ -78,6 +79,24 @@ int own_event_queue(struct host *host, const char *name, const struct host_serve
 	return 0;
 }
 
+int own_event_queue_change(struct host *host, struct message *m, const struct host_server *server, double at)
+{
+	if (!m || host->change_count >= host->limits.rule_events || host->change_bytes + m->len > host->limits.rule_bytes) {
+		own_event_dropped(host, m ? m->name : SLICE("live"));
+		message_free(&m);
+		return -1;
+	}
+	struct own_event *e = create(host, m, NULL);
+	e->change = true;
+	e->at = at;
+	e->server = server->id;
+	snprintf(e->server_name, sizeof e->server_name, "%s", server->name);
+	list_append(&host->events, &e->queue);
+	host->change_count++;
+	host->change_bytes += m->len;
+	return 0;
+}
+
 /* ---- emitting ---- */
 
 static bool is_own_name(struct slice name)
@@ -87,7 +106,7 @@ static bool is_own_name(struct slice name)
 	for (size_t i = 0; i < name.len; i++)
 		if ((unsigned char)name.ptr[i] <= ' ' || (unsigned char)name.ptr[i] == 127)
 			return false;
-	return !slice_starts_with_nocase(name, SLICE("server.")) && !slice_starts_with_nocase(name, SLICE("script."));
+	return !slice_starts_with_nocase(name, SLICE("server.")) && !slice_starts_with_nocase(name, SLICE("script.")) && !picture_event_names(name);
 }
 
 static struct emit_share *share_of(struct rule *rule, const char *emitter)
@@ -110,6 +129,10 @@ static const char *emitter_of(const struct own_event *e)
 
 void own_event_taken(struct rule *rule, const struct own_event *event)
 {
+	if (event->change) {
+		rule->order.changes--;
+		rule->order.change_bytes -= event->message->len;
+	}
 	if (!event->sender)
 		return;
 	struct emit_share *share = share_of(rule, emitter_of(event));
@@ -169,8 +192,8 @@ int host_emit(struct host *host, const char *sender, const char *rule, struct sl
               const struct slice *values, size_t count, struct err *err)
 {
 	if (!is_own_name(name))
-		return err_set(err, ERR_INVALID, "'%.*s' cannot be emitted: a name has a dot, as in crm.answered, and does not begin with server. "
-		               "or script.", (int)(name.len < 60 ? name.len : 60), name.ptr);
+		return err_set(err, ERR_INVALID, "'%.*s' cannot be emitted: a name has a dot, as in crm.answered, does not begin with server. "
+		               "or script., and is none of the live picture's", (int)(name.len < 60 ? name.len : 60), name.ptr);
 	struct message *m = message_build(name, names, values, count);
 	if (!m)
 		return err_set(err, ERR_OVERFLOW, "no memory for the event");
@@ -222,9 +245,28 @@ struct delivery {
 	struct host_feed *feed;
 };
 
+/* The rule is told how many changes it did not get. */
+static bool has_place_for_change(struct rule *rule, const struct own_event *e)
+{
+	const struct host_server server = { .id = e->server, .name = e->server_name };
+	struct rule_order *o = &rule->order;
+
+	if (o->changes < rule->limits.rule_events && o->change_bytes + e->message->len <= rule->limits.rule_bytes) {
+		o->changes++;
+		o->change_bytes += e->message->len;
+		return true;
+	}
+	rule_skips(rule, &(struct heard){ .message = e->message, .server = &server }, "lag");
+	rule->gap++;
+	rule->host->gaps = true;
+	return false;
+}
+
 static void queue_behind(void *ctx, struct rule *rule)
 {
 	const struct delivery *d = ctx;
+	if (d->event->change && !has_place_for_change(rule, d->event))
+		return;
 	order_add_event(rule, d->feed, own_event_hold(d->event), d->event->stamp);
 }
 
@@ -258,7 +300,8 @@ void own_event_deliver_all(struct host *host)
 		list_remove(it);
 		list_append(&now, it);
 	}
-	host->event_count = 0;
+	host->event_count = host->change_count = 0;
+	host->change_bytes = 0;
 	while (!list_empty(&now)) {
 		struct own_event *e = list_entry(now.next, struct own_event, queue);
 		list_remove(&e->queue);
@@ -274,7 +317,12 @@ void own_event_forget(struct host *host, const struct rule *rule)
 		if (rule && e->only != rule)
 			continue;
 		list_remove(&e->queue);
+		if (e->change) {
+			host->change_count--;
+			host->change_bytes -= e->message->len;
+		} else {
+			host->event_count--;
+		}
 		own_event_release(&e);
-		host->event_count--;
 	}
 }

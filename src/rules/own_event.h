@@ -15,6 +15,7 @@ struct own_event {
 	uint32_t server;           /* 0: none */
 	char server_name[RULE_NAME_MAX + 1];
 	struct rule *only;         /* for one rule, NULL: all */
+	bool change;               /* of the live picture */
 	const char *sender;        /* of an emitted one: who emitted it, a static text; else NULL */
 	char *rule;                /* owned; of an emitted one: the rule that did, or NULL */
 };
@@ -30,6 +31,9 @@ struct emit_share {
 /* Queues one for `only` (NULL: for all rules). 0, or -1 when too many wait (counted). */
 int own_event_queue(struct host *host, const char *name, const struct host_server *server, struct rule *only,
                     const struct host_field *fields, size_t count);
+/* Queues a change of the live picture for all rules, `at` epoch seconds; takes over the message (NULL: no memory for it). -1 as
+ * above. */
+int own_event_queue_change(struct host *host, struct message *m, const struct host_server *server, double at);
 struct own_event *own_event_hold(struct own_event *event);
 void own_event_release(struct own_event **event);
 /* To one rule, now. */
@@ -42,7 +46,7 @@ void own_event_dropped(struct host *host, struct slice name);
 void own_event_deliver_all(struct host *host);
 /* Forgets those for `rule` only; NULL: all. */
 void own_event_forget(struct host *host, const struct rule *rule);
-/* An emitted event that waited for the rule was taken, or is dropped. */
+/* An emitted event or a change that waited for the rule was taken, or is dropped. */
 void own_event_taken(struct rule *rule, const struct own_event *event);
 
 #endif

@@ -87,6 +87,8 @@ struct rule_order {
 	struct list shares;  /* struct emit_share: whose emitted events wait */
 	uint32_t emitted;    /* emitted events that wait */
 	size_t emitted_bytes;
+	uint32_t changes;    /* the same of the live picture's changes */
+	size_t change_bytes;
 	uint64_t dropped;    /* how often all of it was dropped: a call of the rule may do that */
 	double longest_lag;  /* seconds between the arrival of an event and its delivery */
 };

@@ -14,6 +14,8 @@ struct host_metrics {
 	struct series *dropped, *generation, *draining;
 };
 
+struct picture;
+
 struct host {
 	struct host_limits limits;
 	struct host_ops ops;
@@ -21,6 +23,7 @@ struct host {
 	struct metrics *metrics;
 	struct arena_budget budget; /* limits.memory: of all rules, those that load and those that are being freed too */
 	struct store *store;
+	struct picture *picture;
 	struct scratch scratch;
 	bool scratch_ready;
 	struct rule **rules;  /* owned; by name */
@@ -33,7 +36,9 @@ struct host {
 	struct heap timers;   /* struct rule_timer.due */
 	struct list wakes;    /* tasks to resume in the next turn */
 	struct list events;   /* struct own_event: the engine's, on their way to the rules */
-	uint32_t event_count;
+	uint32_t event_count; /* without changes of the picture, of which there are: */
+	uint32_t change_count;
+	size_t change_bytes;
 	uint64_t dropped_logged, spent_logged, skip_logged; /* see host_may_log() */
 	struct list feeds;    /* struct host_feed.in_host */
 	struct list behind;   /* struct rule.order.behind: who lags, the next one to be served first */

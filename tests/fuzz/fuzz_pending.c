@@ -67,7 +67,7 @@ static void add(struct history *h)
 		return;
 	struct tracked *t = &h->actions[h->last + 1];
 	struct pending_options options = { .now = h->now, .deadline = h->now + take_byte(h), .offset = h->offset, .tag = t,
-	                                   .no_call_events = shape & 1 };
+	                                   .no_call_events = shape & 1, .streams = shape & 4 };
 	action_init(&action);
 	REQUIRE(action_add(&action, SLICE("Action"), slice_cstr(action_names[which % 10]), NULL) == 0);
 	if (shape & 2)
@@ -100,6 +100,7 @@ static void receive(struct history *h, struct slice bytes)
 			return;
 		if (status == FRAMER_FRAME) {
 			enum pending_result result = pending_match(h->pending, &m, &done);
+			REQUIRE(result != PENDING_ITEM || pending_item_tag(h->pending));
 			REQUIRE((done != NULL) == (result == PENDING_COMPLETED || result == PENDING_COMPLETED_EVENT));
 		} else if (status == FRAMER_OVERSIZE) {
 			done = pending_overflow(h->pending, m.action_id, m.kind == MESSAGE_RESPONSE);

@@ -310,6 +310,8 @@ function helper.server(port, more)
     host = "127.0.0.1", port = type(port) == "table" and port.port or port, username = helper.USER, secret = helper.SECRET,
     reconnect = { first = 0.05, max = 0.2, breaker_failures = 1000 }, timeouts = { drain = 2 },
   }
+  -- A script knows nothing of the lists that the live picture asks for.
+  if type(port) == "table" and port.received then server.live = false end
   for key, value in pairs(more or {}) do server[key] = value end
   return server
 end

@@ -139,6 +139,16 @@ describe("the correlator", function()
     assert.is_false(s.pending:line_held())
   end)
 
+  it("hands out the items of a list that is streamed, however many, and keeps none", function()
+    local s = session({ max_list_events = 2 })
+    local id = s.ask("CoreShowChannels", { streams = true })
+    assert.equal("taken", (s.answer("Response: Success", "ActionID: " .. id, "EventList: start")))
+    for n = 1, 5 do assert.equal("item", (s.answer("Event: CoreShowChannel", "ActionID: " .. id, "Channel: " .. n))) end
+    local what, reply = s.answer("Event: CoreShowChannelsComplete", "ActionID: " .. id, "EventList: Complete")
+    assert.same({ "completed", "none", {} }, { what, reply.code, reply.events })
+    assert.equal("stray", (s.answer("Event: CoreShowChannel", "ActionID: " .. id)))
+  end)
+
   describe("ends without an answer", function()
     it("P3 times out each action at its own deadline, nearest first", function()
       local s = session()

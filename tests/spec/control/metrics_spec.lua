@@ -34,6 +34,14 @@ describe("metrics", function()
     rules_down = { "gauge", "rule", "every" }, rules_listeners = { "gauge", "rule", "every" }, rules_waiting = { "gauge", "rule", "every" },
     rules_memory_bytes = { "gauge", "rule", "every" }, rules_events_skipped_total = { "counter", "rule", "every" },
     rules_log_dropped_total = { "counter", "rule", "every" }, rules_actions_refused_total = { "counter", "reason,rule" },
+    -- the live picture
+    live_calls = { "gauge", "server,state", "every" }, live_queue_waiting = { "gauge", "queue,server" },
+    live_queue_longest_wait_seconds = { "gauge", "queue,server" }, live_queue_members = { "gauge", "queue,server,state" },
+    live_agents = { "gauge", "server,state" }, live_endpoints = { "gauge", "server,state" }, live_full = { "gauge", "server", "every" },
+    live_events_total = { "counter", "server", "every" }, live_snapshots_total = { "counter", "server", "every" },
+    live_snapshot_seconds = { "gauge", "server", "every" }, live_contradictions_total = { "counter", "server", "every" },
+    live_doubts_total = { "counter", "server", "every" }, live_unseen_total = { "counter", "server", "every" },
+    live_overflows_total = { "counter", "kind,server", "every" },
     -- log lines and drops, and every other loss
     log_records_total = { "counter", "level" }, log_lost_total = { "counter", "reason" }, sink_lines_total = { "counter", "fate" },
     engine_events_dropped_total = { "counter", "" }, metric_series_refused_total = { "counter", "" },
@@ -96,7 +104,7 @@ describe("metrics", function()
         assert.are.equal(wanted[2], names(series.labels), name)
         if wanted[3] then seen[series.labels.server or series.labels.rule] = true end
       end
-      if wanted[3] then assert.are.equal(name:find "_server_" and "dead,pbx1" or "bad,good", names(seen), name) end
+      if wanted[3] then assert.are.equal((name:find "_server_" or name:find "_live_") and "dead,pbx1" or "bad,good", names(seen), name) end
     end
     for name in pairs(FAMILIES) do assert.is_truthy(all[name:find "^process_" and name or "hookswitch_" .. name], name .. " is not there") end
   end)
@@ -163,7 +171,7 @@ describe("metrics", function()
   end)
 
   it("count Originate apart: a callee who is busy is no failure of the server", function()
-    local d = helper.daemon { servers = { pbx1 = helper.server(helper.sim("--speed", "50")) }, rules = { ["dial.lua"] = [[
+    local d = helper.daemon { servers = { pbx1 = helper.server(helper.sim("--speed", "50"), { live = false }) }, rules = { ["dial.lua"] = [[
       ami.on("crm.dial", function()
         local pbx = ami.server "pbx1"
         pbx:call { Action = "originate", Channel = "Local/102@default", Exten = "100", Context = "default", Priority = 1, Async = true }

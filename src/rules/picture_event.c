@@ -1,0 +1,288 @@
+/* Changes of the live picture as events of the rules: copied when they happen, so that a rule that lags hears them as they
+ * were, and queued before the event that caused them. What no rule listens to is not made at all. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "rules/own_event.h"
+#include "rules/picture_internal.h"
+
+#define FIELDS_MAX 48u
+
+/* The fields of one event. Texts that are made here stand in the picture's scratch, whose place may move: by offset. */
+struct fields {
+	struct buf *made;
+	struct slice names[FIELDS_MAX], values[FIELDS_MAX];
+	size_t offsets[FIELDS_MAX]; /* + 1; 0: the value is no made one */
+	char types[FIELDS_MAX];
+	size_t count;
+};
+
+static void add(struct fields *f, const char *name, enum message_type type, struct slice value, size_t offset)
+{
+	if (f->count == FIELDS_MAX)
+		return;
+	f->names[f->count] = slice_cstr(name);
+	f->values[f->count] = value;
+	f->offsets[f->count] = offset;
+	f->types[f->count++] = (char)type;
+}
+
+static void add_text(struct fields *f, const char *name, struct slice text)
+{
+	if (text.ptr && text.len > 0)
+		add(f, name, MESSAGE_TEXT, text, 0);
+}
+
+static void add_word(struct fields *f, const char *name, const char *word)
+{
+	if (word)
+		add_text(f, name, slice_cstr(word));
+}
+
+/* What was appended to `made` from `start` on is the value. */
+static void add_made(struct fields *f, const char *name, enum message_type type, size_t start)
+{
+	add(f, name, type, slice_make("", buf_len(f->made) - start), start + 1);
+}
+
+static void add_integer(struct fields *f, const char *name, int64_t integer)
+{
+	size_t start = buf_len(f->made);
+	buf_printf(f->made, "%" PRId64, integer);
+	add_made(f, name, MESSAGE_INTEGER, start);
+}
+
+/* To the microsecond, which is what the picture knows. */
+static void add_number(struct fields *f, const char *name, double number)
+{
+	size_t start = buf_len(f->made);
+	char text[48];
+	int n = snprintf(text, sizeof text, "%.6f", number);
+	while (n > 1 && text[n - 1] == '0')
+		n--;
+	n -= n > 1 && text[n - 1] == '.';
+	buf_append(f->made, slice_make(text, (size_t)n));
+	add_made(f, name, MESSAGE_NUMBER, start);
+}
+
+/* ---- lists ---- */
+
+static void pack_text(struct buf *out, struct slice text)
+{
+	buf_printf(out, "s%zu:", text.len);
+	buf_append(out, text);
+	buf_append_char(out, ';');
+}
+
+static bool is_scalar(const struct live_value *value)
+{
+	return value->type != LIVE_NIL && value->type != LIVE_LIST && value->type != LIVE_MAP;
+}
+
+static void pack_scalar(struct buf *out, const struct live_value *value)
+{
+	switch (value->type) {
+	case LIVE_BOOL: buf_append_cstr(out, value->boolean ? "t;" : "f;"); break;
+	case LIVE_INT: buf_printf(out, "i%" PRId64 ";", value->integer); break;
+	case LIVE_NUMBER:
+	case LIVE_TIME: buf_printf(out, "n%a;", value->number); break;
+	default: pack_text(out, value->text);
+	}
+}
+
+/* An item that is an object: a table of its fields, without their own lists. */
+static void pack_object(struct buf *out, const struct live_object *object, int64_t now)
+{
+	enum live_kind kind = live_object_kind(object);
+	const char *name;
+
+	buf_append_char(out, '{');
+	for (uint32_t i = 1; (name = live_field_name(kind, i)); i++) {
+		struct live_value value = live_get(object, (int)i, now);
+		if (!is_scalar(&value))
+			continue;
+		pack_text(out, slice_cstr(name));
+		pack_scalar(out, &value);
+	}
+	buf_append_char(out, '}');
+}
+
+struct packing {
+	struct buf *out;
+	int64_t number, now;
+	bool map;
+};
+
+static bool pack_item(void *ctx, const struct live_object *object, struct slice key, const struct live_value *value)
+{
+	struct packing *p = ctx;
+
+	if (!object && !is_scalar(value))
+		return true;
+	if (p->map)
+		pack_text(p->out, key);
+	else
+		buf_printf(p->out, "i%" PRId64 ";", ++p->number);
+	if (object)
+		pack_object(p->out, object, p->now);
+	else
+		pack_scalar(p->out, value);
+	return true;
+}
+
+static void add_list(struct fields *f, const char *name, const struct live_value *list, int64_t now)
+{
+	size_t start = buf_len(f->made);
+	struct packing packing = { .out = f->made, .now = now, .map = list->type == LIVE_MAP };
+
+	buf_append_char(f->made, '{');
+	live_each_item(list, pack_item, &packing);
+	buf_append_char(f->made, '}');
+	add_made(f, name, MESSAGE_TABLE, start);
+}
+
+/* ---- the event ---- */
+
+/* Lists that may be as long as a server is large stay out: `queue.changed` has figures. */
+static void add_object(struct fields *f, const struct live_object *object, int64_t now)
+{
+	enum live_kind kind = live_object_kind(object);
+	const char *name;
+
+	for (uint32_t i = 1; (name = live_field_name(kind, i)); i++) {
+		struct live_value value = live_get(object, (int)i, now);
+		switch (value.type) {
+		case LIVE_NIL: break;
+		case LIVE_BOOL: add(f, name, MESSAGE_BOOLEAN, value.boolean ? SLICE("true") : SLICE("false"), 0); break;
+		case LIVE_INT: add_integer(f, name, value.integer); break;
+		case LIVE_NUMBER:
+		case LIVE_TIME: add_number(f, name, value.number); break;
+		case LIVE_TEXT: add(f, name, MESSAGE_TEXT, value.text, 0); break;
+		case LIVE_LIST:
+		case LIVE_MAP:
+			if (kind == LIVE_CALL || kind == LIVE_AGENT)
+				add_list(f, name, &value, now);
+			break;
+		}
+	}
+}
+
+static void add_unknown(struct fields *f, const struct live_server *server)
+{
+	size_t start = buf_len(f->made);
+	int n = 0;
+
+	buf_append_char(f->made, '{');
+	for (unsigned bit = 1; live_part_name(bit); bit <<= 1)
+		if (live_unknown(server) & bit) {
+			buf_printf(f->made, "i%d;", ++n);
+			pack_text(f->made, slice_cstr(live_part_name(bit)));
+		}
+	buf_append_char(f->made, '}');
+	add_made(f, "unknown", MESSAGE_TABLE, start);
+}
+
+static void add_change(struct fields *f, const struct live_change *change)
+{
+	add_text(f, "server", live_server_name(change->server));
+	if (change->object && change->kind != LIVE_QUEUE_REFUSED) /* the queue's figures are no part of that one */
+		add_object(f, change->object, change->at);
+	switch (change->kind) {
+	case LIVE_QUEUE_REFUSED:
+		add_text(f, "queue", change->queue);
+		add_text(f, "number", change->number);
+		add_text(f, "name", change->name);
+		add_word(f, "reason", change->reason);
+		break;
+	case LIVE_QUEUE_MEMBER:
+		add_word(f, "change", change->reason);
+		break;
+	case LIVE_SYNCED:
+		add_word(f, "reason", change->reason);
+		add_word(f, "state", live_state_name(live_state(change->server)));
+		add_unknown(f, change->server);
+		add_integer(f, "count", (int64_t)change->count);
+		add_integer(f, "gone", (int64_t)change->gone);
+		add_integer(f, "corrected", (int64_t)change->corrected);
+		break;
+	case LIVE_OVERFLOW:
+		add_word(f, "kind", change->reason);
+		add_integer(f, "count", (int64_t)change->count);
+		break;
+	case LIVE_QUEUE_LEFT:
+		break; /* the caller has its reason */
+	default:
+		add_word(f, "reason", change->reason);
+	}
+	if (change->resync)
+		add(f, "resync", MESSAGE_BOOLEAN, SLICE("true"), 0);
+}
+
+static bool is_heard(struct picture *p, enum live_change_kind kind)
+{
+	const struct host *host = p->host;
+
+	if (p->heard_version != host->listeners.own_version) {
+		p->heard_version = host->listeners.own_version;
+		p->heard = 0;
+		for (int k = 0; k < LIVE_CHANGES; k++)
+			if (listeners_name_own(host, slice_cstr(live_change_name((enum live_change_kind)k))))
+				p->heard |= 1u << k;
+	}
+	return p->watched || (p->heard >> kind & 1);
+}
+
+void picture_event_queue(struct picture *p, const struct live_change *change)
+{
+	const struct picture_server *s;
+	struct fields f = { .made = &p->packed };
+
+	if (!is_heard(p, change->kind) || !(s = picture_find(p, change->server)))
+		return;
+	buf_clear(&p->packed);
+	add_change(&f, change);
+	const char *made = buf_slice(&p->packed).ptr;
+	for (size_t i = 0; i < f.count; i++)
+		if (f.offsets[i] > 0)
+			f.values[i].ptr = made + f.offsets[i] - 1;
+	char name[RULE_NAME_MAX + 1];
+	slice_to_text(live_server_name(change->server), name, sizeof name);
+	const struct host_server server = { .id = s->id, .name = name };
+	struct message *m = message_build_typed(slice_cstr(live_change_name(change->kind)), f.names, f.values, f.types, f.count);
+	if (own_event_queue_change(p->host, m, &server, (double)change->at / 1e6) == 0)
+		return;
+	p->dropped++;
+	p->dropped_of = s->id;
+}
+
+void picture_event_deliver(struct picture *p)
+{
+	struct host *host = p->host;
+
+	if (p->dropped > 0) {
+		struct host_server server;
+		char text[24];
+		int n = snprintf(text, sizeof text, "%" PRIu64, p->dropped);
+		p->dropped = 0;
+		if (host->ops.server_by_id(host->ctx, p->dropped_of, &server))
+			own_event_queue(host, "server.gap", &server, NULL,
+			                (const struct host_field[]){ { "count", slice_make(text, (size_t)n) }, { "names", SLICE("live") }, { "reason", SLICE("live") } }, 3);
+	}
+	if (host->change_count > 0)
+		own_event_deliver_all(host);
+}
+
+const char *picture_event_name(uint32_t index)
+{
+	return index < LIVE_CHANGES ? live_change_name((enum live_change_kind)index) : NULL;
+}
+
+bool picture_event_names(struct slice event)
+{
+	const char *name;
+	for (uint32_t i = 0; (name = picture_event_name(i)); i++)
+		if (slice_eq_nocase(event, slice_cstr(name)))
+			return true;
+	return false;
+}
