@@ -50,7 +50,7 @@ LOADS   := $(addprefix $(BUILD)/tests/,persist_load persist_full)
 TOOLS   := $(addprefix $(BUILD)/tests/,peer certificates nameserver notify wallclock.so)
 TOOL_FLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -D_GNU_SOURCE -fPIC -fvisibility=hidden
 
-.PHONY: all build deps tests test run bench soak persist clean help
+.PHONY: all build deps tests test run bench soak reloads persist clean help
 all: build
 
 help:
@@ -60,6 +60,7 @@ help:
 	@echo 'make bench    compare with the least that must be done, some minutes'
 	@echo 'make fuzz     fuzz the pure layers, FUZZ_SECONDS (600) each; needs clang'
 	@echo 'make soak     50 servers, floods, restarts and reloads for SOAK_SECONDS (600)'
+	@echo 'make reloads  1,000 SIGHUPs under 10,000 events a second, 100 reconnects: nothing lost, doubled or leaked'
 	@echo 'make persist  persistent state: 300 kills, 300 damaged files of each kind, its threads under ThreadSanitizer'
 	@echo 'make install  into PREFIX (/usr/local), SYSCONFDIR (/etc), below DESTDIR'
 	@echo 'make deb      a Debian package in $(BUILD)/'
@@ -91,6 +92,15 @@ soak: deps
 	@tests/install-packages $(TEST_PACKAGES)
 	@$(MAKE) -s $(JOBS) build
 	@HOOKSWITCH=$(CURDIR)/$(BUILD)/hookswitch tests/soak
+
+# The long form of two scenarios, and what they measured.
+reloads: deps
+	@tests/install-packages $(TEST_PACKAGES)
+	@$(MAKE) -s $(JOBS) build tests
+	@rm -f $(BUILD)/reloads
+	@RELOADS=$${RELOADS:-1000} RECONNECTS=$${RECONNECTS:-100} SCENARIO='SIGHUPs under load,reconnects leave nothing' SCENARIO_REPORT=$(BUILD)/reloads \
+	  LUA_CPATH='$(CURDIR)/$(BUILD)/?.so;;' HOOKSWITCH=$(CURDIR)/$(BUILD)/hookswitch busted --lua=/usr/bin/lua5.4 tests/spec/scenarios
+	@cat $(BUILD)/reloads
 
 # What would take make test too long.
 persist: deps

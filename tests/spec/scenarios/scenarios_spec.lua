@@ -23,7 +23,7 @@ local function report(scenario, reports)
   file:close()
 end
 
-for _, part in ipairs { "frames", "answers", "sessions", "floods", "tls", "names", "host", "network" } do
+for _, part in ipairs { "frames", "answers", "sessions", "floods", "tls", "names", "host", "network", "reloads" } do
   describe("scenarios: " .. part, function()
     after_each(helper.cleanup)
 
