@@ -1,7 +1,6 @@
 /* From WAITING to the banner: address, TCP, TLS. */
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "link/internal.h"
 #include "observe/log.h"
 
@@ -55,7 +54,6 @@ static void await_banner(struct link *link)
 	link->appended = link->flushed = link->tried = 0;
 	link->version[0] = '\0';
 	link->said_shutdown = false;
-	link->last_read = clock_mono_ns();
 	link_move(link, LINK_BANNER);
 	stream_start_read(link->stream);
 }

@@ -1,4 +1,5 @@
--- The tests of each layer, in the order in which a change meets them: the quick ones first, and the first that fails ends it.
+-- The tests of each layer, in the order in which a change meets them: the quick ones first, and the first that fails ends it. What
+-- bears the changed file's name goes before the rest.
 --   unit       a C program of tests/unit, by its name
 --   specs      spec files for busted
 --   module     they need only hookswitch.so, not the program
@@ -34,19 +35,27 @@ return {
   observe = { unit "log", unit "log_format", unit "log_journal", unit "metrics", unit "redact", specs("control/metrics", "control/redact"),
     specs("engine/log", "engine/journal", "control/secrets") },
   ami = { module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message")), unit "ami", unit "frame_log",
-    module(specs("ami/pending", "ami/dialogues", "ami/captures")), sanitized(unit "ami"),
+    module(specs("ami/event_mask", "ami/pending", "rules/order", "ami/dialogues", "ami/captures", "ami/actions")), sanitized(unit "ami"),
     sanitized(module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message", "ami/pending"))) },
-  net = { unit "net", unit "stream", unit "tls", unit "resolve", unit "link", sanitized(unit "stream"), sanitized(unit "resolve"), sanitized(unit "tls"), specs("link/login", "engine/session"), scenario "authority,handshakes" },
+  net = { unit "net", unit "stream", unit "tls", unit "resolve", unit "link",
+    specs("link/login", "link/reconnect", "engine/session"), scenario "authority,handshakes", sanitized(unit "stream"), sanitized(unit "resolve"),
+    sanitized(unit "tls") },
   live = { module(specs "live/captures") },
   persist = { unit "persist", unit "persist_faults", unit "persist_damage" },
-  sandbox = { unit "arena", unit "stdlib", unit "kill", module(specs("rules/faults", "rules/waiting", "rules/files")) },
+  sandbox = { module(specs("rules/faults", "rules/waiting", "rules/files", "rules/output")), unit "stdlib", unit "arena", unit "kill",
+    unit "kill_api", module(specs("rules/memory", "rules/hostile", "rules/kill")) },
   value = { unit "json", unit "stdlib", module(specs("rules/output", "rules/store", "rules/settings")) },
-  link = { unit "link", specs("link/login", "engine/session"), scenario "backlog,session" },
+  link = { unit "link", specs("link/counts", "link/ends", "engine/losses", "link/deadlines", "link/reconnect", "link/login"),
+    specs("engine/session", "engine/leaks"), scenario "backlog,session,writes that,memory for" },
   rules = { unit "store", module(specs("rules/listening", "rules/waiting", "rules/acting", "rules/events", "rules/timers", "rules/store",
     "rules/servers", "rules/settings", "rules/output", "rules/order", "rules/engine_events")),
-    module(specs("rules/faults", "rules/files", "rules/reload")) },
+    module(specs("rules/faults", "rules/reload", "rules/links", "rules/call_clock", "rules/files")), specs("engine/losses", "control/disable",
+      "engine/leaks"), module(specs("rules/memory", "rules/hostile")), unit "kill", unit "kill_api", module(specs "rules/kill"),
+    specs("engine/persist", "engine/session", "cli/check") },
   config = { specs "cli/check", specs "engine/reload" },
-  engine = { unit "engine", specs("engine/session", "engine/start", "engine/shutdown"), specs("cli/replay", "engine/reload") },
+  engine = { unit "engine", specs("engine/losses", "control/disable", "link/ends", "engine/start", "control/call", "cli/replay"),
+    specs("engine/shutdown", "engine/leaks", "engine/log", "link/counts", "link/reconnect", "engine/session"), specs("engine/reload", "engine/persist",
+      "control/metrics", "control/ctl") },
   control = { unit "console", unit "capture", specs("control/ctl", "control/call", "control/http"),
     specs("control/tail", "control/record", "control/metrics", "control/top") },
   sim = { specs "cli/sim" },

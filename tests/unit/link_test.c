@@ -479,6 +479,12 @@ static void a_connect_is_in_flight_until_its_login(void)
 	for (int turn = 0; turn < 100; turn++)
 		ev_run(b.loop, EVRUN_NOWAIT);
 	CHECK(connecting(links) == 3);
+	/* Nobody knows when the others' turn comes: "now", not the end of time. */
+	for (int i = 0; i < MANY; i++) {
+		struct link_view view;
+		link_view(links[i], &view);
+		CHECK(view.next_try == (link_state(links[i]) == LINK_WAITING ? 0 : -1));
+	}
 	/* One that fails makes way for the next. */
 	for (int i = 0; i < MANY; i++)
 		if (link_state(links[i]) == LINK_LOGIN) {

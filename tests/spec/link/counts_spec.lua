@@ -84,4 +84,38 @@ describe("what is counted of a server", function()
     assert.same({ "pbx1", "Getvar" }, { told.server, told.action })
     assert.equal(1, daemon:metric("hookswitch_server_oversized_total", { server = "pbx1" }))
   end)
+
+  it("P9 reports a skipped event at once, though nothing more comes", function()
+    local peer = h.peer(h.LOGIN .. "\naction Getvar\nsend Event: Newchannel\\r\\nX: " .. ("x"):rep(2000) .. "\\r\\n\\r\\n\nhold")
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer, { limits = { frame = 1024 } }) }, rules = { ["probe.lua"] = [[
+      ami.on("server.ready", function(_, server) server:send { Action = "Getvar", Variable = "X" } end)
+      ami.on("server.gap", function(ev) log.info("gap", { count = ev.count, names = ev.names }) end)]] } }
+    local gap = daemon:await { msg = "gap" }
+    assert.same({ "1", "Newchannel" }, { gap.count, gap.names })
+  end)
+
+  it("what stands behind a malformed frame is taken from the same bytes", function()
+    local peer = h.peer(h.LOGIN .. [[
+
+send Event: A\r\nPrivilege: call,all\r\nEvent: B\r\nPrivilege: call,all\r\n\r\nEvent: UserEvent\r\nUserEvent: Good\r\n\r\n
+hold]])
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer) }, rules = { ["probe.lua"] = [[
+      ami.on("UserEvent", function(ev) log.info("heard", { name = ev.UserEvent }) end)]] } }
+    assert.equal("Good", daemon:await({ msg = "heard" }).name)
+    daemon:await { msg = "a malformed frame: bare line feeds, or two frames glued; dropped" }
+  end)
+
+  it("includes how long its actions took, Originate by itself", function()
+    local peer = h.peer(h.LOGIN .. "\nserve")
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer) }, rules = { ["probe.lua"] = [[
+      ami.on("server.ready", function(_, server)
+        for _ = 1, 3 do server:call { Action = "Ping" } end
+        server:call { Action = "Originate", Channel = "Local/1@x", Context = "default", Exten = "1", Priority = 1, Async = false }
+        log.info "done"
+      end)]] } }
+    daemon:await { msg = "done" }
+    local _, text = daemon:ctl "metrics"
+    assert.truthy(text:find('hookswitch_server_action_seconds_count{server="pbx1",action="other"} 3', 1, true), text)
+    assert.truthy(text:find('hookswitch_server_action_seconds_count{server="pbx1",action="Originate"} 1', 1, true), text)
+  end)
 end)

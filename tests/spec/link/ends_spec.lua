@@ -34,6 +34,9 @@ describe("a session", function()
     local reasons = {}
     for i, record in ipairs(daemon:find { msg = "lost" }) do reasons[i] = record.reason end
     assert.same({ "shutdown", "eof" }, reasons)
+    -- Only a connection that brought no banner is one: a text about logins would mislead.
+    local kicked = daemon:await({ msg = "session lost", server = "pbx1", reason = "eof" })
+    assert.falsy(kicked.error:find("banner", 1, true), kicked.error)
   end)
 
   it("P6 sends nothing that was written for the one before", function()
