@@ -62,7 +62,7 @@ timer.every(1, function()
   for number, due in pairs(waiting) do
     if due.due <= os.time() then
       waiting:delete(number)
-      timer.after(0, function() call_back(number, due) end) -- each in its own flow: none waits for another
+      timer.after(0, function() call_back(number, due) end) -- each in a task of its own: none waits for another
     end
   end
 end)

@@ -2,7 +2,7 @@
 --
 -- It asks with `hookswitch ctl emit dial.request phone=PJSIP/101 number=200 id=42`, with a UserEvent on any of the servers
 -- (`UserEvent: DialRequest`, `Phone: …`, `Number: …`, `Id: …`), or, another rule, with ami.emit. The phone rings, then it is connected to
--- the number. The event `dial.done` tells the end: id, result (answered, busy …), server, uniqueid.
+-- the number. The event `dial.done` reports the end: id, result (answered, busy …), server, uniqueid.
 local set = settings {
   servers = {},         -- names, the best first; none: all, in the configuration's order
   context = "default",  -- where the number is dialled

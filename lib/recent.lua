@@ -11,7 +11,7 @@
 --   t:count()           -> number of entries
 --   t:each()            -> an iterator over key, value, the oldest first; entries may be removed meanwhile, not put
 --   t:sweep()           forgets what has expired; put() does it too
--- The oldest go first: beyond `cap` (why "cap"), or `ttl` seconds after they were put ("ttl"). `forgotten` is told of these two.
+-- The oldest go first: beyond `cap` (why "cap"), or `ttl` seconds after they were put ("ttl"). `forgotten` is called for these two.
 -- It lives in the memory of the rule that made it and ends with a reload; `store` keeps what must survive one.
 
 local methods = {}

@@ -6,7 +6,7 @@ local recent = require "recent"
 
 local set = settings {
   sink = "journal",  -- sink of the configuration for the lines; "" for none
-  log = true,        -- tell each call in the log too
+  log = true,        -- write each call to the log too
   channels = 20000,  -- channels watched at the same time; beyond, the oldest is forgotten
   ttl = 6 * 3600,    -- seconds after which a channel whose end nobody saw is forgotten
 }
@@ -158,7 +158,7 @@ local function duration(text)
   return h and (h * 60 + m) * 60 + s or 0
 end
 
--- Calls that began before this generation of rules, or ended while the link was down, are found in the list of channels.
+-- Calls that began before this rule was loaded, or ended while the link was down, are found in the list of channels.
 ami.on("server.ready", function(_, server)
   local asked = timer.now()
   local res, err = server:call({ Action = "CoreShowChannels" }, { timeout = 30 })

@@ -50,17 +50,17 @@ ami.on("server.lost", function(ev, server)
 end)
 
 -- A slow rule loses events many times a second: the first loss is said at once, then the sum of each `gaps` seconds.
-local gaps = {} -- server, "" for events that this rule alone missed -> { count =, names = { list }, known = { set } }
+local gaps = {} -- server, or "" for events of no single one -> { count =, names = { list }, known = { set } }
 
 local function say_gap(name, gap, seconds)
   local within = seconds and (" in %g s"):format(seconds) or ""
-  log.warn(name ~= "" and ("%s: %d events were shed%s (%s)"):format(name, gap.count, within, table.concat(gap.names, ","))
+  log.warn(name ~= "" and ("%s: %d events were missed%s (%s)"):format(name, gap.count, within, table.concat(gap.names, ","))
     or ("%d events did not reach this rule%s (%s)"):format(gap.count, within, table.concat(gap.names, ",")))
 end
 
 local function add_gap(gap, ev)
   gap.count = gap.count + (tonumber(ev.count) or 0)
-  for word in (ev.names or ev.reason or "?"):gmatch "[^,]+" do
+  for word in (ev.names ~= "" and ev.names or ev.reason or "?"):gmatch "[^,]+" do
     if not gap.known[word] and #gap.names < 16 then
       gap.known[word] = true
       gap.names[#gap.names + 1] = word

@@ -3,7 +3,7 @@ local support = require "examples.spec.support"
 describe("examples/click_to_call.lua", function()
   local folder
 
-  -- A rule that asks for calls, one after the other, and tells their ends.
+  -- A rule that asks for calls, one after the other, and logs their ends.
   local function asks(requests)
     return ([[
       ami.on("server.ready", function(_, server)
@@ -19,7 +19,7 @@ describe("examples/click_to_call.lua", function()
   before_each(function() folder = support.folder { "examples/click_to_call.lua" } end)
   after_each(function() folder:close() end)
 
-  it("dials through the first server and tells how it ended", function()
+  it("dials through the first server and reports how it ended", function()
     local port = folder:sim("asterisk", "--speed 5")
     folder:put("scripts/ask.lua", asks [[
       { id = "a", phone = "PJSIP/101", number = "100" }, { id = "b", phone = "PJSIP/102", number = "100" },

@@ -33,7 +33,7 @@ describe("scripts/calls.lua", function()
     assert.equal("call 5550000 -> 300: answered with Alice, 5 s, Normal Clearing", sentences(log)[1])
   end)
 
-  it("tells why a call was not taken", function()
+  it("logs why a call was not taken", function()
     local _, log = folder:replay(support.CAPTURES .. "dial.ami")
     local all = table.concat(sentences(log), "\n")
     assert.match("answered with", all)
@@ -100,7 +100,7 @@ describe("scripts/queues.lua", function()
     return event(at, "AgentRingNoAnswer", { Queue = "support", Interface = "PJSIP/102", MemberName = "Bob" })
   end
 
-  it("tells who gave up and who does not answer, and pauses nobody unless it is asked to", function()
+  it("logs who gave up and who does not answer, and pauses nobody unless it is asked to", function()
     local lines, log = folder:replay { miss(0), miss(1), miss(2),
       event(3, "QueueCallerAbandon", { Queue = "support", CallerIDNum = "5551", HoldTime = 17, Position = 1 }) }
     assert.same({}, lines)
@@ -115,7 +115,7 @@ describe("scripts/queues.lua", function()
     assert.match("queue support: Bob is paused", log)
   end)
 
-  it("hears only the queues that it was told", function()
+  it("hears only the queues of its settings", function()
     local _, log = folder:replay({ miss(0) }, "", 'queues = { queues = { "sales" } }')
     assert.is_nil(log:find("does not answer", 1, true))
   end)
@@ -127,7 +127,7 @@ describe("scripts/links.lua", function()
   before_each(function() folder = support.folder { "scripts/links.lua" } end)
   after_each(function() folder:close() end)
 
-  it("tells when a server comes, goes and comes back", function()
+  it("logs when a server comes, goes and comes back", function()
     local port = folder:sim "asterisk"
     folder:engine { { "pbx1", port } }
     folder:await("run", '"msg":"pbx1: ready; CoreSettings and CoreStatus say: Asterisk simulated, AMI 13.0.0')

@@ -100,7 +100,7 @@ function Folder:await(name, pattern)
   return line
 end
 
--- Tells a program to end, and waits until it has.
+-- Asks a program to end, and waits until it has.
 function Folder:stop(name)
   local pid = self.started[name]
   self.started[name] = nil

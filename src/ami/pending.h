@@ -48,7 +48,7 @@ void pending_set_version(struct pending *pending, unsigned ami_version);
 
 struct pending_options {
 	uint64_t now, deadline; /* monotonic ns */
-	uint64_t offset;        /* of its first byte in the session's output, to tell `lost` from `not_ready` */
+	uint64_t offset;        /* of its first byte in the session's output, to distinguish `lost` from `not_ready` */
 	void *tag;
 	bool streams;           /* items of its list are not kept for the reply but handed out one by one: PENDING_ITEM */
 	bool no_call_events;    /* the session hears no events of the class call: an asynchronous Originate is refused, for its end

@@ -77,15 +77,15 @@ int buf_append_char(struct buf *buf, char c)
 
 int buf_printf(struct buf *buf, const char *format, ...)
 {
-	size_t room = buf->data ? buf->cap - buf->tail : 0;
+	size_t space = buf->data ? buf->cap - buf->tail : 0;
 	va_list args;
 	va_start(args, format);
-	int n = vsnprintf(room > 0 ? buf->data + buf->tail : NULL, room, format, args);
+	int n = vsnprintf(space > 0 ? buf->data + buf->tail : NULL, space, format, args);
 	va_end(args);
 	if (n < 0)
 		return -1;
 	/* Mostly it fits at once. */
-	if ((size_t)n < room && (!buf->max || buf_len(buf) + (size_t)n + 1 <= buf->max)) {
+	if ((size_t)n < space && (!buf->max || buf_len(buf) + (size_t)n + 1 <= buf->max)) {
 		buf->tail += (size_t)n;
 		return 0;
 	}

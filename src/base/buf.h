@@ -26,7 +26,7 @@ static inline struct slice buf_slice(const struct buf *buf)
 	return (struct slice){ buf->data ? buf->data + buf->head : "", buf->tail - buf->head };
 }
 
-/* Makes room for `n` bytes at the tail; moves the bytes to the front when that is enough.
+/* Makes space for `n` bytes at the tail; moves the bytes to the front when that is enough.
  * Returns where to write, or NULL when the cap or memory forbids it (nothing changed). */
 char *buf_reserve(struct buf *buf, size_t n);
 /* `n` bytes were written at the place that buf_reserve returned. */

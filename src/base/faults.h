@@ -15,7 +15,7 @@ struct faults {
 void faults_init(struct faults *faults);
 void faults_close(struct faults *faults);
 void faults_add(struct faults *faults, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Adds "warning: …": told, but nothing fails because of it. */
+/* Adds "warning: …": shown, but nothing fails because of it. */
 void faults_warn(struct faults *faults, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static inline size_t faults_errors(const struct faults *faults)
 {

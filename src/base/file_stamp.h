@@ -1,4 +1,4 @@
-/* Tells whether a file is still the one that was read. Take the stamp before reading: what changes meanwhile is then read again. */
+/* Whether a file is still the one that was read. Take the stamp before reading: what changes meanwhile is then read again. */
 #ifndef BASE_FILE_STAMP_H
 #define BASE_FILE_STAMP_H
 

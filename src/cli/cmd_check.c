@@ -17,7 +17,7 @@ static void print_help(void)
 	     "      --options       print the table of all options, with unit, range and default\n"
 	     "  -h, --help          this text\n"
 	     "\n"
-	     "exit codes: 0 good (warnings may be told), 1 faults (one a line on stderr), 2 called wrongly");
+	     "exit codes: 0 good (there may be warnings), 1 faults (one a line on stderr), 2 called wrongly");
 }
 
 static int check(const char *path)

@@ -25,7 +25,7 @@ static void print_help(void)
 	     "      --server NAME    the server's name for the rules (default: replay)\n"
 	     "      --answer WHAT    what a rule's action gets: cancelled (default), success, error, timeout\n"
 	     "      --speed X        pace: 1 or 1x is the capture's own time (default: as fast as it goes); CAPTURE.times, which\n"
-	     "                       `record` writes, tells when its bytes came, else Timestamp headers do\n"
+	     "                       `record` writes, says when its bytes came, else Timestamp headers do\n"
 	     "      --chunk N        feed N bytes at once (default 65536)\n"
 	     "      --summary        print counts of each capture as a JSON object; rules run only with --rules or -c\n"
 	     "      --json           log as JSON lines\n"

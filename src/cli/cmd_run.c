@@ -28,7 +28,7 @@ static void print_help(void)
 	     "      --allow-root    run as root all the same; without it root is refused, because nothing here needs it\n"
 	     "  -h, --help          this text\n"
 	     "\n"
-	     "under systemd (Type=notify) it tells when it is ready, reloads and stops, and feeds the watchdog\n"
+	     "under systemd (Type=notify) it reports when it is ready, reloads and stops, and feeds the watchdog\n"
 	     "signals: HUP reloads configuration and rules, all or nothing; USR1 reopens the log's files;\n"
 	     "TERM and INT end the sessions in order and exit 0, a second one at once\n"
 	     "exit codes: 0 ended when asked to, 1 could not start (each fault on stderr), 2 called wrongly");

@@ -1,4 +1,4 @@
-/* `hookswitch sim`: a simulated Asterisk, until it is told to stop. */
+/* `hookswitch sim`: a simulated Asterisk, until it is asked to stop. */
 #include "cli/cmd.h"
 
 #include <errno.h>

@@ -94,7 +94,7 @@ static void notify(const char *state)
 {
 	int rc = sd_notify(0, state);
 	if (rc < 0)
-		log_write(LOG_WARN, "systemd cannot be told", F_TEXT("reason", strerror(-rc)));
+		log_write(LOG_WARN, "systemd cannot be notified", F_TEXT("reason", strerror(-rc)));
 }
 
 static void on_phase(void *ctx, enum engine_phase phase)

@@ -1,4 +1,4 @@
-/* The manners of a daemon: limits, pid file, and what it tells systemd (when that has started it). */
+/* The manners of a daemon: limits, pid file, and what it reports to systemd (when that has started it). */
 #ifndef CLI_DAEMON_H
 #define CLI_DAEMON_H
 
@@ -18,7 +18,7 @@ struct pid_file *pid_file_create(const char *path, struct err *err);
 void pid_file_destroy(struct pid_file **file);
 
 struct notifier;
-/* Tells systemd that the daemon is ready, from then on each reload and the stop, and feeds its watchdog from the loop itself: a
+/* Notifies systemd that the daemon is ready, from then on each reload and the stop, and feeds its watchdog from the loop itself: a
  * loop that stands still is restarted. Does nothing when systemd did not ask. */
 struct notifier *notifier_create(struct engine *engine);
 void notifier_destroy(struct notifier **notifier);

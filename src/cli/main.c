@@ -51,7 +51,7 @@ static void print_help(FILE *out)
 	             "usage: hookswitch COMMAND [OPTION…]\n\n");
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
-	fprintf(out, "  %-8s print the version\n  %-8s this text; `hookswitch COMMAND --help` tells more\n\n"
+	fprintf(out, "  %-8s print the version\n  %-8s this text; `hookswitch COMMAND --help` says more\n\n"
 	             "exit codes: 0 it worked, 1 it did not, 2 it was called wrongly, 3 no daemon answers (ctl)\n", "version", "help");
 }
 
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 		print_version();
 		return CMD_OK;
 	}
-	/* These two have nothing more to tell than the help of all. */
+	/* These two have nothing more to say than the help of all. */
 	bool general = argc == 2 || (argc == 3 && (is_help(argv[2]) || is_version(argv[2])));
 	if ((help || is_version(name)) && general) {
 		print_help(stdout);

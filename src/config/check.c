@@ -61,7 +61,7 @@ static void walk_value(struct check *check, const struct value *value)
 	if (option && check->in_defaults && (option->flags & OPTION_OWN))
 		faults_add(check->faults, "%s: each server gives its own", buf_cstr(&check->path));
 	else if (option && check->reading->has_missing && has_missing(value) && option->type != OPTION_TREE)
-		; /* reading has told it */
+		; /* reading has reported it */
 	else if (option && option_check(option, value, &why) == -1)
 		faults_add(check->faults, "%s: %s", buf_cstr(&check->path), buf_cstr(&why));
 	else if (!option && value->type == VALUE_TABLE)

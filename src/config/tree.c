@@ -10,7 +10,7 @@ struct copying {
 	struct buf path;
 	const void *open[TREE_DEPTH_MAX]; /* the tables above, to find cycles */
 	size_t depth, nodes, bytes;
-	bool full; /* told once */
+	bool full; /* reported once */
 };
 
 static void push_text(struct buf *path, struct slice key)

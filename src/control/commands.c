@@ -136,7 +136,7 @@ static const struct command commands[] = {
 	{ "emit", "NAME [K=V...] [--json]", "an event for the rules, like crm.answered",
 	  "The name has a dot and does not begin with server. or script. The answer says how many listeners\n"
 	  "it is queued for.\n"
-	  "example: hookswitch ctl emit crm.answered ticket=42\n", 1, -1, true, ROLE_EMIT, command_emit },
+	  "example: hookswitch ctl emit crm.answered order=42\n", 1, -1, true, ROLE_EMIT, command_emit },
 	{ "enable", "RULE [--json]", "let a rule that was disabled hear events again", NULL, 1, 1, true, ROLE_ADMIN, command_enable },
 	{ "disable", "RULE [--json]", "stop a rule's listeners and timers until it is enabled or the next reload",
 	  "What the rule has begun goes on. Once enabled it hears server.gap when it has missed events.\n", 1, 1, true, ROLE_ADMIN, command_disable },

@@ -1,4 +1,4 @@
-/* The Lua C module `hookswitch`: the pure rooms as plain Lua functions, for specs and for trying rules without a daemon. */
+/* The Lua C module `hookswitch`: the pure layers as plain Lua functions, for specs and for trying rules without a daemon. */
 #ifndef HARNESS_MODULE_H
 #define HARNESS_MODULE_H
 
@@ -6,7 +6,7 @@
 
 /* Each pushes one table of functions. May raise; whatever they own belongs to a userdata with __gc. */
 
-/* { framer, message, action, pending, catalogue }: the protocol room as it stands, one Lua function for each of C's.
+/* { framer, message, action, pending, catalogue }: the protocol layer as it stands, one Lua function for each of C's.
  *
  * framer.new{ max_frame = 65536, max_headers = 1000, banner = false } -> f
  *   f:feed(bytes)      -> list of { status = "frame"|"banner"|"oversize"|"malformed"|"not_ami", bytes, kind =

@@ -246,14 +246,14 @@ enum link_read link_read(struct link *link)
 {
 	enum stream_failure why = STREAM_EOF;
 	struct err err;
-	size_t room = 0;
-	char *to = frame_log_room(&link->log, &room);
+	size_t space = 0;
+	char *to = frame_log_room(&link->log, &space);
 
 	if (!to) {
 		end_for_memory(link);
 		return LINK_READ_ENDED;
 	}
-	ssize_t n = stream_read(link->stream, to, room, &why, &err);
+	ssize_t n = stream_read(link->stream, to, space, &why, &err);
 	if (n == 0) {
 		frame_log_settle(&link->log);
 		return LINK_READ_NOTHING;

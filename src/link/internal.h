@@ -145,14 +145,14 @@ void link_on_timer(struct ev_loop *loop, ev_timer *timer, int events);
 void link_on_action_timer(struct ev_loop *loop, ev_timer *timer, int events);
 /* Arms the timer of the nearest action's deadline. */
 void link_arm_actions(struct link *link);
-/* Socket, timers, write buffer: gone; nothing is told. */
+/* Socket, timers, write buffer: gone; nothing is reported. */
 void link_close_session(struct link *link);
 /* (Re)starts the timer for `deadline` (monotonic ns). */
 void link_arm(struct link *link, uint64_t deadline);
 /* The one way in which a session or a try ends. Closes everything, completes all pending actions, reports
  * `lost`, plans the next try (P6). The caller touches the session no more. */
 void link_end(struct link *link, enum link_reason reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* What link_stop() asked for, and telling `stopped`: from the hub, once in a turn. The link may be gone afterwards. */
+/* What link_stop() asked for, and reporting `stopped`: from the hub, once in a turn. The link may be gone afterwards. */
 void link_deferred(struct link *link);
 void link_ready(struct link *link);
 

@@ -1,4 +1,4 @@
-/* The public face of link.h: making, starting, sending, looking. */
+/* The public functions of link.h: making, starting, sending, inspecting. */
 #include "link/link.h"
 
 #include <assert.h>
@@ -203,7 +203,7 @@ static void init_parts(struct link *link)
 	const struct link_config *c = &link->config;
 	char prefix[sizeof link->hub->prefix + 10];
 
-	/* Two links may be logged in to one Asterisk, which tells each of the other's Originates (Q21). */
+	/* Two links may be logged in to one Asterisk, which sends each the events of the other's Originates (Q21). */
 	snprintf(prefix, sizeof prefix, "%s%u", link->hub->prefix, atomic_fetch_add(&link->hub->links_made, 1));
 
 	frame_log_init(&link->log,
@@ -217,9 +217,9 @@ static void init_parts(struct link *link)
 	                               slice_cstr(prefix));
 	buf_init(&link->out, c->limits.write_buffer);
 	link->backoff = (struct backoff){ .first = c->reconnect.first, .max = c->reconnect.max };
-	/* Without a floor jitter could make a refused login's next try an immediate one (Q42). */
+	/* Without a least wait jitter could make a refused login's next try an immediate one (Q42). */
 	link->auth_backoff = (struct backoff){ .first = c->reconnect.auth_first, .max = c->reconnect.auth_max,
-	                                       .floor = c->reconnect.auth_first / 2 };
+	                                       .min = c->reconnect.auth_first / 2 };
 	breaker_init(&link->breaker, c->reconnect.breaker_failures, clock_from_seconds(c->reconnect.breaker_open),
 	             c->reconnect.breaker_probes);
 	link->stream = stream_create(link->hub->loop, &link_stream_handler, link);

@@ -4,7 +4,7 @@
  *   STOPPED ------> WAITING ---------------> RESOLVING ----------------> CONNECTING -> TLS -> BANNER -> LOGIN -> READY
  *      ^              ^                          |                          |           |       |         |        |
  *      |              +--------------------------+--------------------------+-----------+-------+---------+--------+
- *      |                     any failure: session ends (pending failed, `lost` told), then backoff
+ *      |                     any failure: session ends (pending failed, `lost` reported), then backoff
  *      +---- DRAINING <---- stop: Logoff written, until Goodbye, end of stream or the drain timeout
  *
  * (TLS only where it is configured.) One function, link_move() in link.c, makes every move.
@@ -97,7 +97,7 @@ void link_hub_destroy(struct link_hub **hub); /* after all its links */
 /* What becomes of an event. */
 enum { LINK_EVENT_TAKEN = 1, LINK_EVENT_WAITS = 2 };
 
-/* What the owner is told; always from the loop, never from inside link_send() or link_stop(). */
+/* What the owner hears; always from the loop, never from inside link_send() or link_stop(). */
 struct link_owner {
 	void *ctx;
 	/* An event has arrived. `at`: epoch seconds when its bytes did. With LINK_EVENT_WAITS it is kept in the log for the cursors that
@@ -131,7 +131,7 @@ void link_start(struct link *link);
 /* Ends the session in order: Logoff with a deadline when READY, else at once. `reason` goes to lost(). Pending actions
  * complete as they are answered, or as ERR_CANCELLED when the drain ends. Then stopped(). */
 void link_stop(struct link *link, const char *reason);
-/* Ends everything now; nothing is told. Never from inside one of this link's own callbacks but stopped(). */
+/* Ends everything now; nothing is reported. Never from inside one of this link's own callbacks but stopped(). */
 void link_destroy(struct link **link);
 
 /* Somebody who takes what the server sends, byte by byte as it comes, but the login: the banner and what follows the login's

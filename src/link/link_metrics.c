@@ -33,7 +33,7 @@ enum plain {
 	PLAINS
 };
 
-_Static_assert((int)PLAINS <= LINK_FAMILIES, "a family has no room");
+_Static_assert((int)PLAINS <= LINK_FAMILIES, "a family has no place");
 
 static const struct {
 	enum metric_type type;

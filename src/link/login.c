@@ -29,7 +29,7 @@ static uint64_t send_or_end(struct link *link, struct action *action)
 static int add_credentials(struct action *action, const struct link_config *config, const char *secret, struct err *err)
 {
 	action_init(action);
-	/* Room for all of it, so that growing leaves no copy of the secret behind. */
+	/* Space for all of it, so that growing leaves no copy of the secret behind. */
 	buf_reserve(&action->bytes, LINK_OWN_RESERVE);
 	if (action_add(action, SLICE("Action"), SLICE("Login"), err) ||
 	    action_add(action, SLICE("Username"), slice_cstr(config->username), err) ||

@@ -159,7 +159,7 @@ void link_note_message(struct link *link)
 		note_success(link);
 }
 
-/* Decides how long to wait, feeds the breaker, and tells the operator. */
+/* Decides how long to wait, feeds the breaker, and logs it for the operator. */
 static void count_failure(struct link *link, enum link_reason reason)
 {
 	uint64_t now = clock_mono_ns();
@@ -310,7 +310,7 @@ static void finish(struct link *link)
 		                 link->end_reason == REASON_STOPPED ? link->stop_reason : link_reason_name(link->end_reason));
 	if (link->stop_requested) {
 		link_move(link, LINK_STOPPED);
-		hub_defer(link); /* to tell it: never from inside of anything */
+		hub_defer(link); /* to report it: never from inside of anything */
 		return;
 	}
 	link_plan_connect(link, link->retry_delay);

@@ -26,12 +26,12 @@ double backoff_ceiling(const struct backoff *backoff)
 double backoff_next(struct backoff *backoff, double random)
 {
 	double ceiling = backoff_ceiling(backoff);
-	double floor = backoff->floor < ceiling ? backoff->floor : ceiling;
+	double least = backoff->min < ceiling ? backoff->min : ceiling;
 
 	/* Past 64 doublings nothing changes any more. */
 	if (backoff->attempt < 64)
 		backoff->attempt++;
-	return floor + (ceiling - floor) * random;
+	return least + (ceiling - least) * random;
 }
 
 void backoff_reset(struct backoff *backoff)

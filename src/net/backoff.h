@@ -17,13 +17,13 @@ double backoff_random_next(struct backoff_random *random);
 struct backoff {
 	double first; /* seconds: ceiling of the first wait */
 	double max;   /* ceiling of all of them */
-	double floor; /* no wait is shorter, 0: full jitter */
+	double min; /* no wait is shorter, 0: full jitter */
 	uint32_t attempt;
 };
 
 /* Ceiling of the next wait: first * 2^attempt, at most max. */
 double backoff_ceiling(const struct backoff *backoff);
-/* The next wait in seconds, evenly spread from floor to the ceiling by `random` in [0, 1); counts the attempt. */
+/* The next wait in seconds, evenly spread from `min` to the ceiling by `random` in [0, 1); counts the attempt. */
 double backoff_next(struct backoff *backoff, double random);
 void backoff_reset(struct backoff *backoff);
 

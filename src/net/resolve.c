@@ -40,7 +40,7 @@ struct resolve {
 	ev_timer timer; /* half of the deadline, then the deadline; at once when the answer is here */
 	unsigned in_dns; /* questions that name servers still have of it */
 	bool in_files;   /* the thread has it, or will */
-	bool asked_again, done, telling;
+	bool asked_again, done, answering;
 	double timeout;
 	uint16_t port;
 	char *host; /* owned */
@@ -60,14 +60,14 @@ static void resolve_free(struct resolve *resolve)
 	free(resolve);
 }
 
-/* Frees a question that was cancelled or told, once nobody has it any more. */
+/* Frees a question that was cancelled or answered, once nobody has it any more. */
 static void free_unless_held(struct resolve *resolve)
 {
-	if (!resolve->fn && !resolve->telling && !resolve->in_files && resolve->in_dns == 0)
+	if (!resolve->fn && !resolve->answering && !resolve->in_files && resolve->in_dns == 0)
 		resolve_free(resolve);
 }
 
-/* The answer is told from a timer of its own, so that nobody is called from inside c-ares or resolve_start(). */
+/* The answer is given from a timer of its own, so that nobody is called from inside c-ares or resolve_start(). */
 static void finish_soon(struct resolve *resolve)
 {
 	resolve->done = true;
@@ -343,7 +343,7 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
 	if (!resolve->done) {
 		read_now(resolve->resolver);
 		if (resolve->done)
-			return; /* its own timer tells it */
+			return; /* its own timer gives it */
 		if (!resolve->asked_again) {
 			/* Some name servers are silent to questions for IPv6, and c-ares would wait for that answer in vain. */
 			resolve->asked_again = true;
@@ -357,9 +357,9 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
 	}
 	resolve_fn *fn = resolve->fn;
 	resolve->fn = NULL;
-	resolve->telling = true;
+	resolve->answering = true;
 	fn(resolve->ctx, resolve->addresses, resolve->count, resolve->count > 0 ? NULL : &resolve->err);
-	resolve->telling = false;
+	resolve->answering = false;
 	free_unless_held(resolve);
 }
 

@@ -46,7 +46,7 @@ static void close_socket(struct stream *stream)
 	ev_io_stop(stream->loop, &stream->writer);
 	ev_timer_stop(stream->loop, &stream->timer);
 	if (stream->ssl) {
-		/* Tells the peer, if the socket takes it now; an answer is not waited for. */
+		/* Notifies the peer, if the socket takes it now; an answer is not waited for. */
 		if (stream->phase == OPEN && !stream->broken)
 			SSL_shutdown(stream->ssl);
 		ERR_clear_error();
@@ -112,7 +112,7 @@ static void fail(struct stream *stream, enum stream_failure why, const struct er
 
 static void try_next(struct stream *stream);
 
-/* This address did not work; the last one's failure is what is told. */
+/* This address did not work; the last one's failure is what is reported. */
 static void address_failed(struct stream *stream, int error)
 {
 	const struct address *address = &stream->addresses[stream->next - 1];
@@ -378,7 +378,7 @@ static ssize_t tls_broken(struct stream *stream, int result, enum stream_failure
 	return -1;
 }
 
-static ssize_t tls_read(struct stream *stream, char *to, size_t room, enum stream_failure *why, struct err *err)
+static ssize_t tls_read(struct stream *stream, char *to, size_t space, enum stream_failure *why, struct err *err)
 {
 	size_t got = 0;
 
@@ -387,11 +387,11 @@ static ssize_t tls_read(struct stream *stream, char *to, size_t room, enum strea
 		*err = *stream->broken_err;
 		return -1;
 	}
-	while (got < room) {
+	while (got < space) {
 		size_t n = 0;
 		ERR_clear_error();
 		errno = 0;
-		int result = SSL_read_ex(stream->ssl, to + got, room - got, &n);
+		int result = SSL_read_ex(stream->ssl, to + got, space - got, &n);
 		if (result == 1) {
 			got += n;
 			continue;
@@ -409,7 +409,7 @@ static ssize_t tls_read(struct stream *stream, char *to, size_t room, enum strea
 			return -1;
 		break;
 	}
-	/* No event of the socket will tell of what OpenSSL holds already. */
+	/* No event of the socket comes for what OpenSSL holds already. */
 	if (stream->broken || SSL_has_pending(stream->ssl))
 		ev_feed_event(stream->loop, &stream->reader, EV_READ);
 	return (ssize_t)got;
@@ -444,11 +444,11 @@ static ssize_t broke(enum stream_failure *why, struct err *err)
 	return -1;
 }
 
-ssize_t stream_read(struct stream *stream, char *to, size_t room, enum stream_failure *why, struct err *err)
+ssize_t stream_read(struct stream *stream, char *to, size_t space, enum stream_failure *why, struct err *err)
 {
 	if (stream->ssl)
-		return tls_read(stream, to, room, why, err);
-	ssize_t n = recv(stream->fd, to, room, 0);
+		return tls_read(stream, to, space, why, err);
+	ssize_t n = recv(stream->fd, to, space, 0);
 	if (n > 0)
 		return n;
 	if (n == 0) {

@@ -139,7 +139,7 @@ static void write_stderr(const struct log_builder *builder)
 		ssize_t n = write(STDERR_FILENO, rest.ptr, rest.len);
 		if (n == -1 && errno == EINTR)
 			continue;
-		/* There is no place left where a failure could be told. */
+		/* There is no place left where a failure could be reported. */
 		if (n <= 0)
 			break;
 		buf_consume(&line, (size_t)n);

@@ -3,7 +3,7 @@
  * One log for the process. log_start() begins the thread; before it (and after log_stop()) records go
  * straight to stderr, so that start-up and fatal errors are never lost. log_start() and log_stop() are for one
  * thread; all other functions may be called from any, and block only where they say so. A record that finds the queue
- * full is dropped and counted, and the writer reports the number as soon as it has room. The last quarter of the queue
+ * full is dropped and counted, and the writer reports the number as soon as it has space. The last quarter of the queue
  * is kept for warnings and errors. Identical records (same text, server and rule) beyond the burst within the window
  * are held back and reported once with their number, as `repeated` (P9).
  *
@@ -91,7 +91,7 @@ struct log_counts {
  * Waits for the file to be opened, so it is for the time before the loop runs. */
 int log_start(const struct log_options *options, struct err *err);
 /* Writes what is queued (blocks at most `seconds`), ends the thread, closes the files, forgets the sinks.
- * What could not be written in time is counted and its number told on stderr. */
+ * What could not be written in time is counted and its number reported on stderr. */
 void log_stop(double seconds);
 /* Changes level, throttle and format of the running log; the destination and the queue's bounds stay: so what was
  * started with LOG_JOURNAL stays there, and what was not takes LOG_JOURNAL for LOG_JSON. */
@@ -144,7 +144,7 @@ int log_sink_use(unsigned id, struct log_file **file, struct err *err);
 /* log_file_open() and log_sink_use() in one; `file` NULL removes the sink. */
 int log_sink_set(unsigned id, const char *file, struct err *err);
 /* Queues one line (its line end is added). 0, or -1 when the queue is full, the line longer than LOG_SINK_LINE_MAX or
- * there is no such sink; the drop is counted and told. */
+ * there is no such sink; the drop is counted and reported. */
 int log_sink_write(unsigned id, struct slice line);
 
 #endif

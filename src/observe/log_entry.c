@@ -11,9 +11,9 @@
 /* Copies as much as may be; what is left out is added to the entry's `cut`. */
 static struct slice take(struct log_builder *builder, struct slice text, size_t max)
 {
-	size_t room = LOG_RECORD_MAX - builder->used, used;
+	size_t space = LOG_RECORD_MAX - builder->used, used;
 	char *to = builder->bytes + builder->used;
-	size_t len = redact_copy(to, room < max ? room : max, text, &used);
+	size_t len = redact_copy(to, space < max ? space : max, text, &used);
 
 	if (used < text.len) {
 		size_t whole = utf8_whole(slice_make(to, len));

@@ -43,7 +43,7 @@ static void write_entry(void *ctx, const struct log_entry *entry)
 }
 
 /* A record of the log's own, past queue and throttle. Fields as they are: nothing of a user's stands in them. */
-static void tell(struct log_file *file, enum log_level level, const char *text, const struct log_field *fields,
+static void report(struct log_file *file, enum log_level level, const char *text, const struct log_field *fields,
                  size_t count)
 {
 	struct log_entry entry = {
@@ -56,8 +56,8 @@ static void tell(struct log_file *file, enum log_level level, const char *text, 
 	write_entry_to(file, &entry);
 }
 
-#define TELL(file, level, text, ...)                                      \
-	tell((file), (level), (text), (const struct log_field[]){ __VA_ARGS__ }, \
+#define REPORT(file, level, text, ...)                                      \
+	report((file), (level), (text), (const struct log_field[]){ __VA_ARGS__ }, \
 	     sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field))
 
 static const char *name_of(const struct log_file *file)
@@ -92,7 +92,7 @@ static void use_sink(struct log_writer *writer, struct log_item *item)
 	if (*sink) {
 		flush_sink(*sink);
 		if ((*sink)->lost > 0)
-			TELL(writer->file, LOG_WARN, "sink lines lost: could not write to the file", F_TEXT("file", name_of(*sink)),
+			REPORT(writer->file, LOG_WARN, "sink lines lost: could not write to the file", F_TEXT("file", name_of(*sink)),
 			     F_INT("count", (*sink)->lost), F_TEXT("reason", strerror((*sink)->error)));
 		log_file_close(sink);
 	}
@@ -110,7 +110,7 @@ static void write_sink_line(struct log_writer *writer, const struct log_item *it
 	count_lines(log_file_line_end(sink));
 }
 
-/* Losses are told as soon as there is room, and while they last once a second */
+/* Losses are reported as soon as there is space, and while they last once a second */
 
 static bool anything_lost(const struct log_writer *writer)
 {
@@ -122,14 +122,14 @@ static bool anything_lost(const struct log_writer *writer)
 	return false;
 }
 
-/* The log's own file: as long as it fails, stderr is told once; when it works again, the file is told how many. */
+/* The log's own file: as long as it fails, that is reported on stderr once; when it works again, the number is reported in the file. */
 static void tell_file(struct log_writer *writer)
 {
 	struct log_file *file = writer->file;
 
 	write_lost(writer);
 	if (file->failing && !writer->told_trouble && file->name) {
-		TELL(writer->errors, LOG_ERROR, "cannot write the log; records are dropped until it works again",
+		REPORT(writer->errors, LOG_ERROR, "cannot write the log; records are dropped until it works again",
 		     F_TEXT("file", file->name), F_TEXT("reason", strerror(file->error)));
 		log_file_flush(writer->errors);
 		writer->told_trouble = true;
@@ -137,7 +137,7 @@ static void tell_file(struct log_writer *writer)
 	if (file->lost == 0)
 		return;
 	uint64_t lost = file->lost;
-	TELL(file, LOG_WARN, "log records lost: could not write to the file", F_TEXT("file", name_of(file)),
+	REPORT(file, LOG_WARN, "log records lost: could not write to the file", F_TEXT("file", name_of(file)),
 	     F_INT("count", lost), F_TEXT("reason", strerror(file->error)));
 	/* The report itself is not one of them. */
 	file->lost = log_file_flush(file).lost > 0 ? lost : 0;
@@ -147,7 +147,7 @@ static void tell_file(struct log_writer *writer)
 
 static void tell_errors(struct log_writer *writer, const char *text, uint64_t count)
 {
-	TELL(writer->errors, LOG_WARN, text, F_INT("count", count));
+	REPORT(writer->errors, LOG_WARN, text, F_INT("count", count));
 	log_file_flush(writer->errors);
 }
 
@@ -157,10 +157,10 @@ static void tell_sink(struct log_writer *writer, unsigned id)
 	uint64_t dropped = atomic_exchange(&writer->sink_dropped[id], 0);
 
 	if (dropped > 0)
-		TELL(writer->file, LOG_WARN, "sink lines dropped: the log's queue was full",
+		REPORT(writer->file, LOG_WARN, "sink lines dropped: the log's queue was full",
 		     F_TEXT("file", sink ? name_of(sink) : "none"), F_INT("count", dropped));
 	if (sink && sink->lost > 0) {
-		TELL(writer->file, LOG_WARN, "sink lines lost: could not write to the file", F_TEXT("file", name_of(sink)),
+		REPORT(writer->file, LOG_WARN, "sink lines lost: could not write to the file", F_TEXT("file", name_of(sink)),
 		     F_INT("count", sink->lost), F_TEXT("reason", strerror(sink->error)));
 		sink->lost = 0;
 	}
@@ -169,11 +169,11 @@ static void tell_sink(struct log_writer *writer, unsigned id)
 static void tell_losses(struct log_writer *writer, bool last_chance)
 {
 	uint64_t now = clock_mono_ns();
-	if (!anything_lost(writer) || (now < writer->next_tell && !last_chance))
+	if (!anything_lost(writer) || (now < writer->next_report && !last_chance))
 		return;
-	writer->next_tell = now + TELL_EVERY;
+	writer->next_report = now + TELL_EVERY;
 	tell_file(writer);
-	/* The rest is told when somebody can read it. */
+	/* The rest is reported when somebody can read it. */
 	if (writer->file->failing) {
 		if (last_chance && writer->file->name)
 			tell_errors(writer, "log records lost: could not write to the file", writer->file->lost);
@@ -181,7 +181,7 @@ static void tell_losses(struct log_writer *writer, bool last_chance)
 	}
 	uint64_t dropped = atomic_exchange(&writer->dropped, 0);
 	if (dropped > 0)
-		TELL(writer->file, LOG_WARN, "log records dropped: the queue was full", F_INT("count", dropped), F_TEXT("reason", "queue"));
+		REPORT(writer->file, LOG_WARN, "log records dropped: the queue was full", F_INT("count", dropped), F_TEXT("reason", "queue"));
 	for (unsigned i = 0; i < LOG_SINKS; i++)
 		tell_sink(writer, i);
 	write_lost(writer);
@@ -261,7 +261,7 @@ static void reopen_one(struct log_writer *writer, struct log_file *file)
 {
 	struct err err;
 	if (log_file_reopen(file, &err))
-		TELL(writer->file, LOG_ERROR, "reopening failed; the old file stays in use", F_TEXT("file", name_of(file)),
+		REPORT(writer->file, LOG_ERROR, "reopening failed; the old file stays in use", F_TEXT("file", name_of(file)),
 		     F_TEXT("reason", err.text));
 }
 
@@ -279,7 +279,7 @@ static void reopen_files(struct log_writer *writer)
 static uint64_t next_deadline(const struct log_writer *writer)
 {
 	uint64_t deadline = log_throttle_deadline(writer->throttle, atomic_load(&log_shared.window_ns));
-	return anything_lost(writer) && writer->next_tell < deadline ? writer->next_tell : deadline;
+	return anything_lost(writer) && writer->next_report < deadline ? writer->next_report : deadline;
 }
 
 static void run(struct log_writer *writer)
@@ -338,7 +338,7 @@ static void *writer_main(void *arg)
 	writer->file = open_destination(writer);
 	bool failed = !writer->file;
 	if (!failed) {
-		/* Room for a full batch and one more record, so that formatting never runs out of memory. */
+		/* Space for a full batch and one more record, so that formatting never runs out of memory. */
 		buf_reserve(&writer->file->out, LOG_FILE_BATCH_BYTES + LOG_FORMAT_MAX + 1);
 		writer->throttle = log_throttle_create(write_entry, writer);
 	}

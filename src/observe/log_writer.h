@@ -1,4 +1,4 @@
-/* The log's writer thread: takes items from the queue, throttles, formats, writes, and tells what was lost. */
+/* The log's writer thread: takes items from the queue, throttles, formats, writes, and reports what was lost. */
 #ifndef OBSERVE_LOG_WRITER_H
 #define OBSERVE_LOG_WRITER_H
 
@@ -47,7 +47,7 @@ struct log_writer {
 	atomic_bool reopen, stopping;
 	atomic_bool over; /* the thread has ended, or nobody waits for it any more: the second of both frees */
 	atomic_uint_least64_t stop_deadline;
-	/* Drops at the full queue that were not told yet. */
+	/* Drops at the full queue that were not reported yet. */
 	atomic_uint_least64_t dropped, sink_dropped[LOG_SINKS];
 
 	/* The writer's own from here on. */
@@ -55,10 +55,10 @@ struct log_writer {
 	bool journal;
 	struct err open_err;
 	struct log_file *file;   /* NULL when it could not be opened */
-	struct log_file *errors; /* stderr, where the log's own trouble is told */
+	struct log_file *errors; /* stderr, where the log's own trouble is reported */
 	struct log_file *sinks[LOG_SINKS];
 	struct log_throttle *throttle;
-	uint64_t next_tell;      /* losses are told once a second at most */
+	uint64_t next_report;      /* losses are reported once a second at most */
 	bool told_trouble;       /* stderr knows that the file fails */
 };
 
@@ -67,7 +67,7 @@ struct log_writer *log_writer_start(const struct log_options *options, struct er
 /* Pushes an item and wakes the writer; false when the queue is full (the item is still the caller's).
  * `important` may use the part of the queue that is kept for warnings and errors; a sink use always may. */
 bool log_writer_push(struct log_writer *writer, struct log_item *item, bool important);
-/* Counts a drop for the writer to tell; `untold` is one of its counters. */
+/* Counts a drop for the writer to report; `untold` is one of its counters. */
 void log_writer_dropped(struct log_writer *writer, atomic_uint_least64_t *untold);
 /* No thread pushes any more. Writes what is queued until the deadline and ends. When the thread hangs in the kernel
  * beyond that, it is left alone and frees its memory when it comes back. */

@@ -340,7 +340,7 @@ enum metric_type metric_type(const struct metric *metric)
 static struct series *add_series(struct metric *metric, const struct label_key *key)
 {
 	size_t buckets = metric->bound_count * sizeof(uint64_t), labels = metric->label_count * sizeof(char *);
-	/* The values with a NUL behind each need no more room than in the key with their lengths. */
+	/* The values with a NUL behind each need no more space than in the key with their lengths. */
 	struct series_node *node = mem_zalloc(sizeof *node + buckets + labels + key->len + key->len);
 	struct series *series = &node->series;
 	char *to = node->memory + buckets + labels;

@@ -10,7 +10,7 @@
 /* Values are found by their first four bytes, so that text is scanned once however many secrets there are. */
 #define PREFIX 4
 #define BUCKETS 1024
-/* How far behind the room of a copy patterns look for the end of what begins before it. */
+/* How far behind the end of a copy's space patterns look for the end of what begins before it. */
 #define LOOK_AHEAD 4096
 
 struct secret {
@@ -35,7 +35,7 @@ static const struct redact_patterns *patterns_now(void)
 #define WORD(text) { (text), sizeof(text) - 1 }
 
 /* A set of letters as bits; a byte's last five bits find its place whatever its case. Other bytes may be taken for letters:
- * the comparison that follows tells them apart. */
+ * the comparison that follows distinguishes them. */
 #define LETTER(c) (UINT32_C(1) << ((unsigned char)(c) & 31))
 
 static bool begins_part(struct slice rest)
@@ -244,9 +244,9 @@ struct slice redact_text(struct slice text, char **masked)
 	}
 	if (spans.count == 0)
 		return text;
-	size_t room = text.len + spans.count * mask.len;
-	*masked = mem_alloc(room);
-	return slice_make(*masked, copy(*masked, room, text, text.len, &spans, &used));
+	size_t size = text.len + spans.count * mask.len;
+	*masked = mem_alloc(size);
+	return slice_make(*masked, copy(*masked, size, text, text.len, &spans, &used));
 }
 
 size_t redact_copy(char *to, size_t cap, struct slice text, size_t *used)

@@ -37,7 +37,7 @@ struct slice redact_text(struct slice text, char **copy);
 /* Copies as much of `text` to `to` as fits in `cap`, masked; never a part of a secret, never a part of the mask.
  * Returns the bytes written; `*used` is how many bytes of `text` they stand for. */
 size_t redact_copy(char *to, size_t cap, struct slice text, size_t *used);
-/* For what must keep its length: puts an asterisk for each byte of every secret in `text` into `to`, which has room for as many
+/* For what must keep its length: puts an asterisk for each byte of every secret in `text` into `to`, which has space for as many
  * bytes; the others are left as they are. */
 void redact_mask(char *to, struct slice text);
 /* The same for known values alone, however many there are. Bytes of line ends are left as they are. */

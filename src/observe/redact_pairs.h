@@ -1,4 +1,4 @@
-/* Secrets that a text tells beside their names: `Secret: x`, `password=x`, {"token":"x"}. Nobody but redact.c includes it. */
+/* Secrets that a text shows beside their names: `Secret: x`, `password=x`, {"token":"x"}. Nobody but redact.c includes it. */
 #ifndef OBSERVE_REDACT_PAIRS_H
 #define OBSERVE_REDACT_PAIRS_H
 

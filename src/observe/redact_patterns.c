@@ -191,7 +191,7 @@ void spans_add(struct spans *spans, size_t from, size_t to)
 	} else if (spans->count < SPANS_MAX) {
 		spans->items[spans->count++] = (struct span){ from, to };
 	} else {
-		/* Too many to tell apart: hide from the first of these to the end. */
+		/* Too many to distinguish: hide from the first of these to the end. */
 		last->from = from < last->from ? from : last->from;
 		last->to = SIZE_MAX;
 	}

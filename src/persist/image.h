@@ -20,7 +20,7 @@ uint32_t image_pages(const struct image *image);
 /* Reads a page, the newest committed version of it, as far as the WAL is good; false when it cannot be read. */
 bool image_read(struct image *image, uint32_t page, unsigned char *to);
 /* True when the WAL has lost what was committed: whole transactions stand behind a bad frame. A last transaction that is cut
- * short is none: nobody was told that it is on disk. */
+ * short is none: to nobody was it reported as on disk. */
 bool image_wal_damaged(const struct image *image);
 /* True when the header says that the file is ours. */
 bool image_is_ours(struct image *image);

@@ -10,7 +10,7 @@
  *    commit in progress. Changes reach the disk in the order they were made, except that of several to one row only the last is
  *    written.
  *  - While the disk is full or failing, what waits for it ends with ERR_BACKPRESSURE and has not happened; changes that nobody waits for stay
- *    in memory, at most `dirty_bytes` of them, and are written once there is room. One exception: when the failure is one of fsync and
+ *    in memory, at most `dirty_bytes` of them, and are written once there is space. One exception: when the failure is one of fsync and
  *    a power cut follows before the disk works again, what ended with ERR_BACKPRESSURE can be there after all.
  *  - A damaged row is never used: each has a CRC. A damaged file is kept aside, never deleted.
  *

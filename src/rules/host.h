@@ -112,7 +112,7 @@ struct rules_options {
 	const struct value *settings;  /* table: rule name -> its section of the configuration */
 	struct policy *policy;         /* shared: each rule takes a reference */
 	const struct host_snapshot *running; /* rules that have not changed since are kept and not loaded; NULL: all are loaded */
-	bool skip_bad_files;           /* at start-up: leave out a file that fails, and load the rest (its fault is still told) */
+	bool skip_bad_files;           /* at start-up: leave out a file that fails, and load the rest (its fault is still reported) */
 };
 
 /* Loads every rule file of the folder, each into a Lua state of its own; those that have not changed are only named. NULL when

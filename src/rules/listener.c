@@ -459,7 +459,7 @@ static int push_call(lua_State *co, struct task *task, void *arg)
 	return 2;
 }
 
-/* The rule itself is told too. */
+/* The rule itself hears of it too. */
 static void note_gap(const struct dispatch *d, struct rule *rule, const char *reason)
 {
 	rule->gap++;

@@ -245,7 +245,7 @@ struct delivery {
 	struct host_feed *feed;
 };
 
-/* The rule is told how many changes it did not get. */
+/* The rule hears how many changes it did not get. */
 static bool has_place_for_change(struct rule *rule, const struct own_event *e)
 {
 	const struct host_server server = { .id = e->server, .name = e->server_name };

@@ -1,4 +1,4 @@
-/* The engine's own events and those that rules emit: queued, never nested, told apart from a server's by where they come
+/* The engine's own events and those that rules emit: queued, never nested, distinguished from a server's by where they come
  * from. */
 #ifndef RULES_OWN_EVENT_H
 #define RULES_OWN_EVENT_H

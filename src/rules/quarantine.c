@@ -43,7 +43,7 @@ static void report_quarantine(struct rule *rule, struct listener *listener, cons
 	                                             { "listener", slice_cstr(label) } }, 3);
 }
 
-/* Its first call after a quarantine went well: it is told what it has missed (P9). */
+/* Its first call after a quarantine went well: it hears what it has missed (P9). */
 static void leave_quarantine(struct rule *rule, struct quarantine *q)
 {
 	*q = (struct quarantine){ .active = false };

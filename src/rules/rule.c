@@ -221,7 +221,7 @@ static void make_state(void *arg)
 	o->status = kill_pcall(L, 1, 0, 0);
 }
 
-/* The state with its libraries. False when it could not be made (told). */
+/* The state with its libraries. False when it could not be made (logged). */
 static bool open_state(struct rule *r)
 {
 	struct opening opening = { .rule = r };

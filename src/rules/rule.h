@@ -176,7 +176,7 @@ struct rule {
 	uint64_t overruns[OVERRUNS_MAX]; /* when the last ones were */
 	struct quarantine quarantine;
 	uint32_t missed;         /* events that it would have heard while it was disabled */
-	uint32_t gap;            /* events not given to it that it was not told of */
+	uint32_t gap;            /* events not given to it that were not reported to it yet */
 	char *last_error;        /* owned */
 };
 
@@ -187,7 +187,7 @@ static inline struct rule *rule_of(lua_State *L)
 }
 
 /* Makes the rule of `source`, whose state has the libraries, and runs its file. Never NULL: one that fails has `failed` set and
- * its faults told. Takes a reference of the source. */
+ * its faults reported. Takes a reference of the source. */
 struct rule *rule_load(struct loading *loading, struct rule_source *source);
 /* What stands for `rule` while it has no state: its name, source, limits and counters. It hears nothing. */
 struct rule *rule_create_down(const struct rule *rule);

@@ -53,7 +53,7 @@ struct host {
 	bool spent;           /* the rules' share of this turn is used up */
 	bool deaths;          /* some rule is `dead` and stands there still */
 	uint64_t arrived;     /* events of servers so far */
-	bool gaps;            /* some rule has missed events and was not told */
+	bool gaps;            /* some rule has missed events and has not heard of it */
 	struct host_metrics m;
 };
 

@@ -330,7 +330,7 @@ struct store_space *store_open(struct store *store, unsigned owner, struct slice
 		err_set(err, ERR_OVERFLOW, "store: there are %zu stores already, the most in all", store->spaces.count);
 		return NULL;
 	}
-	/* The others find room too. */
+	/* The others find space too. */
 	if (store->limits.spaces >= 8 && store->owners[owner].spaces >= store->limits.spaces / 4) {
 		err_set(err, ERR_OVERFLOW, "store: the rule has opened %zu stores already", store->owners[owner].spaces);
 		return NULL;

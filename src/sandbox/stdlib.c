@@ -26,7 +26,7 @@ static void push_options(lua_State *L, const struct stdlib_options *options)
 		lib->wall = real_wall;
 	if (!lib->bytes)
 		lib->bytes = (size_t)8 << 20;
-	/* Lengths up to here can be told in error texts and doubled without care for overflow. */
+	/* Lengths up to here can be shown in error texts and doubled without care for overflow. */
 	if (lib->bytes > INT32_MAX)
 		lib->bytes = INT32_MAX;
 	if (!lib->elements)

@@ -149,7 +149,7 @@ static int lib_rep(lua_State *L)
 }
 
 /* pack, packsize and unpack are Lua's own: they take one pass over format and arguments. Only what pack may build is
- * bounded before: texts and fixed sizes ("c1000") as told, at most 16 bytes and as many of padding for the others. */
+ * bounded before: texts and fixed sizes ("c1000") as given, at most 16 bytes and as many of padding for the others. */
 static size_t pack_bound(lua_State *L, struct slice format)
 {
 	size_t bytes = 0, cap = stdlib_of(L)->bytes;

@@ -5,7 +5,7 @@ local session = support.session
 -- The first events are heard slowly by the clock, whatever the machine is: one turn reads many more than it delivers.
 local SLOW = [[
 local heard = metric.counter("heard_total", "Events heard.", { "server" })
-local missed = metric.counter("missed_total", "Events that gaps told of.", { "server" })
+local missed = metric.counter("missed_total", "Events that gaps reported.", { "server" })
 local slow = {}
 ami.on("*", function(_, server)
   heard:inc { server.name }
@@ -36,7 +36,7 @@ end
 return {
   {
     name = "20,000 events into a backlog of 10,000",
-    must = "what is not shed is heard; sent = dispatched + unmatched + shed; gaps tell the same number as the counter; the lowest classes go "
+    must = "what is not shed is heard; sent = dispatched + unmatched + shed; gaps report the same number as the counter; the lowest classes go "
       .. "first; FullyBooted and what came last are heard",
     play = function(t)
       local sim = support.sim("--events", "20000")
@@ -116,7 +116,7 @@ ami.on("*", { server = "flood" }, function(ev)
   if heard % 97 == 0 then log.debug("heard", { channel = channel, context = context, exten = exten }) end
 end)
 ]], [[
--- Sent at Timestamp by the wall clock, heard by the monotonic one: the quickest event tells how far they are apart.
+-- Sent at Timestamp by the wall clock, heard by the monotonic one: the quickest event shows how far they are apart.
 local delays = {}
 ami.on("*", { server = "quiet" }, function(ev)
   if ev.Timestamp then delays[#delays + 1] = timer.now() - tonumber(ev.Timestamp) end

@@ -94,7 +94,7 @@ serve]])
   },
   {
     name = "a truncated frame with the next one glued to it",
-    must = "both are dropped, counted and told as a gap; the next good frame is heard in the same session",
+    must = "both are dropped, counted and reported as a gap; the next good frame is heard in the same session",
     play = function(t)
       local peer = support.peer(session(
         [[send Event: Cut\r\nPrivilege: call,all\r\nChannel: SIP/a-1\r\nUniEvent: Glued\r\nPrivilege: call,all\r\nN: 1\r\n\r\n]],
@@ -169,7 +169,7 @@ serve]])
       local peer = support.peer(session([[action Command]], [[send Response: Follows\r\nPrivilege: Command\r\nActionID: $id\r\n]],
         [[times 100000000 line $n of an output without end\n]]), session "serve")
       local daemon = t:daemon { servers = one(peer, { limits = { frame = 65536 }, timeouts = { read = 1.5, heartbeat_interval = 1 } }),
-        config = { limits = support.ROOMY, policy = { allow = { "Command" } } } }
+        config = { limits = support.GENEROUS, policy = { allow = { "Command" } } } }
       daemon:ready "pbx"
       local before = support.memory(daemon.pid)
       daemon:emit("please.send", "server=pbx", "action=Command", "timeout=1")
@@ -185,7 +185,7 @@ serve]])
   },
   {
     name = "a frame with 1,000,000 headers",
-    must = "it is over limits.headers: skipped, counted, told; the session stays",
+    must = "it is over limits.headers: skipped, counted, reported; the session stays",
     play = function(t)
       local peer = support.peer(session([[send Event: Many\r\n]], [[times 1000000 A: 1\r\n]], [[send \r\nEvent: After\r\nN: 1\r\n\r\n]],
         [[serve]]))

@@ -106,7 +106,7 @@ ami.on("please.date", function() log.info("date", { day = os.date "%F" }) end)
     name = "out of memory for a buffer",
     must = "a read buffer that cannot grow ends that session as system and no other",
     needs = function()
-      if support.sanitized then return "a sanitizer's own memory leaves no room for a limit" end
+      if support.sanitized then return "a sanitizer's own memory leaves no space for a limit" end
       return not support.can "command -v prlimit" and "no prlimit on this machine" or nil
     end,
     play = function(t)
@@ -127,7 +127,7 @@ ami.on("please.date", function() log.info("date", { day = os.date "%F" }) end)
   },
   {
     name = "a full disk under the log",
-    must = "records that cannot be written are counted, nothing waits for the disk, and the log goes on when there is room",
+    must = "records that cannot be written are counted, nothing waits for the disk, and the log goes on when there is space",
     needs = function()
       return not support.can "d=$(mktemp -d) && mount -t tmpfs none $d && umount $d && rmdir $d" and "mounting is not permitted here" or nil
     end,
@@ -137,14 +137,14 @@ ami.on("please.date", function() log.info("date", { day = os.date "%F" }) end)
       local good, why = pcall(function()
         local sim = support.sim("--events", "3000")
         local daemon = t:daemon({ servers = { pbx = support.at(sim) }, rules = { support.LISTEN, support.SEND },
-          config = { limits = support.ROOMY, log = { file = disk .. "/log", throttle_burst = 1000000 } } }, { log_file = disk .. "/log" })
+          config = { limits = support.GENEROUS, log = { file = disk .. "/log", throttle_burst = 1000000 } } }, { log_file = disk .. "/log" })
         local lost = support.await_metric(daemon, "hookswitch_log_lost_total", { reason = "write" }, 1)
         t:report("%d records were not written", lost)
         assert(support.server(daemon, "pbx").state == "ready")
         assert(support.can(("mount -o remount,size=64m %s"):format(disk)))
         support.wait_for(function()
-          daemon:emit("please.send", "server=pbx", "action=Ping", "tag=room")
-          return #daemon:find { msg = "done", tag = "room" } > 0
+          daemon:emit("please.send", "server=pbx", "action=Ping", "tag=space")
+          return #daemon:find { msg = "done", tag = "space" } > 0
         end)
         t.daemons = {}
         assert(daemon:stop() == 0)

@@ -58,7 +58,7 @@ local function at_rest(daemon, before)
   end, 20, function() return ("%s before, now %s"):format(support.source(before), support.source(handles(daemon.pid))) end)
 end
 
--- The most that `sample` was told of in the second and in the last quarter of 1 … `count`.
+-- The most bytes in each quarter of 1 … `count`: a function that takes number and bytes, and the list that it keeps.
 local function quarters(count)
   local most = { 0, 0, 0, 0 }
   return function(n, bytes)

@@ -75,7 +75,7 @@ return {
       local daemon = t:daemon { servers = { pbx = support.at(peer) } }
       failed(daemon, "pbx", "reset")
       daemon:ready "pbx"
-      assert(#daemon:find { msg = "server.lost" } == 0, "a session that was never ready was told as lost")
+      assert(#daemon:find { msg = "server.lost" } == 0, "a session that was never ready was reported as lost")
     end,
   },
   {
@@ -182,7 +182,7 @@ end)
           breaker_failures = 3, breaker_open = 0.5 } })
       end
       local config = { limits = { connects_in_flight = 256, connects_per_turn = 64 } }
-      for key, value in pairs(support.ROOMY) do config.limits[key] = value end
+      for key, value in pairs(support.GENEROUS) do config.limits[key] = value end
       local daemon = t:daemon { servers = servers, config = config, rules = { support.LISTEN } }
       local started = daemon:find({ msg = "started" })[1]
       local first = daemon:ready "zz"

@@ -1,4 +1,4 @@
--- What scenarios share: a peer with options, rules that tell what they hear and do, and what must hold after each of them.
+-- What scenarios share: a peer with options, rules that log what they hear and do, and what must hold after each of them.
 local helper = require "helper"
 
 local support = setmetatable({}, { __index = helper })
@@ -16,10 +16,10 @@ ami.on({ "server.ready", "server.lost", "server.gap" }, function(ev, server)
 end)
 ]]
 
--- Counts events in hookswitch_rule_heard_total by server, and what gaps tell in hookswitch_rule_missed_total.
+-- Counts events in hookswitch_rule_heard_total by server, and what gaps report in hookswitch_rule_missed_total.
 support.COUNT = [[
 local heard = metric.counter("heard_total", "Events heard.", { "server" })
-local missed = metric.counter("missed_total", "Events that gaps told of.", { "server" })
+local missed = metric.counter("missed_total", "Events that gaps reported.", { "server" })
 ami.on("*", function(_, server) heard:inc { server.name } end)
 ami.on("server.gap", function(ev, server) if server then missed:inc(tonumber(ev.count), { server.name }) end end)
 ]]
@@ -49,7 +49,7 @@ end)
 ]]
 
 -- Limits that let the rules above do a lot at once.
-support.ROOMY = { actions_per_second = 0, log_lines_per_second = 0, pending = 100000, waiting = 100000, deadline = 5, load_deadline = 5,
+support.GENEROUS = { actions_per_second = 0, log_lines_per_second = 0, pending = 100000, waiting = 100000, deadline = 5, load_deadline = 5,
   stuck = 60, load_stuck = 60 }
 
 -- ---- peers ----
@@ -157,7 +157,7 @@ function play:daemon(options, more)
   for key, text in pairs(options.rules or { support.LISTEN, support.SEND }) do
     rules[type(key) == "number" and "rule" .. key .. ".lua" or key] = text
   end
-  local config = { limits = support.ROOMY }
+  local config = { limits = support.GENEROUS }
   for key, value in pairs(options.config or {}) do config[key] = value end
   local daemon = helper.daemon({ servers = options.servers, rules = rules, config = config }, more)
   self.daemons[#self.daemons + 1] = daemon
@@ -169,7 +169,7 @@ function play:report(text, ...)
   self.reports[#self.reports + 1] = text:format(...)
 end
 
--- What must hold for each daemon, whatever happened: it lives, stops in order, told no secret, and no sanitizer spoke.
+-- What must hold for each daemon, whatever happened: it lives, stops in order, printed no secret, and no sanitizer spoke.
 local function check_daemon(daemon)
   assert(daemon:running(), "the daemon is gone:\n" .. daemon:tail())
   assert(#daemon:find { msg = "an action ended twice" } == 0, "an action ended twice")

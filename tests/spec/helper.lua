@@ -75,7 +75,7 @@ local function source(value)
 end
 helper.source = source
 
--- ---- what must be put away again ----
+-- ---- what must be cleaned up ----
 
 local folders, processes = {}, {}
 
@@ -151,7 +151,7 @@ function helper.start(program, words, options)
   options = options or {}
   local folder = options.folder or helper.folder()
   local env = assignments(options.env, program)
-  -- The shell tells the pid, then waits and ends as the program does: closing the handle gives its exit code.
+  -- The shell prints the pid, then waits and ends as the program does: closing the handle gives its exit code.
   local line = ("cd %s || exit 126; %s%s %s >%s/out 2>%s/err & echo $!; exec 2>/dev/null; wait $!"):format(quote(options.cwd or root),
     env, quote(program), quote_all(words), folder, folder)
   local process = setmetatable({ folder = folder, out = folder .. "/out", err = folder .. "/err" }, Process)
@@ -346,7 +346,7 @@ function helper.project(options)
 end
 
 -- Starts `hookswitch run`, whoever runs the specs, on a project (or the options of one). More: { arguments = {…}, env =, waits = false }; unless
--- told otherwise it returns when the daemon has started.
+-- `waits` is false it returns when the daemon has started.
 function helper.daemon(project, more)
   more = more or {}
   if not project.folder then project = helper.project(project) end

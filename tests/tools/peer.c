@@ -95,9 +95,9 @@ static _Noreturn void leave(const struct session *s)
 	exit(0);
 }
 
-static ssize_t receive(const struct session *s, char *to, size_t room)
+static ssize_t receive(const struct session *s, char *to, size_t space)
 {
-	return s->ssl ? SSL_read(s->ssl, to, (int)room) : recv(s->fd, to, room, 0);
+	return s->ssl ? SSL_read(s->ssl, to, (int)space) : recv(s->fd, to, space, 0);
 }
 
 static ssize_t transmit(const struct session *s, const char *bytes, size_t len)
@@ -142,7 +142,7 @@ static int hex(char c)
 	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
 }
 
-/* Escapes and $id, in place of what they stand for; the text's new length. `out` has room for all. */
+/* Escapes and $id, in place of what they stand for; the text's new length. `out` has space for all. */
 static size_t expand(const struct session *s, const char *text, char *out)
 {
 	size_t len = 0;

@@ -38,8 +38,8 @@ static void add_families(struct engine *engine)
 	}
 }
 
-/* Tells through `tell` how it went: a NUL, or what is wrong. */
-static int serve(int tell, unsigned mode)
+/* Reports through `result` how it went: a NUL, or what is wrong. */
+static int serve(int result, unsigned mode)
 {
 	struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
 	struct engine_options options = { .config_path = config_path };
@@ -57,9 +57,9 @@ static int serve(int tell, unsigned mode)
 	faults_close(&faults);
 	if (console)
 		add_families(engine);
-	if (write(tell, err.text, strlen(err.text) + 1) == -1)
+	if (write(result, err.text, strlen(err.text) + 1) == -1)
 		return EXIT_FAILURE;
-	close(tell);
+	close(result);
 	if (console) {
 		engine_start(engine);
 		ev_run(loop, 0);
@@ -153,11 +153,11 @@ static char *hear(int fd)
 {
 	struct pollfd watch = { .fd = fd, .events = POLLIN };
 	struct buf all;
-	char *room;
+	char *space;
 	ssize_t n = -1;
 
 	buf_init(&all, 0);
-	while (poll(&watch, 1, ANSWER_MS) == 1 && (room = buf_reserve(&all, 65536)) && (n = recv(fd, room, 65536, 0)) > 0)
+	while (poll(&watch, 1, ANSWER_MS) == 1 && (space = buf_reserve(&all, 65536)) && (n = recv(fd, space, 65536, 0)) > 0)
 		buf_commit(&all, (size_t)n);
 	close(fd);
 	char *text = mem_slicedup(buf_slice(&all));

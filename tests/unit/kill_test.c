@@ -550,7 +550,7 @@ static void live(void *arg)
 static void a_life_is_killed_anywhere(void)
 {
 	static const char text[] = "kept = {} for i = 1, 3000 do kept[i] = { i, name = 'n' .. i } end move(true)";
-	enum { WHOLE = 5, LIVES = 600 }; /* the first ones tell how long each stage takes */
+	enum { WHOLE = 5, LIVES = 600 }; /* the first ones show how long each stage takes */
 	struct arena_budget budget = { 0 };
 	unsigned killed[4] = { 0 };
 	uint64_t takes[3] = { UINT64_MAX, UINT64_MAX, UINT64_MAX };

@@ -132,7 +132,7 @@ static void a_journal_that_stands_still_holds_up_nobody_and_losses_are_told(void
 	start();
 	for (int i = 0; i < RECORDS; i++)
 		log_write(LOG_INFO, "flood", F_INT("n", i));
-	/* It is told on stderr, although the thread had a full socket before it. */
+	/* It is reported on stderr, although the thread had a full socket before it. */
 	CHECK(await_error("cannot write the log; records are dropped until it works again"));
 	while (told == 0) {
 		char *got = receive(journal, 10000, NULL), *count;

@@ -1,4 +1,4 @@
-/* The log from its public face: masking, bounds, throttle, files that fail, sinks, threads. */
+/* The log through its public functions: masking, bounds, throttle, files that fail, sinks, threads. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -258,7 +258,7 @@ static void remembers_a_bounded_number_of_records(void)
 		log_throttle_pass(throttle, &entry, 1000, 1, 500);
 		log_throttle_pass(throttle, &entry, 1000, 1, 500);
 	}
-	/* The windows that had to go told what they held. */
+	/* The windows that had to go reported what they held. */
 	CHECK(reports.count == 100000 - 4096);
 	log_throttle_destroy(&throttle);
 	CHECK(reports.count == 100000);

@@ -110,9 +110,9 @@ static void waits_grow_to_their_cap(void)
 
 static void no_wait_is_shorter_than_the_floor(void)
 {
-	struct backoff backoff = { .first = 1, .max = 8, .floor = 3 };
+	struct backoff backoff = { .first = 1, .max = 8, .min = 3 };
 
-	/* A ceiling below the floor holds. */
+	/* A ceiling below `min` holds. */
 	CHECK(backoff_next(&backoff, 0) == 1);
 	CHECK(backoff_next(&backoff, 1) == 2);
 	CHECK(backoff_next(&backoff, 0) == 3);

@@ -136,7 +136,7 @@ static void one_failure_anywhere(int code, int places)
 	remove_folder();
 }
 
-/* Loads the file until the power is cut at the n-th write; tells `out` what was on disk by then. */
+/* Loads the file until the power is cut at the n-th write; puts into `out` what was on disk by then. */
 static void load_until_cut(int n, int out)
 {
 	char text[20];

@@ -2,7 +2,7 @@
  *
  *   persist_full FOLDER
  *
- * FOLDER is a small file system of its own. Fills it up by a ballast and by changes, makes room again, and prints "held" when every
+ * FOLDER is a small file system of its own. Fills it up by a ballast and by changes, makes space again, and prints "held" when every
  * promise was kept, else what was not. */
 #include "persist_support.h"
 
@@ -74,7 +74,7 @@ int main(int argc, char **argv)
 	persist_status(p, &status);
 	CHECK(status.dirty_bytes > 0);
 	CHECK(unlink(ballast) == 0);
-	/* As soon as there is room, all of it is written. */
+	/* As soon as there is space, all of it is written. */
 	CHECK(POLL_UNTIL(!is_failing()) && sync_state());
 	persist_status(p, &status);
 	CHECK(status.dirty_bytes == 0 && close_state() == 0);

@@ -66,12 +66,12 @@ static void masks_what_patterns_match(void)
 	free(copy);
 	CHECK(slice_eq(redact_text(SLICE("\xff" "éx\xfe"), &copy), SLICE("\xff" REDACTED "\xfe")));
 	free(copy);
-	/* Never half of one at the end of the room. */
+	/* Never half of one at the end of the space. */
 	size_t len = redact_copy(out, 12, SLICE("number 1234-5678 and more"), &used);
 	CHECK(slice_eq(slice_make(out, len), SLICE("number ")) && used == 7);
 	len = redact_copy(out, sizeof out, SLICE("number 1234-5678"), &used);
 	CHECK(slice_eq(slice_make(out, len), SLICE("number " REDACTED)) && used == 16);
-	/* What begins inside the room and ends far behind it. */
+	/* What begins inside the space and ends far behind it. */
 	char *big = mem_alloc(20001);
 	memset(big, 's', 20000);
 	memcpy(big, "now ssn=", 8);
@@ -143,7 +143,7 @@ static void masks_values_beside_their_names(void)
 		free(all);
 		free(copy);
 	}
-	/* A value that begins inside the room and ends far behind it, and one of which nothing fits. */
+	/* A value that begins inside the space and ends far behind it, and one of which nothing fits. */
 	char *big = mem_alloc(20001);
 	memset(big, 's', 20000);
 	memcpy(big, name, sizeof name - 1);

@@ -1,4 +1,4 @@
-/* A Lua allocator that fails when it is told to. */
+/* A Lua allocator that fails when it is asked to. */
 #ifndef TESTS_UNIT_STARVE_H
 #define TESTS_UNIT_STARVE_H
 

@@ -236,7 +236,7 @@ describe("the catalogue", function()
     assert.is_nil(catalogue.nearest_action(("x"):rep(100000)))
   end)
 
-  it("tells harmless functions from those that reach further", function()
+  it("distinguishes harmless functions from those that reach further", function()
     for _, variable in ipairs { "FOO", "__FOO", "CALLERID(num)", "CDR(userfield)", "CHANNEL(language)", "callerid(name)" } do
       assert.is_true(catalogue.function_harmless(variable), variable)
     end

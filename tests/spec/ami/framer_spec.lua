@@ -97,7 +97,7 @@ describe("the framer", function()
       end)
     end)
 
-    it("Q05 skips a frame over the limit to its end, tells what it answered, and reads on", function()
+    it("Q05 skips a frame over the limit to its end, names what it answered, and reads on", function()
       local big = frame("Response: Success", "ActionID: t-1-9", "JSON: " .. ("x"):rep(5000))
       each_way(big .. frame "Event: Next", { max_frame = 1024 }, function(r, f)
         assert.same({ "oversize response Success", "frame event Next" }, summary(r))
@@ -427,7 +427,7 @@ describe("the framer", function()
       end
     end)
 
-    it("Q50 is told from an item that has an Event of its own, as ResourceListDetail has", function()
+    it("Q50 is distinguished from an item that has an Event of its own, as ResourceListDetail has", function()
       local item = { "Event: ResourceListDetail", "ActionID: t-0-1", "ObjectName: team", "Event: presence", "FullState: false" }
       each_way(frame(table.unpack(item)), nil, function(r)
         assert.same({ "frame event ResourceListDetail" }, summary(r))

@@ -20,7 +20,7 @@ describe("a message", function()
     assert.is_nil(m:find("Variable", 8))
   end)
 
-  it("Q06 tells an empty value from an absent header", function()
+  it("Q06 distinguishes an empty value from an absent header", function()
     assert.equal("", m:get "Empty")
     assert.is_nil(m:get "Absent")
     assert.is_nil(m:get "Empt")

@@ -1,4 +1,4 @@
--- Shared by the specs of the protocol room. Specs run from the repository's root.
+-- Shared by the specs of the protocol layer. Specs run from the repository's root.
 local hookswitch = require "hookswitch"
 
 local support = { CAPTURES = "tests/fixtures/captures/" }

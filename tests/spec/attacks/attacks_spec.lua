@@ -182,12 +182,12 @@ describe("attacks of a rule", function()
       ["loops.lua"] = 'ami.on("Newchannel", function() while true do end end)',
       ["waits.lua"] = [[timer.after(0, function() timer.sleep(1.5) log.info "woke" end)
         ami.on("Newchannel", function() while true do end end)]],
-      ["watch.lua"] = 'ami.on("script.quarantined", function(ev) log.info("put away", { by = ev.rule, why = ev.reason, listener = ev.listener }) end)',
+      ["watch.lua"] = 'ami.on("script.quarantined", function(ev) log.info("quarantined", { by = ev.rule, why = ev.reason, listener = ev.listener }) end)',
     } }
     assert.are.equal("bad", daemon:await({ msg = "listener quarantined", rule = "fails" }).listener)
     daemon:await { msg = "rule quarantined", rule = "loops", reason = "deadline" }
-    daemon:await { msg = "put away", by = "fails", why = "errors", listener = "bad" }
-    daemon:await { msg = "put away", by = "loops", why = "deadline" }
+    daemon:await { msg = "quarantined", by = "fails", why = "errors", listener = "bad" }
+    daemon:await { msg = "quarantined", by = "loops", why = "deadline" }
     daemon:await { msg = "rule quarantined", rule = "waits" }
     daemon:await { msg = "woke", rule = "waits" }
     assert.are.equal(5, #daemon:find { rule = "fails", kind = "error" })

@@ -25,7 +25,7 @@ describe("run as a daemon", function()
     return soft, hard
   end
 
-  it("tells systemd when it is ready, reloads and stops", function()
+  it("notifies systemd when it is ready, reloads and stops", function()
     local systemd = manager()
     local d = helper.daemon({}, { env = { NOTIFY_SOCKET = systemd.path } })
     systemd.await "READY=1"
@@ -105,7 +105,7 @@ describe("run as a daemon", function()
       return helper.run(table.unpack(words))
     end
 
-    it("does not start unless told, and says what to do", function()
+    it("does not start without --allow-root, and says what to do", function()
       local project = helper.project { config = { log = { file = "log" } } }
       local pid = project.folder .. "/pid"
       local code, out, err = run_as_root("--config=" .. project.config, "--pid-file=" .. pid)
@@ -116,7 +116,7 @@ describe("run as a daemon", function()
       for _, name in ipairs { "pid", "log", "console" } do assert.is_false(helper.exists(project.folder .. "/" .. name), name) end
     end)
 
-    it("starts when told", function()
+    it("starts with it", function()
       if not am_root then return pending "needs root" end
       local d = helper.daemon {}
       assert.matches("\nUid:\t0\t0\t", helper.read("/proc/" .. d.pid .. "/status"))

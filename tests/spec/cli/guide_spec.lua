@@ -107,7 +107,7 @@ function Walk:write(block)
   end
 end
 
--- A command that goes on until Ctrl-C: shown(process) tells when it has done its part.
+-- A command that goes on until Ctrl-C: shown(process) says when it has done its part.
 function Walk:until_interrupted(command, shown)
   -- What a shell starts in the background ignores SIGINT otherwise.
   local process = helper.start("bash", { "-ec", "exec env --default-signal=INT " .. command }, { cwd = self.pbx, env = self:env() })
@@ -280,7 +280,7 @@ describe("the guide", function()
     for action, allowing in pairs(used) do
       local allowed = false
       for _, class in ipairs(given.write) do allowed = allowed or allowing[class] or false end
-      assert.equal(action ~= "QueuePause", allowed, action) -- only with a setting, which the guide tells
+      assert.equal(action ~= "QueuePause", allowed, action) -- only with a setting, which the guide names
     end
     assert.is_true(used.QueuePause.agent)
   end)

@@ -5,7 +5,7 @@ local COMMANDS = { "run", "check", "replay", "ctl", "sim" }
 describe("the command line", function()
   after_each(h.cleanup)
 
-  it("tells of every command, and of the exit codes", function()
+  it("lists every command, and the exit codes", function()
     for _, how in ipairs { { "help" }, { "--help" }, { "-h" }, { "help", "help" }, { "help", "version" }, { "version", "--help" } } do
       local code, out, err = h.run(table.unpack(how))
       assert.equal(0, code)

@@ -81,7 +81,7 @@ describe("replay", function()
     assert.equal("plain", lines[2].line)
   end)
 
-  it("answers actions as --answer says, and as cancelled unless told", function()
+  it("answers actions as --answer says, and as cancelled without it", function()
     local rule = [[
       local out = sink.open "out"
       ami.once("Newchannel", function(ev, server)
@@ -226,7 +226,7 @@ describe("replay", function()
     assert.is_true(told.quiet and told.loud)
   end)
 
-  it("goes on after a rule's error and tells it with file, line and event", function()
+  it("goes on after a rule's error and logs it with file, line and event", function()
     local code, lines, err = replay([[
       local out = sink.open "out"
       ami.once("Newchannel", function(ev) local x = nil; x.y = 1 end)

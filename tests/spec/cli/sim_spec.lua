@@ -46,7 +46,7 @@ end
 describe("the simulated Asterisk", function()
   after_each(h.cleanup)
 
-  it("says where it listens, and ends with 0 when it is told to", function()
+  it("says where it listens, and ends with 0 when it is asked to", function()
     for _, signal in ipairs { "TERM", "INT" } do
       local sim = h.sim()
       assert.truthy(sim:stdout():find("listening on 127.0.0.1:" .. sim.port .. "\n", 1, true))
@@ -257,7 +257,7 @@ expect Event: HangupHandlerRun]])
     assert.equal(expected:sub(begin, begin + 20000), text:sub(from, from + 20000))
   end)
 
-  it("sends the flood that was ordered, and tells its end", function()
+  it("sends the flood that was ordered, and reports its end", function()
     local all = talk(h.sim("--events", "1000"), [[expect FloodDone]])
     local count = 0
     for _, frame in ipairs(all) do

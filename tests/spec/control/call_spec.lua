@@ -52,7 +52,7 @@ QueueMember
     assert.are.same({ 0, "one\n\\x1b[2Jtwo\n" }, { code, out })
   end)
 
-  it("tells programs all of it as JSON", function()
+  it("gives programs all of it as JSON", function()
     local d = simulated()
     local code, out = d:ctl("call", "pbx1", "Action=QueueSummary", "--json")
     assert.are.equal(0, code)

@@ -27,7 +27,7 @@ describe("completion for bash", function()
     assert.are.same({ record = true, replay = true }, offered "re")
   end)
 
-  it("knows every order of the console, which ctl --help tells too", function()
+  it("knows every order of the console, which ctl --help lists too", function()
     local d = helper.daemon {}
     local words = offered("ctl", "")
     local code, out = d:ctl "help"

@@ -15,7 +15,7 @@ describe("ctl", function()
   end
 
   describe("status", function()
-    it("tells people about the daemon, its servers and its rules", function()
+    it("informs people about the daemon, its servers and its rules", function()
       local sim = helper.sim()
       local d = daemon { servers = { pbx1 = helper.server(sim), dead = helper.server(helper.dead_port()) } }
       d:ready "pbx1"
@@ -53,7 +53,7 @@ describe("ctl", function()
       end
     end)
 
-    it("tells programs the same as JSON", function()
+    it("gives programs the same as JSON", function()
       local sim = helper.sim()
       local d = daemon { servers = { pbx1 = helper.server(sim) } }
       d:ready "pbx1"
@@ -154,7 +154,7 @@ describe("ctl", function()
   end)
 
   describe("reload", function()
-    it("waits for the result and tells the new generation", function()
+    it("waits for the result and prints the new generation", function()
       local d = daemon()
       local code, out, err = d:ctl "reload"
       assert.are.same({ 0, "reloaded, generation 2\n  warning: servers: empty; there is nothing to connect to\n", "" }, { code, out, err })
@@ -183,7 +183,7 @@ describe("ctl", function()
       assert.matches("^scripts/bad%.lua:1: ", answer.faults[1])
     end)
 
-    it("tells every fault on stderr, exits 1 and changes nothing", function()
+    it("prints every fault on stderr, exits 1 and changes nothing", function()
       local d = daemon()
       d.project.rule("bad.lua", "local x = = 1\n")
       d.project.rule("worse.lua", "error 'no'\n")
@@ -237,7 +237,7 @@ describe("ctl", function()
     end)
   end)
 
-  it("orders tell programs their result as JSON, a failure too", function()
+  it("orders give programs their result as JSON, a failure too", function()
     local d = daemon()
     local function ask(...)
       local code, out, err = d:ctl(...)
@@ -437,7 +437,7 @@ describe("ctl", function()
     end
     local root = output "id -u" == "0"
 
-    it("is the daemon's alone unless told otherwise", function()
+    it("is the daemon's alone unless the configuration says otherwise", function()
       assert.are.equal("600", output("stat -c %a " .. daemon().project.folder .. "/console"))
     end)
 
@@ -492,7 +492,7 @@ describe("ctl", function()
     end
   end)
 
-  it("--help tells the commands and the exit codes", function()
+  it("--help lists the commands and the exit codes", function()
     local code, out = helper.run("ctl", "--help")
     assert.are.equal(0, code)
     for _, word in ipairs { "status", "servers", "scripts", "metrics", "reload", "emit", "log", "stop", "exit codes" } do

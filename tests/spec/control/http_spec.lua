@@ -136,7 +136,7 @@ scrape_configs: [{ job_name: hookswitch, static_configs: [{ targets: ["127.0.0.1
     assert.are.equal(2, d:metric("hookswitch_http_requests_total", { path = "other" }))
   end)
 
-  it("ends a connection that is slow, however busy it looks, and tells", function()
+  it("ends a connection that is slow, however busy it looks, and logs that", function()
     local d = daemon({}, { timeout = 0.5 })
     local got, closed = helper.client(d.http_port, "pieces 1 50 " .. ("GET /metrics HTTP/1.1 "):rep(20) .. "\nhold")
     assert.is_true(closed)
@@ -164,7 +164,7 @@ scrape_configs: [{ job_name: hookswitch, static_configs: [{ targets: ["127.0.0.1
     assert.is_true(up > 3 and up < 3600, "uptime " .. up)
   end)
 
-  it("turns away the connections beyond its bound, and tells", function()
+  it("turns away the connections beyond its bound, and logs that", function()
     local d = daemon({}, { connections = 2, timeout = 60 })
     local folder = helper.folder()
     helper.write_file(folder .. "/script", "send GET /met\nsay in\nwait " .. folder .. "/go")

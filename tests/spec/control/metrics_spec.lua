@@ -205,7 +205,7 @@ describe("metrics", function()
     helper.wait_for(function() return not days "good" end)
   end)
 
-  it("count the event that a full subscription could not take, and the log tells", function()
+  it("count the event that a full subscription could not take, and it is logged", function()
     local d = helper.daemon {
       rules = { ["sub.lua"] = [[
         local sub = ami.subscribe "crm.x"

@@ -88,7 +88,7 @@ describe("hookswitch record", function()
     d:ready "pbx1"
     for name, words in pairs { own = { "record", "pbx1", "-c", helper.project(project "own").config, "-o", folder .. "/own.ami" },
                                taken = { "ctl", "-s", d.project.folder .. "/console", "record", "pbx1", folder .. "/taken.ami" } } do
-      -- Room for 4 KiB.
+      -- Space for 4 KiB.
       local process = helper.start("sh", { "-c", [[trap "" XFSZ; ulimit -f 8; exec "$@"]], "sh", helper.binary, table.unpack(words) })
       local out = folder .. "/" .. name .. ".ami"
       await_bytes(out, #BANNER)

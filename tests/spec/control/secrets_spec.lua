@@ -97,7 +97,7 @@ describe("a planted secret", function()
   local function clean(what, text, word)
     assert.is_truthy(text:find(word or "visible", 1, true), what .. " shows nothing:\n" .. text)
     local from = text:find("planted", 1, true)
-    assert.is_nil(from, from and ("%s tells …%s…"):format(what, text:sub(math.max(1, from - 80), from + 40)))
+    assert.is_nil(from, from and ("%s shows …%s…"):format(what, text:sub(math.max(1, from - 80), from + 40)))
     return text
   end
 

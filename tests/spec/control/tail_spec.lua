@@ -1,6 +1,6 @@
 local helper = require "tests.spec.helper"
 
--- Waits until that many events were shown or told as missed; how many of each: missed, shown.
+-- Waits until that many events were shown or reported as missed; how many of each: missed, shown.
 local function await_sum(t, sum)
   local missed, shown
   helper.wait_for(function()
@@ -70,7 +70,7 @@ describe("ctl tail", function()
     assert.is_nil(all:find(helper.SECRET, 1, true))
   end)
 
-  it("tells programs one JSON object a line", function()
+  it("gives programs one JSON object a line", function()
     local d, go = daemon(CALLS)
     local t = tail(d, "--json", "--server=pbx1")
     go()
@@ -141,7 +141,7 @@ describe("ctl tail", function()
     assert.are.equal("", other:stdout())
   end)
 
-  it("tells a slow reader how much it missed, and the daemon goes on", function()
+  it("reports to a slow reader how much it missed, and the daemon goes on", function()
     local d, go = daemon { event("Event: Before"), "times 30000 " .. event("Event: Flood", "Number: $n", "Text: " .. ("x"):rep(200)):sub(6),
       event("Event: After") }
     local t = tail(d, "--json", "--server", "pbx1")

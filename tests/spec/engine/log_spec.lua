@@ -75,11 +75,11 @@ describe("the log", function()
     end
   end)
 
-  it("waits for nobody: a reader that stops costs records, which are counted and told with the reason", function()
+  it("waits for nobody: a reader that stops costs records, which are counted and reported with the reason", function()
     local folder = h.folder()
     local pipe, go = folder .. "/pipe", folder .. "/go"
     assert(os.execute("mkfifo " .. pipe))
-    -- Holds the pipe open, and reads only when it is told to.
+    -- Holds the pipe open, and reads only when it is asked to.
     local reader = h.start("sh", { "-c", [[exec 3<>"$1"; echo up; while [ ! -e "$2" ]; do sleep 0.02; done; exec cat <&3]], "sh", pipe, go })
     h.wait_for(function() return reader:stdout() == "up\n" end)
     local project = h.project { config = { limits = { log_lines_per_second = 0, deadline = 1, stuck = 10 }, log = { format = "json", throttle_burst = 1000000 } }, rules = { ["probe.lua"] = [[

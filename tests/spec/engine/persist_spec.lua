@@ -167,7 +167,7 @@ describe("the state file", function()
     assert.is_true(shows(other, "alice", "9:00"))
   end)
 
-  it("tells when the disk is full and when it works again; nothing is lost", function()
+  it("logs when the disk is full and when it works again; nothing is lost", function()
     if not os.execute "unshare -rm mount -t tmpfs none /mnt 2>/dev/null" then return pending "needs a mount namespace" end
     local project = h.project(options())
     local folder = project.folder .. "/disk"

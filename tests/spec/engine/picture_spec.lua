@@ -73,7 +73,7 @@ describe("the live picture of the engine", function()
     assert.equal(0, daemon:metric("hookswitch_live_full", { server = "pbx1" }))
   end)
 
-  it("is told what a server refuses, and asks again for what got no answer", function()
+  it("hears what a server refuses, and asks again for what got no answer", function()
     local script = helper.LOGIN .. "\n" .. table.concat({
       "action ListCommands",
       [[send Response: Success\r\nActionID: $id\r\nCoreShowChannels: x\r\nQueueStatus: x\r\n\r\n]],

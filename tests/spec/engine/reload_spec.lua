@@ -1,6 +1,6 @@
 local h = require "tests.spec.helper"
 
--- Says what it is when it is asked, and what the engine tells it.
+-- Says what it is when it is asked, and what it hears from the engine.
 local function probe(version)
   return ([[
     ami.on("probe.ask", function(ev) log.info("probe", { version = %q }) end)
@@ -29,7 +29,7 @@ end
 describe("a reload", function()
   after_each(h.cleanup)
 
-  it("brings the new rules to life, tells them once what there is, and touches no session", function()
+  it("brings the new rules to life, reports to them once what there is, and touches no session", function()
     local project = h.project { servers = { a = h.server(h.sim()), b = h.server(h.dead_port()) }, rules = { ["probe.lua"] = probe "one" } }
     local daemon = h.daemon(project)
     daemon:await { msg = "server.ready", version = "one", name = "a", reason = "connected" }

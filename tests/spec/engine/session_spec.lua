@@ -65,7 +65,7 @@ hold]])
     assert.equal(2, #daemon:find { msg = "event" })
   end)
 
-  it("fails every pending action as lost when it ends, tells the rules, and only then connects again", function()
+  it("fails every pending action as lost when it ends, notifies the rules, and only then connects again", function()
     local peer = h.peer(h.LOGIN .. "\naction Ping\naction Ping\nrst", h.LOGIN .. "\nhold")
     local daemon = h.daemon { servers = { pbx1 = h.server(peer) }, rules = { ["probe.lua"] = WATCH .. [[
 

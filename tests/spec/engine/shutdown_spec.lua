@@ -102,7 +102,7 @@ send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
     assert.equal(3, #daemon:find { msg = "session stopped" })
   end)
 
-  it("is not kept by rules that wait, nor by endless timers and flows", function()
+  it("is not kept by rules that wait, nor by endless timers and tasks", function()
     local daemon = h.daemon { servers = { pbx1 = h.server(h.sim()) }, rules = { ["probe.lua"] = [[
       ami.on("server.ready", function() timer.every(0.001, function() end) timer.sleep(3600) end)
       timer.after(0, function() log.info "looping" while true do timer.sleep(0) end end)

@@ -128,7 +128,7 @@ describe("the log", function()
     for _, record in ipairs(daemon:log()) do assert.is_nil(record.text) end
   end)
 
-  it("tells a rule's error in one record, with place, listener, event, server and traceback, and the next listener runs", function()
+  it("logs a rule's error in one record, with place, listener, event, server and traceback, and the next listener runs", function()
     local daemon = h.daemon { servers = { pbx1 = h.server(h.sim()) }, rules = { ["bad.lua"] = [[
       local function deep(x) return x.y.z end
       ami.on("FullyBooted", { label = "first" }, function(ev) local r = deep({}) end)

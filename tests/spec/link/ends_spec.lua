@@ -62,7 +62,7 @@ describe("a session", function()
     assert.falsy(peer.received():find("Action: Getvar", 1, true), "an old action reached the new session")
   end)
 
-  it("Q51 is read whatever the rules do: what is too much for them is shed, counted and told, and nothing waits in Asterisk", function()
+  it("Q51 is read whatever the rules do: what is too much for them is shed, counted and reported, and nothing waits in Asterisk", function()
     local peer = h.peer(h.LOGIN .. "\ntimes 5000 Event: Newexten\\r\\nPrivilege: dialplan,all\\r\\nN: $n\\r\\n\\r\\n\nsay all sent\nserve")
     local daemon = h.daemon { servers = { pbx1 = h.server(peer, { limits = { backlog_events = 50 } }) }, rules = { ["probe.lua"] = [[
       local heard, missed = 0, 0

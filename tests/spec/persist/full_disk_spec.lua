@@ -11,7 +11,7 @@ describe("persistent state on a full disk", function()
   after_each(h.cleanup)
 
   for _, size in ipairs { "11m", "13m", "17m" } do
-    it("refuses what waits for it, keeps the rest, and writes all once there is room: " .. size, function()
+    it("refuses what waits for it, keeps the rest, and writes all once there is space: " .. size, function()
       if not can_mount() then return pending "needs a mount namespace" end
       local folder = h.folder()
       local code, out, err = h.run("-rm", "sh", "-c", ('mount -t tmpfs -o size=%s none "$1" && exec "$0" "$1"'):format(size), program,

@@ -3,7 +3,7 @@ local support = require "tests.spec.rules.support"
 describe("the engine's own events", function()
   after_each(support.cleanup)
 
-  it("tell of a session that begins and ends", function()
+  it("report a session that begins and ends", function()
     local t = support.run([[ami.on({ "server.ready", "server.lost" }, function(ev, s) note(ev.Event, s.name, s.ready, ev.reason, ev.version) end)]],
       { servers = { "pbx1" }, ready = false })
     t:ready("pbx1", "9.0.0")
@@ -14,7 +14,7 @@ describe("the engine's own events", function()
     assert.same({ "server.ready pbx1 true connected 9.0.0", "server.lost pbx1 false timeout nil" }, t:said())
   end)
 
-  it("tell a rule that was loaded of itself once, and of every server that is ready", function()
+  it("report to a rule that was loaded itself once, and every server that is ready", function()
     local t = support.run([[ami.on({ "script.loaded", "server.ready" }, function(ev, s) note(ev.Event, s, ev.reason) end)]],
       { servers = { "a", "b" }, ready = false })
     assert.same({ "script.loaded nil nil" }, t:said())

@@ -3,7 +3,7 @@ local support = require "tests.spec.rules.support"
 describe("a rule that fails", function()
   after_each(support.cleanup)
 
-  it("is told once, with place, rule, listener, event, server and traceback", function()
+  it("is logged once, with place, rule, listener, event, server and traceback", function()
     local t = support.run "local function deep(x) return x.y.z end\nami.on('Hangup', { label = 'mine' }, function(ev)\n local r = deep(ev)\n return r end)"
     local records = support.logged(function() t:event "Hangup" end, "error")
     assert.equal(1, #records)
@@ -23,13 +23,13 @@ describe("a rule that fails", function()
     assert.equal(0, t:metric 'hookswitch_rules_quarantined_total{rule="rule"}')
   end)
 
-  it("is told with its place also when only C functions name the error", function()
+  it("is logged with its place also when only C functions name the error", function()
     local t = support.run "ami.on('Hangup', function()\n for _ in ipairs(nil) do end end)"
     t:event "Hangup"
     assert.equal("scripts/rule.lua:2: attempt to index a nil value", t:rule().last_error)
   end)
 
-  it("of memory is told with its place as well", function()
+  it("of memory is logged with its place as well", function()
     local t = support.run("ami.on('Hangup', function()\n local t = {}\n while true do t[#t + 1] = { #t } end end)",
       { limits = { rule_memory = 2e6, deadline = 5 } })
     t:event "Hangup"
@@ -37,7 +37,7 @@ describe("a rule that fails", function()
   end)
 
   -- Lua's own traceback walks all the calls some thirty times, where no deadline reaches.
-  it("in a recursion that ran away is told with the calls at its top", function()
+  it("in a recursion that ran away is logged with the calls at its top", function()
     local t = support.run("local function deep(n)\n if n == 0 then error 'at the bottom' end\n return 1 + deep(n - 1)\nend\n"
       .. "ami.on('Hangup', function() deep(20000) end)", { limits = { deadline = 5 } })
     local records = support.logged(function() t:event "Hangup" end, "error")
@@ -67,7 +67,7 @@ describe("a rule that fails", function()
     end
   end)
 
-  it("in a timer, a callback and after a wait is told with what it was", function()
+  it("in a timer, a callback and after a wait is logged with what it was", function()
     local t = support.run [[
       timer.after(1, function() error "in timer" end)
       ami.on("Hangup", function(ev, server)
@@ -98,7 +98,7 @@ describe("a rule that fails", function()
     assert.same({ "closed oh" }, t:said())
   end)
 
-  it("again and again is put away: five errors in its last ten calls, then probed after a while", function()
+  it("again and again is quarantined: five errors in its last ten calls, then probed after a while", function()
     local t = support.run {
       ["bad.lua"] = [[local broken = true
         ami.on("Hangup", { label = "bad one" }, function(ev) note("bad", ev.N) if broken then error "x" end end)
@@ -148,7 +148,7 @@ describe("a rule that runs too long", function()
   after_each(support.cleanup)
   local LIMITS = { limits = { deadline = 0.02 } }
 
-  it("is ended, told apart from an error, with its line", function()
+  it("is ended, and logged otherwise than an error, with its line", function()
     local t = support.run("ami.on('Hangup', function()\n while true do end\n end)\nami.on('Hangup', function() note 'next' end)", LIMITS)
     local records = support.logged(function() t:event "Hangup" end, "error")
     assert.matches("scripts/rule.lua:2: deadline", records[1].msg)
@@ -193,7 +193,7 @@ describe("a rule that runs too long", function()
     assert.same({ "other 4", "begin 4" }, t:said())
   end)
 
-  it("three times in ten seconds is put away whole, but its pending callbacks and waits still complete", function()
+  it("three times in ten seconds is quarantined whole, but its pending callbacks and waits still complete", function()
     local t = support.run({
       ["rule.lua"] = [[
         ami.on("Newstate", function(ev, server) server:send({ Action = "Ping" }, function() note "callback" end) timer.sleep(20) note "slept" end)
@@ -232,7 +232,7 @@ describe("a rule that wants too much memory", function()
   after_each(support.cleanup)
   local LIMITS = { limits = { rule_memory = 2e6, deadline = 5 } }
 
-  it("gets an error, is told as memory, and its neighbours go on", function()
+  it("gets an error, is logged as memory, and its neighbours go on", function()
     local t = support.run({
       ["rule.lua"] = "local hoard = {}\nami.on('Hangup', function()\n while true do hoard[#hoard + 1] = { 1, 2, 3 } end\n end)",
       ["other.lua"] = [[ami.on("Hangup", { priority = -1 }, function() local t = {} for i = 1, 1000 do t[i] = { i } end note(#t) end)]],

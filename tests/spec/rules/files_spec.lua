@@ -78,7 +78,7 @@ describe("rule files", function()
     assert.matches("nothing: the rules folder cannot be read: No such file", faults[1])
   end)
 
-  it("are told when there is none", function()
+  it("get an error when there is none", function()
     local _, warnings = support.load {}
     assert.matches("warning: .*no rule", warnings[1])
   end)

@@ -24,7 +24,7 @@ describe("scripts/links.lua", function()
     helper.write_file(go, "")
     local function said()
       local sum, lines = 0, 0
-      for _, record in ipairs(d:find { rule = "links", msg = helper.has "events were shed" }) do
+      for _, record in ipairs(d:find { rule = "links", msg = helper.has "events were missed" }) do
         sum, lines = sum + tonumber(record.msg:match "(%d+) events"), lines + 1
       end
       return sum, lines

@@ -256,7 +256,7 @@ describe("listening", function()
     assert.same({ "begin 1", "begin 2", "begin 3", "end 1", "end 2", "end 3" }, t:said())
   end)
 
-  it("at limits.waiting the next call is not started, which is counted, logged and told", function()
+  it("at limits.waiting the next call is not started, which is counted, logged and reported to the rule", function()
     local t = support.run([[
       ami.on("Hangup", function(ev) note("begin", ev.N) timer.sleep(1) end)
       ami.on("server.gap", function(ev) note("gap", ev.count, ev.reason) end)]], { limits = { waiting = 2 } })

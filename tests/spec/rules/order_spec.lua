@@ -138,7 +138,7 @@ describe("a rule that lags", function()
     assert.same({ "Hangup 2", "server.lost true", "lost", "server.ready true", "Hangup 3" }, t:said())
   end)
 
-  it("skips the oldest events beyond its bound, and is told of them in their place; other rules miss nothing", function()
+  it("skips the oldest events beyond its bound, and hears of them in their place; other rules miss nothing", function()
     local t = support.run({
       ["a.lua"] = [[ami.on({ "Hangup", "server.gap" }, function(ev) note("a", ev.N or "gap " .. ev.count .. " " .. ev.names .. " " .. ev.reason) end)
         ami.on("Stop", function() while true do end end)]],

@@ -182,7 +182,7 @@ describe("log", function()
     assert.same({ "16", 3, 0.5, true, "pbx1" }, { record.cause, record.n, record.rate, record.ok, record.who })
   end)
 
-  it("tells what the rule was called for, unless the rule says it, and always whose record it is", function()
+  it("names what the rule was called for, unless the rule says it, and always whose record it is", function()
     local t = support.run [[ami.on("Hangup", function(ev, server)
       log.info "plain"
       log.info("told", { server = "mine", event = 7, rule = "forged" })
@@ -272,7 +272,7 @@ describe("log", function()
     assert.same({ "false false false" }, t:said())
   end)
 
-  it("is bounded in lines a second, which is counted and told", function()
+  it("is bounded in lines a second, which is counted and logged", function()
     local t = support.run([[timer.after(1, function() for i = 1, 10 do log.info("line " .. i) end end)]], { limits = { log_lines_per_second = 4 } })
     local records = support.logged(function() t:advance(1) end)
     assert(support.record(records, "^line 4$"))

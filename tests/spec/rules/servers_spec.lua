@@ -24,7 +24,7 @@ describe("servers", function()
     assert.same({ "true true true false" }, t:said())
   end)
 
-  it("tell their name, state, readiness and version", function()
+  it("show their name, state, readiness and version", function()
     local t = support.run([[ami.on({ "Hangup", "server.lost" }, function(ev, s) note(s.name, s.ready, s.state, s.version, s) end)]], THREE)
     t:event "Hangup"
     t:lost("pbx1", "reset")

@@ -68,7 +68,7 @@ function Run:lines_of(sink)
   return of
 end
 
--- The rule "rule" (there is mostly one): what is told of it.
+-- The rule "rule" (there is mostly one): what is shown of it.
 function Run:rule(name)
   return self.harness:rules()[name or "rule"]
 end

@@ -135,7 +135,7 @@ describe("timers", function()
     assert.matches("limits.timers", support.faults([[for _ = 1, 4 do timer.after(1, print) end]], { limits = { timers = 3 } }))
   end)
 
-  it("that fail are told and the next one runs", function()
+  it("that fail are logged and the next one runs", function()
     local t = support.run [[timer.after(1, function() error "x" end) timer.after(1, function() note "next" end)
       timer.every(1, function() error "y" end)]]
     t:advance(3)
