@@ -400,15 +400,15 @@ static void check_folders(struct check *check)
 static void check_limits(struct check *check)
 {
 	const struct config *config = check->config;
-	if (config->limits.rule_memory > config->limits.memory)
-		faults_add(check->faults, "limits.rule_memory: must be at most memory (%lld bytes), is %lld", (long long)config->limits.memory,
-		           (long long)config->limits.rule_memory);
-	if (config->limits.stuck <= config->limits.deadline)
-		faults_add(check->faults, "limits.stuck: must be longer than deadline (%.15g s), is %.15g", config->limits.deadline,
-		           config->limits.stuck);
-	if (config->limits.load_stuck <= config->limits.load_deadline)
-		faults_add(check->faults, "limits.load_stuck: must be longer than load_deadline (%.15g s), is %.15g", config->limits.load_deadline,
-		           config->limits.load_stuck);
+	if (config->limits.rules.rule_memory > config->limits.rules.memory)
+		faults_add(check->faults, "limits.rule_memory: must be at most memory (%zu bytes), is %zu", config->limits.rules.memory,
+		           config->limits.rules.rule_memory);
+	if (config->limits.rules.stuck <= config->limits.rules.deadline)
+		faults_add(check->faults, "limits.stuck: must be longer than deadline (%.15g s), is %.15g", config->limits.rules.deadline,
+		           config->limits.rules.stuck);
+	if (config->limits.rules.load_stuck <= config->limits.rules.load_deadline)
+		faults_add(check->faults, "limits.load_stuck: must be longer than load_deadline (%.15g s), is %.15g", config->limits.rules.load_deadline,
+		           config->limits.rules.load_stuck);
 }
 
 /* `option` is where it stands, with the dot: "control." */

@@ -6,6 +6,7 @@
 #define CONFIG_CONFIG_H
 
 #include "base/faults.h"
+#include "base/rule_limits.h"
 #include "base/value.h"
 
 struct config_list {
@@ -75,26 +76,14 @@ struct config {
 	struct {
 		char *rules, *lib; /* folders; relative ones count from home: the configuration file's folder's parent when that
 		                      folder is named conf, else the folder itself */
-		double drain;
 	} scripts;
 	struct config_rule *rules;
 	size_t rule_count;
 	struct config_sink *sinks;
 	size_t sink_count;
 	struct {
-		double deadline, load_deadline, load_total, stuck, load_stuck; /* seconds of CPU time */
-		double slow_call; /* seconds; 0: none is reported */
-		int64_t memory, rule_memory; /* of all rules, of one */
-		int64_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* for each rule */
-		int64_t actions_per_second, log_lines_per_second;     /* for each rule; 0: no limit */
-		int64_t store_entries, store_bytes, store_value;      /* for each rule that writes; of one value */
-		int64_t emitted;                                       /* events of emit and of the engine that may wait */
-		int64_t turn_events, turn_bytes, turn_microseconds;   /* of one server in one turn */
-		int64_t rule_events, rule_bytes;                      /* of one server that wait for one rule */
-		double turn_rules;                                    /* seconds of a turn for all rules */
+		struct rule_limits rules;
 		int64_t connects_in_flight, connects_per_turn;
-		int64_t json_bytes, json_depth;
-		int64_t metric_series;                                 /* label sets of one rule's metric */
 		int64_t live_channels, live_bridges, live_queues, live_members, live_agents, live_endpoints, live_conferences,
 		        live_parked;                                   /* of one server */
 	} limits;

@@ -228,7 +228,10 @@ void option_store(const struct option *option, const struct value *value, void *
 			*(char **)at = option->text ? mem_strdup(option->text) : NULL;
 		break;
 	case OPTION_INTEGER:
-		*(int64_t *)at = (int64_t)number;
+		if (option->width == sizeof(uint32_t))
+			*(uint32_t *)at = (uint32_t)number;
+		else
+			*(int64_t *)at = (int64_t)number;
 		break;
 	case OPTION_NUMBER:
 		*(double *)at = number;
@@ -308,7 +311,7 @@ bool option_equal(const struct option *option, const void *a, const void *b)
 	switch (option->type) {
 	case OPTION_TEXT:
 	case OPTION_WORD: return text_equal(*(char *const *)x, *(char *const *)y);
-	case OPTION_INTEGER: return *(const int64_t *)x == *(const int64_t *)y;
+	case OPTION_INTEGER: return memcmp(x, y, option->width ? option->width : sizeof(int64_t)) == 0;
 	case OPTION_NUMBER: return *(const double *)x == *(const double *)y;
 	case OPTION_BOOLEAN: return *(const bool *)x == *(const bool *)y;
 	case OPTION_LIST: return list_equal(x, y);

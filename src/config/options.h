@@ -11,7 +11,7 @@
 
 enum option_type {
 	OPTION_TEXT,    /* char * */
-	OPTION_INTEGER, /* int64_t */
+	OPTION_INTEGER, /* int64_t, or what `width` says */
 	OPTION_NUMBER,  /* double */
 	OPTION_BOOLEAN, /* bool */
 	OPTION_LIST,    /* struct config_list */
@@ -44,6 +44,7 @@ struct option {
 	double min, max;     /* both ends belong to the range */
 	double number;       /* default of an integer, a number, a boolean */
 	size_t offset;
+	size_t width;        /* of an integer: 4 for uint32_t; else it has 8 bytes */
 	enum option_type type;
 	enum option_scope scope;
 	unsigned flags;

@@ -43,7 +43,7 @@ static void watch_signal(struct engine *e, ev_signal *w, void (*fn)(struct ev_lo
 
 struct engine *engine_create(struct ev_loop *loop, const struct engine_options *options, struct faults *faults)
 {
-	static const struct host_limits none = { 0 };
+	static const struct rule_limits none = { 0 };
 	struct engine *e = mem_zalloc(sizeof *e);
 	struct err err;
 

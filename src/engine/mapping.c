@@ -35,26 +35,6 @@ void mapping_link(const struct config_server *s, struct link_config *out)
 	};
 }
 
-void mapping_limits(const struct config *c, struct host_limits *out)
-{
-	*out = (struct host_limits){
-		.deadline = c->limits.deadline, .load_deadline = c->limits.load_deadline, .load_total = c->limits.load_total, .stuck = c->limits.stuck,
-		.slow_call = c->limits.slow_call, .load_stuck = c->limits.load_stuck,
-		.memory = (size_t)c->limits.memory, .rule_memory = (size_t)c->limits.rule_memory,
-		.waiting = (uint32_t)c->limits.waiting, .listeners = (uint32_t)c->limits.listeners, .timers = (uint32_t)c->limits.timers,
-		.pending = (uint32_t)c->limits.pending, .subscriptions = (uint32_t)c->limits.subscriptions,
-		.subscription_events = (uint32_t)c->limits.subscription_events,
-		.actions_per_second = (uint32_t)c->limits.actions_per_second,
-		.log_lines_per_second = (uint32_t)c->limits.log_lines_per_second, .emitted = (uint32_t)c->limits.emitted,
-		.metric_series = (uint32_t)c->limits.metric_series, .json_bytes = (size_t)c->limits.json_bytes,
-		.json_depth = (uint32_t)c->limits.json_depth, .store_value = (size_t)c->limits.store_value, .drain = c->scripts.drain,
-		.rule_events = (uint32_t)c->limits.rule_events, .rule_bytes = (uint32_t)c->limits.rule_bytes, .turn_rules = c->limits.turn_rules,
-		.turn_events = (uint32_t)c->limits.turn_events, .turn_bytes = (uint32_t)c->limits.turn_bytes,
-		.turn_microseconds = (uint32_t)c->limits.turn_microseconds,
-		.store = { .entries = (size_t)c->limits.store_entries, .bytes = (size_t)c->limits.store_bytes },
-	};
-}
-
 static int64_t microseconds(double seconds)
 {
 	return (int64_t)(seconds * 1e6);
@@ -87,7 +67,7 @@ void mapping_persist(const struct config *c, struct persist_options *out)
 {
 	*out = (struct persist_options){
 		.file = c->persist.file, .dirty_bytes = (size_t)c->persist.dirty_bytes, .wal_bytes = (size_t)c->persist.wal_bytes,
-		.limits = { .store_entries = (size_t)c->limits.store_entries, .store_bytes = (size_t)c->limits.store_bytes },
+		.limits = { .store_entries = (size_t)c->limits.rules.store_entries, .store_bytes = (size_t)c->limits.rules.store_bytes },
 	};
 }
 
@@ -166,8 +146,8 @@ void mapping_rules(const struct config *c, struct rules_options *out, const char
 		value_add(settings, value_text(slice_cstr(c->rules[i].name)), value_copy(&c->rules[i].settings));
 	*out = (struct rules_options){
 		.rules = c->scripts.rules, .lib = c->scripts.lib, .servers = *names, .server_count = c->server_count, .settings = settings,
+		.limits = c->limits.rules,
 	};
-	mapping_limits(c, &out->limits);
 }
 
 struct redact_patterns *mapping_redact(const struct config *config, struct err *err)

@@ -1,4 +1,4 @@
-/* From the configuration's struct to what the other rooms ask for. */
+/* From the configuration's struct to what the other layers ask for. */
 #ifndef ENGINE_MAPPING_H
 #define ENGINE_MAPPING_H
 
@@ -12,7 +12,6 @@ void mapping_link(const struct config_server *server, struct link_config *out);
 /* `options` without a file: nothing is written (check, replay). */
 struct persist_options;
 void mapping_persist(const struct config *config, struct persist_options *options);
-void mapping_limits(const struct config *config, struct host_limits *out);
 /* Points into `config`. */
 struct picture_options;
 void mapping_picture(const struct config *config, struct picture_options *out);

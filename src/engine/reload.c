@@ -191,11 +191,9 @@ static void take_sinks(struct engine *e, struct plan *plan, size_t before)
 
 static void take_over(struct engine *e, struct plan *plan)
 {
-	struct host_limits limits;
 	struct config *before = e->config;
 
-	mapping_limits(plan->config, &limits);
-	host_configure(e->host, &limits);
+	host_configure(e->host, &plan->config->limits.rules);
 	take_sinks(e, plan, before ? before->sink_count : 0);
 	take_servers(e, plan);
 	redact_use(&plan->redact);

@@ -92,7 +92,7 @@ void engine_restart_rule(void *ctx, struct rule_source *source)
 		.rules = r->rules, .lib = r->lib, .ops = &load_ops, .ctx = r, .on_loop = on_loop, .store = host_store(e->host),
 		.budget = host_budget(e->host), .servers = (const char *const *)r->names, .server_count = c->server_count, .policy = mapping_policy(c),
 	};
-	mapping_limits(c, &r->options.limits);
+	r->options.limits = c->limits.rules;
 	if (loader_post(e->loader, load, finish, r, &err)) {
 		faults_add(&r->faults, "%s", err.text);
 		finish(r);

@@ -8,15 +8,19 @@
 #include "persist/persist.h"
 #include "sandbox/deadline.h"
 
-#define KIB 1024u
-#define MIB (1024u * KIB)
-/* The defaults of the configuration's limits. */
-static const struct host_limits default_limits = {
-	.deadline = 0.05, .load_deadline = 0.5, .load_total = 10, .stuck = 0.25, .load_stuck = 2, .memory = 256 * MIB, .rule_memory = 32 * MIB,
-	.waiting = 1000, .listeners = 10000, .timers = 10000, .pending = 1000, .subscriptions = 1000, .subscription_events = 1000,
-	.actions_per_second = 1000, .log_lines_per_second = 1000, .emitted = 10000, .metric_series = 1000, .json_bytes = MIB,
-	.json_depth = 64, .store_value = 64 * KIB, .drain = 60, .rule_events = 10000, .rule_bytes = 16 * MIB, .store = { .entries = 100000, .bytes = 16 * MIB },
-};
+/* The defaults of the configuration, without those that depend on how fast the machine is. */
+static struct rule_limits default_limits(void)
+{
+	struct rule_limits limits = {
+#define LIMIT(name, type, least, greatest, value, unit, whose, help) .name = (type)(value),
+		RULE_LIMITS(LIMIT)
+#undef LIMIT
+		.drain = 60,
+	};
+	limits.slow_call = limits.turn_rules = 0;
+	limits.turn_events = limits.turn_bytes = limits.turn_microseconds = 0;
+	return limits;
+}
 
 /* ---- what rules ask ---- */
 
@@ -120,7 +124,7 @@ static const struct host_ops harness_ops = {
 
 void harness_init(struct harness *h)
 {
-	*h = (struct harness){ .limits = default_limits, .now = CLOCK_NS_PER_S, .wall = 1795204800 };
+	*h = (struct harness){ .limits = default_limits(), .now = CLOCK_NS_PER_S, .wall = 1795204800 };
 	faults_init(&h->faults);
 	buf_init(&h->text, 0);
 	pool_init(&h->pool);
@@ -184,7 +188,7 @@ static void on_shed(void *ctx, void *cursor, struct slice name, bool first)
 
 void harness_add_server(struct harness *h, struct slice name)
 {
-	static const struct framer_limits limits = { .max_frame = 16 * MIB, .max_headers = 65536 };
+	static const struct framer_limits limits = { .max_frame = 16u << 20, .max_headers = 65536 };
 	struct harness_server *s = mem_zalloc(sizeof *s);
 	h->servers = mem_realloc(h->servers, h->server_count + 1, sizeof *h->servers);
 	h->servers[h->server_count++] = s;
@@ -248,7 +252,7 @@ int harness_load(struct harness *h)
 		h->host = host_create(&h->limits, &harness_ops, h, h->metrics);
 		for (size_t i = 0; i < h->server_count; i++)
 			h->servers[i]->feed = host_feed_open(h->host, h->servers[i]->id, h->servers[i]->name, &h->servers[i]->log);
-		const struct persist_options persist = { .limits = { .store_entries = h->limits.store.entries, .store_bytes = h->limits.store.bytes } };
+		const struct persist_options persist = { .limits = { .store_entries = h->limits.store_entries, .store_bytes = h->limits.store_bytes } };
 		h->persist = persist_open(&persist, h->now, &err);
 		store_use_disk(host_store(h->host), h->persist);
 	} else {

@@ -39,7 +39,7 @@ struct harness {
 	struct host *host;
 	struct persist *persist;  /* in memory */
 	struct metrics *metrics;
-	struct host_limits limits;
+	struct rule_limits limits;
 	char *rules, *lib;        /* folders */
 	struct value settings;
 	struct policy *policy;    /* owned; of the next loads */

@@ -15,43 +15,18 @@ static void replace(char **text, struct slice by)
 	*text = mem_slicedup(by);
 }
 
-static void read_limits(lua_State *L, int index, struct host_limits *limits)
+static void read_limits(lua_State *L, int index, struct rule_limits *limits)
 {
 	static const struct {
 		const char *name;
-		size_t offset;
-		enum { SECONDS, SIZE, COUNT } type;
+		size_t offset, size;
+		bool whole;
 	} known[] = {
-		{ "deadline", offsetof(struct host_limits, deadline), SECONDS },
-		{ "slow_call", offsetof(struct host_limits, slow_call), SECONDS },
-		{ "load_deadline", offsetof(struct host_limits, load_deadline), SECONDS },
-		{ "load_total", offsetof(struct host_limits, load_total), SECONDS },
-		{ "stuck", offsetof(struct host_limits, stuck), SECONDS },
-		{ "load_stuck", offsetof(struct host_limits, load_stuck), SECONDS },
-		{ "drain", offsetof(struct host_limits, drain), SECONDS },
-		{ "memory", offsetof(struct host_limits, memory), SIZE },
-		{ "rule_memory", offsetof(struct host_limits, rule_memory), SIZE },
-		{ "json_bytes", offsetof(struct host_limits, json_bytes), SIZE },
-		{ "store_value", offsetof(struct host_limits, store_value), SIZE },
-		{ "store_entries", offsetof(struct host_limits, store.entries), SIZE },
-		{ "store_bytes", offsetof(struct host_limits, store.bytes), SIZE },
-		{ "waiting", offsetof(struct host_limits, waiting), COUNT },
-		{ "listeners", offsetof(struct host_limits, listeners), COUNT },
-		{ "timers", offsetof(struct host_limits, timers), COUNT },
-		{ "pending", offsetof(struct host_limits, pending), COUNT },
-		{ "subscriptions", offsetof(struct host_limits, subscriptions), COUNT },
-		{ "subscription_events", offsetof(struct host_limits, subscription_events), COUNT },
-		{ "actions_per_second", offsetof(struct host_limits, actions_per_second), COUNT },
-		{ "log_lines_per_second", offsetof(struct host_limits, log_lines_per_second), COUNT },
-		{ "emitted", offsetof(struct host_limits, emitted), COUNT },
-		{ "metric_series", offsetof(struct host_limits, metric_series), COUNT },
-		{ "json_depth", offsetof(struct host_limits, json_depth), COUNT },
-		{ "rule_events", offsetof(struct host_limits, rule_events), COUNT },
-		{ "rule_bytes", offsetof(struct host_limits, rule_bytes), COUNT },
-		{ "turn_rules", offsetof(struct host_limits, turn_rules), SECONDS },
-		{ "turn_events", offsetof(struct host_limits, turn_events), COUNT },
-		{ "turn_bytes", offsetof(struct host_limits, turn_bytes), COUNT },
-		{ "turn_microseconds", offsetof(struct host_limits, turn_microseconds), COUNT },
+#define LIMIT(field, type, least, greatest, value, unit, whose, help) \
+	{ #field, offsetof(struct rule_limits, field), sizeof(type), _Generic((type)0, double: false, default: true) },
+		RULE_LIMITS(LIMIT)
+#undef LIMIT
+		{ "drain", offsetof(struct rule_limits, drain), sizeof(double), false },
 	};
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
@@ -63,12 +38,12 @@ static void read_limits(lua_State *L, int index, struct host_limits *limits)
 		double n = luaL_checknumber(L, -1);
 		luaL_argcheck(L, n >= 0, index, "a limit is not negative");
 		char *at = (char *)limits + known[i].offset;
-		if (known[i].type == SECONDS)
+		if (!known[i].whole)
 			memcpy(at, &n, sizeof n);
-		else if (known[i].type == SIZE)
-			memcpy(at, &(size_t){ (size_t)n }, sizeof(size_t));
-		else
+		else if (known[i].size == sizeof(uint32_t))
 			memcpy(at, &(uint32_t){ (uint32_t)n }, sizeof(uint32_t));
+		else
+			memcpy(at, &(size_t){ (size_t)n }, sizeof(size_t));
 	}
 }
 

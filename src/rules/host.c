@@ -153,7 +153,7 @@ static void collect(void *ctx)
 
 /* ---- life ---- */
 
-struct host *host_create(const struct host_limits *limits, const struct host_ops *ops, void *ctx, struct metrics *metrics)
+struct host *host_create(const struct rule_limits *limits, const struct host_ops *ops, void *ctx, struct metrics *metrics)
 {
 	struct host *h = mem_zalloc(sizeof *h);
 	h->limits = *limits;
@@ -161,7 +161,7 @@ struct host *host_create(const struct host_limits *limits, const struct host_ops
 	h->ops = *ops;
 	h->ctx = ctx;
 	h->metrics = metrics;
-	h->store = store_create(&limits->store);
+	h->store = store_create(&(struct store_limits){ .entries = limits->store_entries, .bytes = limits->store_bytes });
 	h->picture = picture_create(h);
 	h->turn = 1;
 	listener_table_init(&h->listeners);
@@ -235,11 +235,11 @@ void host_destroy(struct host **host)
 	*host = NULL;
 }
 
-void host_configure(struct host *host, const struct host_limits *limits)
+void host_configure(struct host *host, const struct rule_limits *limits)
 {
 	host->limits = *limits;
 	host->budget.limit = limits->memory;
-	store_limit(host->store, &limits->store);
+	store_limit(host->store, &(struct store_limits){ .entries = limits->store_entries, .bytes = limits->store_bytes });
 }
 
 unsigned host_generation(const struct host *host)

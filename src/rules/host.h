@@ -9,6 +9,7 @@
 #include "ami/frame_log.h"
 #include "ami/pending.h"
 #include "base/faults.h"
+#include "base/rule_limits.h"
 #include "base/value.h"
 #include "observe/metrics.h"
 #include "rules/policy.h"
@@ -64,31 +65,12 @@ struct host_ops {
 	void (*restart)(void *ctx, struct rule_source *source);
 };
 
-/* Bounds, all documented options (limits.*). */
-struct host_limits {
-	double deadline, load_deadline, stuck, load_stuck; /* seconds of CPU time */
-	double slow_call;  /* seconds from which a call is reported; 0: none is */
-	double load_total; /* the same, of all files together; 0: no limit */
-	size_t memory, rule_memory;            /* bytes of all rules, of one rule */
-	uint32_t waiting, listeners, timers, pending, subscriptions, subscription_events; /* of one rule */
-	uint32_t actions_per_second, log_lines_per_second; /* of one rule; 0: no limit */
-	uint32_t emitted;                      /* emitted events that may wait for one rule, a quarter of them of one emitter */
-	uint32_t rule_events, rule_bytes;      /* plain events of one server that may wait for one rule */
-	double turn_rules;                     /* seconds of a turn for all rules; 0: no limit */
-	uint32_t turn_events, turn_bytes, turn_microseconds; /* of a turn for what one server brings; turn_events 0: no limit */
-	uint32_t metric_series;                /* label sets of one metric */
-	size_t json_bytes;
-	uint32_t json_depth;
-	size_t store_value;                    /* bytes of one value of a store */
-	double drain;                          /* seconds that a replaced rule may go on */
-	struct store_limits store;
-};
-
-struct host *host_create(const struct host_limits *limits, const struct host_ops *ops, void *ctx, struct metrics *metrics);
+/* `limits`: base/rule_limits.h. */
+struct host *host_create(const struct rule_limits *limits, const struct host_ops *ops, void *ctx, struct metrics *metrics);
 /* Every rule set must have been adopted or destroyed. */
 void host_destroy(struct host **host);
 /* New limits, from the next call on. */
-void host_configure(struct host *host, const struct host_limits *limits);
+void host_configure(struct host *host, const struct rule_limits *limits);
 
 /* ---- loading ---- */
 
@@ -99,7 +81,7 @@ void host_snapshot_destroy(struct host_snapshot **snapshot);
 
 struct rules_options {
 	const char *rules, *lib;       /* folders */
-	struct host_limits limits;
+	struct rule_limits limits;
 	struct arena_budget *budget;   /* of the host that will adopt them; NULL: limits.rule_memory alone bounds them */
 	const struct host_ops *ops;    /* only sink_exists(), wall() and now() (NULL: the real clock) are called while loading */
 	void *ctx;

@@ -17,7 +17,7 @@ static char *shown_name(const char *folder)
 	return mem_slicedup(slice_make(name, len - (size_t)(name - folder)));
 }
 
-int scratch_init(struct scratch *scratch, const struct host_limits *limits, struct err *err)
+int scratch_init(struct scratch *scratch, const struct rule_limits *limits, struct err *err)
 {
 	const struct json_limits json_limits = { .bytes = limits->json_bytes, .depth = limits->json_depth };
 

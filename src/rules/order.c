@@ -83,7 +83,7 @@ bool order_is_spent(struct host *host)
 bool order_take_budget(struct host_feed *feed, size_t bytes)
 {
 	const struct host *host = feed->host;
-	const struct host_limits *limits = &host->limits;
+	const struct rule_limits *limits = &host->limits;
 
 	if (limits->turn_events == 0)
 		return true;

@@ -54,7 +54,7 @@ struct scratch {
 	struct value values[3]; /* of a store's key, item and answer */
 	size_t filter_tests, filter_bytes;
 };
-int scratch_init(struct scratch *scratch, const struct host_limits *limits, struct err *err);
+int scratch_init(struct scratch *scratch, const struct rule_limits *limits, struct err *err);
 void scratch_close(struct scratch *scratch);
 
 /* Registry references of metatables. */
@@ -116,7 +116,7 @@ struct rule {
 	struct loading *loading; /* NULL once it is live */
 	struct rule_source *source; /* its files and settings, as they were loaded; holds its name */
 	const char *name, *file; /* "missed", "scripts/missed.lua": of the source */
-	struct host_limits limits;
+	struct rule_limits limits;
 	struct policy *policy;   /* shared */
 	lua_State *L;            /* of no use once it is `closing`. Stack slot 1: the event being dispatched; 2: its server. NULL: it did not load */
 	struct arena arena;

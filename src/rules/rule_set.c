@@ -31,14 +31,15 @@ static const struct snapshot_rule *find_running(const struct host_snapshot *runn
 }
 
 /* What bounds one rule; the rest is the host's. */
-static bool same_limits(const struct host_limits *a, const struct host_limits *b)
+static bool same_limits(const struct rule_limits *a, const struct rule_limits *b)
 {
-	return a->deadline == b->deadline && a->load_deadline == b->load_deadline && a->stuck == b->stuck && a->rule_memory == b->rule_memory &&
-	       a->waiting == b->waiting && a->listeners == b->listeners && a->timers == b->timers && a->pending == b->pending &&
-	       a->subscriptions == b->subscriptions && a->subscription_events == b->subscription_events &&
-	       a->actions_per_second == b->actions_per_second && a->log_lines_per_second == b->log_lines_per_second &&
-	       a->metric_series == b->metric_series && a->json_bytes == b->json_bytes && a->json_depth == b->json_depth &&
-	       a->store_value == b->store_value && a->drain == b->drain && a->rule_events == b->rule_events && a->rule_bytes == b->rule_bytes;
+#define SAME_EACH(name) && a->name == b->name
+#define SAME_ALL(name)
+#define SAME(name, type, least, greatest, value, unit, whose, help) SAME_##whose(name)
+	return a->drain == b->drain RULE_LIMITS(SAME);
+#undef SAME
+#undef SAME_ALL
+#undef SAME_EACH
 }
 
 static bool has_sinks(const struct rule_source *source, const struct rules_options *o)

@@ -20,7 +20,7 @@ struct host_snapshot {
 	struct snapshot_rule {
 		struct rule_source *source; /* held */
 		struct metrics *metrics;    /* shapes, a copy; NULL: none */
-		struct host_limits limits;
+		struct rule_limits limits;
 		struct policy *policy;      /* held; may be NULL */
 		bool runs;                  /* it loaded, and its state stands */
 	} *rules;

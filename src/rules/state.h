@@ -17,7 +17,7 @@ struct host_metrics {
 struct picture;
 
 struct host {
-	struct host_limits limits;
+	struct rule_limits limits;
 	struct host_ops ops;
 	void *ctx;
 	struct metrics *metrics;

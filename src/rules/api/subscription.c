@@ -83,7 +83,7 @@ void subscription_end(struct subscription *sub, enum err_code code, const char *
 
 void subscription_take(struct subscription *sub, const struct heard *heard)
 {
-	const struct host_limits *limits = &sub->rule->limits;
+	const struct rule_limits *limits = &sub->rule->limits;
 	size_t size = message_copy_size(heard->message) + sizeof(struct kept);
 	struct message *copy = NULL;
 
