@@ -192,7 +192,7 @@ int main(void)
 	if (!CHECK(sim) || !CHECK(file))
 		return EXIT_FAILURE;
 	mkdir(scripts, 0700);
-	fprintf(file, "return { scripts = { rules = '%s' }, log = { file = '%s' }, servers = { pbx = { host = '127.0.0.1', port = %u, "
+	fprintf(file, "return { live = { enabled = false }, scripts = { rules = '%s' }, log = { file = '%s' }, servers = { pbx = { host = '127.0.0.1', port = %u, "
 	        "username = '%s', secret = '%s' } } }\n", scripts, log, sim_port(sim), options.user, options.secret);
 	fclose(file);
 	engine = engine_create(loop, &(struct engine_options){ .config_path = path }, &faults);
