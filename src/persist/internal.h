@@ -31,6 +31,7 @@ struct persist_jobs {
 	struct map names;  /* queue NUL name -> struct job, the youngest of that name */
 	struct list all;   /* jobs by age */
 	struct heap due;   /* waiting for their time, or done and remembered for `dedup` */
+	uint64_t readied;  /* persist_jobs_readied() */
 	struct list *copied;
 };
 

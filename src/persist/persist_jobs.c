@@ -1,54 +1,15 @@
 #include "persist/persist_jobs.h"
 
 #include "observe/log.h"
-#include "persist/internal.h"
-
-struct queue {
-	char *name;
-	struct heap ready;   /* by priority, then by age */
-	struct list dead;    /* the oldest first */
-	struct list waiting; /* by push, ready or not */
-	struct persist_queue_stats stats; /* waiting … dead are kept up to date; ready and oldest are not */
-};
-
-enum place { NOWHERE, IN_DUE, IN_READY };
-
-struct job {
-	int64_t id;
-	struct queue *queue;
-	struct list all;    /* jobs.all */
-	struct list state_list; /* queue->waiting or queue->dead */
-	struct heap_node node;
-	enum place place;   /* of `node` */
-	enum persist_job_state state;
-	char *name, *error; /* owned; never NULL */
-	struct slice body;  /* owned */
-	int priority;
-	unsigned try, tries;
-	bool tries_known;   /* it says so itself */
-	uint64_t due;       /* in memory's time */
-	int64_t dedup;      /* ms */
-	int64_t pushed, changed; /* the engine's time */
-};
+#include "persist/jobs_internal.h"
 
 static const char *const state_names[PERSIST_JOB_STATES] = { "waiting", "waiting", "waiting", "running", "done", "dead" };
-
-const char *persist_job_state_name(enum persist_job_state state)
-{
-	static const char *const names[PERSIST_JOB_STATES] = { "pushed", "waiting", "starting", "running", "done", "dead" };
-	return names[state];
-}
 
 /* Names and ids */
 
 static struct slice id_key(const int64_t *id)
 {
 	return slice_make((const char *)id, sizeof *id);
-}
-
-static struct job *find(const struct persist *p, int64_t id)
-{
-	return map_get(&p->jobs.ids, id_key(&id));
 }
 
 /* Queue and name as one key, in p->row. */
@@ -83,8 +44,8 @@ static struct queue *open_queue(struct persist *p, struct slice name)
 		return queue;
 	queue = mem_zalloc(sizeof *queue);
 	queue->name = mem_slicedup(name);
-	list_init(&queue->dead);
-	list_init(&queue->waiting);
+	for (size_t i = 0; i < JOB_LISTS; i++)
+		list_init(&queue->lists[i]);
 	map_set(&p->jobs.queues, name, queue);
 	return queue;
 }
@@ -108,12 +69,20 @@ static void enter_due(struct persist *p, struct job *job, uint64_t when)
 	job->place = IN_DUE;
 }
 
+static void enter_list(struct job *job, enum job_list list)
+{
+	list_remove(&job->state_list);
+	list_append(&job->queue->lists[list], &job->state_list);
+}
+
 static void enter_ready(struct persist *p, struct job *job)
 {
 	leave(p, job);
 	job->node.key = (uint64_t)((int64_t)INT32_MAX - job->priority);
 	heap_push(&job->queue->ready, &job->node);
 	job->place = IN_READY;
+	enter_list(job, JOB_LIST_READY);
+	p->jobs.readied++;
 }
 
 static size_t *counter(struct queue *queue, enum persist_job_state state)
@@ -144,14 +113,15 @@ static void become(struct persist *p, struct job *job, enum persist_job_state st
 	list_remove(&job->state_list);
 	leave(p, job);
 	job->changed = persist_time(p);
-	if (state == PERSIST_JOB_WAITING) {
-		list_append(&job->queue->waiting, &job->state_list);
-		if (job->due > p->now)
-			enter_due(p, job, job->due);
-		else
-			enter_ready(p, job);
+	if (state == PERSIST_JOB_WAITING && job->due > p->now) {
+		enter_due(p, job, job->due);
+		enter_list(job, JOB_LIST_LATER);
+	} else if (state == PERSIST_JOB_WAITING) {
+		enter_ready(p, job);
+	} else if (state == PERSIST_JOB_STARTING || state == PERSIST_JOB_RUNNING) {
+		enter_list(job, JOB_LIST_BUSY);
 	} else if (state == PERSIST_JOB_DEAD) {
-		list_append(&job->queue->dead, &job->state_list);
+		enter_list(job, JOB_LIST_DEAD);
 	}
 }
 
@@ -227,7 +197,7 @@ static void set_error(struct job *job, struct slice error)
 static void pushed(void *ctx, struct change *change, const struct err *err)
 {
 	struct persist *p = ctx;
-	struct job *job = find(p, change->id);
+	struct job *job = job_find(p, change->id);
 	if (err) {
 		/* The row may have got there in spite of the error: it must not stay. */
 		if (job)
@@ -243,7 +213,7 @@ static void pushed_again(void *ctx, struct change *change, const struct err *err
 {
 	static const struct err gone = { ERR_BACKPRESSURE, "the job of that name could not be written" };
 	struct persist *p = ctx;
-	if (!err && change->n == PERSIST_JOB_PUSHED && !find(p, change->id))
+	if (!err && change->n == PERSIST_JOB_PUSHED && !job_find(p, change->id))
 		err = &gone;
 	change->fn(change->arg, err ? 0 : change->id, err);
 }
@@ -318,7 +288,7 @@ int persist_job_push(struct persist *p, const struct persist_push *push, uint64_
 static void taken(void *ctx, struct change *change, const struct err *err)
 {
 	struct persist *p = ctx;
-	struct job *job = find(p, change->id);
+	struct job *job = job_find(p, change->id);
 	if (job && job->state == PERSIST_JOB_STARTING) {
 		if (err) {
 			job->try--;
@@ -354,7 +324,7 @@ int persist_job_take(struct persist *p, struct slice name, unsigned tries, uint6
 
 static struct job *find_running(struct persist *p, int64_t id)
 {
-	struct job *job = find(p, id);
+	struct job *job = job_find(p, id);
 	return job && job->state == PERSIST_JOB_RUNNING ? job : NULL;
 }
 
@@ -386,7 +356,7 @@ static void die(struct persist *p, struct job *job)
 	log_write(LOG_WARN, "job is dead: its last try has failed", F_TEXT("queue", queue->name), F_INT("id", job->id),
 	          F_INT("tries", job->try), F_TEXT("reason", job->error));
 	while (queue->stats.dead > p->options.limits.queue_dead) {
-		struct job *oldest = list_entry(queue->dead.next, struct job, state_list);
+		struct job *oldest = list_entry(queue->lists[JOB_LIST_DEAD].next, struct job, state_list);
 		queue->stats.dropped++;
 		log_write(LOG_WARN, "dead job dropped: there are too many", F_TEXT("queue", queue->name), F_INT("id", oldest->id),
 		          F_INT("dead", queue->stats.dead));
@@ -448,7 +418,7 @@ static bool other_of_its_name(struct persist *p, const struct job *job)
 
 int persist_job_retry(struct persist *p, int64_t id, uint64_t now)
 {
-	struct job *job = find(p, id);
+	struct job *job = job_find(p, id);
 	p->now = now;
 	if (!job || job->state != PERSIST_JOB_DEAD || other_of_its_name(p, job) ||
 	    job->queue->stats.waiting + job->queue->stats.running >= p->options.limits.queue_jobs)
@@ -463,74 +433,13 @@ int persist_job_retry(struct persist *p, int64_t id, uint64_t now)
 
 int persist_job_drop(struct persist *p, int64_t id, uint64_t now)
 {
-	struct job *job = find(p, id);
+	struct job *job = job_find(p, id);
 	p->now = now;
 	if (!job || (job->state != PERSIST_JOB_DEAD && job->state != PERSIST_JOB_WAITING))
 		return -1;
 	job->queue->stats.dropped++;
 	erase(p, job);
 	return 0;
-}
-
-/* Looking */
-
-static void describe(const struct persist *p, const struct job *job, struct persist_job *out)
-{
-	int64_t due = job->due > p->now ? p->time + (int64_t)((job->due - p->now) / CLOCK_NS_PER_MS) : p->time;
-	*out = (struct persist_job){
-		.id = job->id, .state = job->state, .queue = slice_cstr(job->queue->name), .name = slice_cstr(job->name), .body = job->body,
-		.error = slice_cstr(job->error), .priority = job->priority, .try = job->try, .tries = job->tries,
-		.pushed = (double)job->pushed / 1000, .due = (double)due / 1000,
-	};
-}
-
-bool persist_job_get(const struct persist *p, int64_t id, struct persist_job *out)
-{
-	const struct job *job = find(p, id);
-	if (job)
-		describe(p, job, out);
-	return job;
-}
-
-bool persist_jobs_next(const struct persist *p, int64_t *after, struct persist_job *out)
-{
-	const struct job *last = *after ? find(p, *after) : NULL;
-	struct list *it = last ? last->all.next : p->jobs.all.next;
-	if (*after && !last)
-		return false;
-	for (; it != &p->jobs.all; it = it->next) {
-		const struct job *job = list_entry(it, const struct job, all);
-		if (job->state == PERSIST_JOB_DONE)
-			continue;
-		*after = job->id;
-		describe(p, job, out);
-		return true;
-	}
-	return false;
-}
-
-bool persist_queue_stats(const struct persist *p, struct slice name, struct persist_queue_stats *out)
-{
-	const struct queue *queue = map_get(&p->jobs.queues, name);
-	if (!queue)
-		return false;
-	*out = queue->stats;
-	out->ready = queue->ready.count;
-	list_each(it, &queue->waiting) {
-		const struct job *job = list_entry(it, const struct job, state_list);
-		double age = (double)(p->time - job->pushed) / 1000;
-		if (job->place == IN_READY && age > out->oldest)
-			out->oldest = age;
-	}
-	return true;
-}
-
-bool persist_queues_next(const struct persist *p, size_t *cursor, struct slice *queue)
-{
-	const struct map_entry *e = map_next(&p->jobs.queues, cursor);
-	if (e)
-		*queue = slice_make(e->key, e->key_len);
-	return e;
 }
 
 /* For the layer */

@@ -49,12 +49,13 @@ struct persist_job {
 	int priority;
 	unsigned try;          /* the running or the last one; 0: none yet */
 	unsigned tries;        /* 0: not known yet */
-	double pushed, due;    /* epoch seconds, of the engine's time */
+	double age;            /* seconds since its push, by the engine's time */
+	double due_in;         /* seconds until its next try may begin; below 0: since then */
 };
 
 struct persist_queue_stats {
 	size_t waiting, ready, running, dead; /* ready: those of the waiting whose time has come; running: starting too */
-	double oldest;                        /* seconds that the oldest ready one has waited since its push; 0: none */
+	double oldest;                        /* seconds that the first of the ready ones has been ready; 0: none */
 	/* Since the process began. */
 	uint64_t pushed, duplicates, done, failed, died, dropped;
 };
@@ -86,9 +87,15 @@ int persist_job_drop(struct persist *persist, int64_t id, uint64_t now);
 bool persist_job_get(const struct persist *persist, int64_t id, struct persist_job *out);
 /* Walks all jobs, the oldest first, except those that are only remembered: `*after` is 0 at first, then the id of the last one. */
 bool persist_jobs_next(const struct persist *persist, int64_t *after, struct persist_job *out);
+/* The same for one queue: those that wait (first those that are ready, by when they became so), that run (starting ones too),
+ * or that are dead, the oldest first. */
+bool persist_queue_next(const struct persist *persist, struct slice queue, enum persist_job_state state, int64_t *after,
+                        struct persist_job *out);
 /* False when no job was ever pushed to it. */
 bool persist_queue_stats(const struct persist *persist, struct slice queue, struct persist_queue_stats *out);
 /* Walks the names of all queues, in no order: start with `*cursor` 0. */
 bool persist_queues_next(const struct persist *persist, size_t *cursor, struct slice *queue);
+/* Rises whenever a job becomes ready: as long as it stays the same, a queue that had none ready still has none. */
+uint64_t persist_jobs_readied(const struct persist *persist);
 
 #endif

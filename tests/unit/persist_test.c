@@ -291,10 +291,22 @@ static void jobs_have_order_and_time(void)
 	push.at = clock_wall() + 3600;
 	persist_job_push(p, &push, clock_mono_ns(), on_answer, &answer, NULL);
 	CHECK(POLL_UNTIL(answer.count == 3));
-	CHECK(take_and_wait("q", 1) == high && take_and_wait("q", 1) == low);
+	/* Walked by when they became ready, then those that wait for their time. */
+	struct persist_job job;
+	int64_t walk = 0, walked[4] = { 0 };
+	for (int i = 0; i < 4 && persist_queue_next(p, SLICE("q"), PERSIST_JOB_WAITING, &walk, &job); i++)
+		walked[i] = job.id;
+	CHECK(walked[0] == low && walked[1] == high && walked[2] == later && walked[3] == answer.id);
+	CHECK(!persist_queue_next(p, SLICE("q"), PERSIST_JOB_WAITING, &walk, &job) && job.due_in > 3590 && job.age >= 0);
+	uint64_t readied = persist_jobs_readied(p);
+	CHECK(take_and_wait("q", 1) == high && take_and_wait("q", 1) == low && persist_jobs_readied(p) == readied);
+	walk = 0;
+	CHECK(persist_queue_next(p, SLICE("q"), PERSIST_JOB_RUNNING, &walk, &job) && job.id == high && job.due_in <= 0);
+	walk = 0;
+	CHECK(!persist_queue_next(p, SLICE("q"), PERSIST_JOB_DEAD, &walk, &job));
 	int64_t taken = 0;
 	CHECK(POLL_UNTIL((taken = take_and_wait("q", 1)) != 0) && taken == later && clock_mono_ns() >= began + 40 * MS);
-	CHECK(take_and_wait("q", 1) == 0);
+	CHECK(take_and_wait("q", 1) == 0 && persist_jobs_readied(p) == readied + 1);
 	/* Its time is kept over a restart; a wall clock that jumps while the process is down counts. */
 	close_state();
 	wall_jump = 3601;
