@@ -52,7 +52,7 @@ return {
 		},
 	},
 
-	-- Where persistent stores of rules are kept.
+	-- Where persistent stores and jobs of rules are kept.
 	-- persist = { file = "/var/lib/hookswitch/state.db" },
 
 	log = { level = "info" },

@@ -52,6 +52,14 @@
 	  "The same in bytes.") \
 	X(store_value, size_t, 64, 1024 * RULE_LIMITS_MIB, 64 * RULE_LIMITS_KIB, "bytes", EACH, \
 	  "One value of a store.") \
+	X(queues, size_t, 1, 100000, 1000, "queues", ALL, \
+	  "Names of queues that jobs may be pushed to. Beyond, `work.push` fails as `overflow`.") \
+	X(queue_jobs, size_t, 1, 10000000, 10000, "jobs", ALL, \
+	  "Jobs of one queue that wait or run. Beyond, `work.push` fails as `backpressure`.") \
+	X(queue_dead, size_t, 1, 1000000, 1000, "jobs", ALL, \
+	  "Dead jobs of one queue. Beyond, the oldest is dropped, which is counted and logged.") \
+	X(job_bytes, size_t, 64, 64 * RULE_LIMITS_MIB, 64 * RULE_LIMITS_KIB, "bytes", EACH, \
+	  "One job. Pushing a larger one raises.") \
 	X(emitted, uint32_t, 1, 10000000, 10000, "events", ALL, \
 	  "Events of `ami.emit` and `ctl emit` that may wait for one rule, a quarter of them of one emitter. Beyond, `ami.emit` fails as `overflow`.") \
 	X(rule_events, uint32_t, 1, 100000000, 10000, "events", EACH, \

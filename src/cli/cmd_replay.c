@@ -14,7 +14,8 @@ static void print_help(void)
 	puts("usage: hookswitch replay [OPTION…] CAPTURE…\n"
 	     "\n"
 	     "Runs rules on what a server has sent, in the capture's own time. Nothing is sent: each action that a rule would\n"
-	     "send is printed as a JSON line {\"server\":…,\"rule\":…,\"action\":{…}}, each line to a sink as {\"sink\":…,\"line\":…}.\n"
+	     "send is printed as a JSON line {\"server\":…,\"rule\":…,\"action\":{…}}, each line to a sink as {\"sink\":…,\"line\":…},\n"
+	     "each job that is pushed as {\"rule\":…,\"queue\":…,\"job\":…}. Jobs and persistent stores are kept in memory.\n"
 	     "What rules log goes to stderr, and for each capture how many of its frames were skipped: malformed ones, too large ones (64 MiB,\n"
 	     "1,048,576 headers), one that its end cuts.\n"
 	     "\n"
@@ -24,6 +25,7 @@ static void print_help(void)
 	     "                       without -c: lib)\n"
 	     "      --server NAME    the server's name for the rules (default: replay)\n"
 	     "      --answer WHAT    what a rule's action gets: cancelled (default), success, error, timeout\n"
+	     "      --jobs           run the jobs that rules push (default: they are only shown)\n"
 	     "      --speed X        pace: 1 or 1x is the capture's own time (default: as fast as it goes); CAPTURE.times, which\n"
 	     "                       `record` writes, says when its bytes came, else Timestamp headers do\n"
 	     "      --chunk N        feed N bytes at once (default 65536)\n"
@@ -125,13 +127,13 @@ static int bad_value(const char *option, const char *expected)
 
 int cmd_replay(int argc, char **argv)
 {
-	enum { RULES = 256, LIB, SERVER, ANSWER, SPEED, CHUNK, SUMMARY, JSON, LEVEL };
+	enum { RULES = 256, LIB, SERVER, ANSWER, SPEED, CHUNK, SUMMARY, JSON, LEVEL, JOBS };
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "rules", required_argument, NULL, RULES },
 		{ "lib", required_argument, NULL, LIB }, { "server", required_argument, NULL, SERVER },
 		{ "answer", required_argument, NULL, ANSWER }, { "speed", required_argument, NULL, SPEED },
 		{ "chunk", required_argument, NULL, CHUNK }, { "summary", no_argument, NULL, SUMMARY },
-		{ "json", no_argument, NULL, JSON }, { "log", required_argument, NULL, LEVEL }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "json", no_argument, NULL, JSON }, { "jobs", no_argument, NULL, JOBS }, { "log", required_argument, NULL, LEVEL }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static const char *const answers[] = { "cancelled", "success", "error", "timeout", NULL };
 	struct replay_options o = { .server = "replay", .chunk = 65536, .line = print_line };
@@ -169,6 +171,9 @@ int cmd_replay(int argc, char **argv)
 			if (!read_number(optarg, 1, &number) || number > 1e9)
 				return bad_value("chunk", "a number of bytes from 1");
 			o.chunk = (size_t)number;
+			break;
+		case JOBS:
+			o.jobs = true;
 			break;
 		case SUMMARY:
 			summary = true;

@@ -289,7 +289,7 @@ const struct option options[] = {
 	  .help = "Patterns (PCRE2) of what is masked wherever it stands in a text. A text on which a pattern takes more than 2,000 steps from one place is masked whole." },
 
 	{ .path = "persist.file", TEXT(1, 4096), ALL(persist.file), .flags = OPTION_HOME | OPTION_RESTART,
-	  .help = "File that persistent stores are kept in, such as `state.db`; made on first use, for its owner alone, with `-wal` and `-shm` beside it. It must be on a local disk. Without it `store.open(name, { persistent = true })` is an error." },
+	  .help = "File that persistent stores and jobs are kept in, such as `state.db`; made on first use, for its owner alone, with `-wal` and `-shm` beside it. It must be on a local disk. Without it `store.open(name, { persistent = true })` and `work` are errors." },
 	{ .path = "persist.dirty_bytes", BYTES(64 * KIB, 16384 * MIB, 64 * MIB), ALL(persist.dirty_bytes),
 	  .help = "Changes that may wait for the disk, while it is slow, full or failing. Beyond, `set`, `incr` and `delete` raise." },
 	{ .path = "persist.wal_bytes", BYTES(8 * MIB, 16384 * MIB, 256 * MIB), ALL(persist.wal_bytes), .flags = OPTION_RESTART,

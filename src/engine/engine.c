@@ -106,6 +106,7 @@ void engine_stop(struct engine *e, const char *reason)
 	}
 	e->stopping = true;
 	loader_interrupt(e->loader);
+	host_stop_jobs(e->host);
 	engine_enter(e, ENGINE_STOPPING);
 	log_write(LOG_INFO, "stopping", F_TEXT("reason", reason), F_INT("servers", e->server_count));
 	ev_timer_init(&e->stop_timer, on_stop_late, stop_seconds(e), 0);

@@ -382,6 +382,7 @@ static int load_rules(struct replay *r, const struct replay_options *options, st
 	rules.store = host_store(r->host);
 	rules.budget = host_budget(r->host);
 	store_use_disk(rules.store, r->persist);
+	host_allow_jobs(r->host, options->jobs);
 	struct rule_set *loaded = rule_set_load(&rules, faults);
 	policy_unref(&rules.policy);
 	if (loaded)

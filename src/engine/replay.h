@@ -15,7 +15,8 @@ struct replay_options {
 	size_t chunk;        /* bytes that come at once */
 	double speed;        /* of the capture's time; 0: as fast as it goes */
 	enum replay_answer answer; /* what a rule's call gets */
-	/* One line for each action that would have been sent and each line to a sink. */
+	bool jobs;           /* jobs run; else they are only shown */
+	/* One line for each action that would have been sent, each line to a sink and each job that is pushed. */
 	void (*line)(void *ctx, struct slice line);
 	void *ctx;
 };

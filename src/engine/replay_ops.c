@@ -4,6 +4,7 @@
 #include "ami/catalogue.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/value_json.h"
 #include "engine/headers.h"
 #include "engine/replay_internal.h"
 #include "observe/redact.h"
@@ -147,6 +148,27 @@ static int ops_sink(void *ctx, struct slice name, struct slice line, struct err 
 	return 0;
 }
 
+static void ops_pushes(void *ctx, const char *rule, struct slice queue, const struct value *job)
+{
+	struct replay *r = ctx;
+	struct buf text;
+
+	buf_init(&text, 0);
+	value_json(&text, job);
+	buf_clear(&r->line);
+	buf_append_cstr(&r->line, "{\"rule\":");
+	buf_append_json(&r->line, slice_cstr(rule));
+	buf_append_cstr(&r->line, ",\"queue\":");
+	buf_append_json(&r->line, queue);
+	buf_append_cstr(&r->line, ",\"job\":");
+	char *masked;
+	buf_append(&r->line, redact_text(buf_slice(&text), &masked));
+	free(masked);
+	buf_append_char(&r->line, '}');
+	buf_close(&text);
+	r->options.line(r->options.ctx, buf_slice(&r->line));
+}
+
 /* Sinks are printed, so every name will do unless a configuration was given. */
 static bool ops_sink_exists(void *ctx, struct slice name)
 {
@@ -165,5 +187,6 @@ static void ops_retire(void *ctx, struct rule *rule)
 
 const struct host_ops replay_ops = {
 	.now = ops_now, .wall = ops_wall, .server_at = ops_server_at, .server_by_name = ops_server_by_name,
-	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .retire = ops_retire,
+	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .pushes = ops_pushes,
+	.retire = ops_retire,
 };

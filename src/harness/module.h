@@ -67,6 +67,8 @@ int module_open_ami(lua_State *L);
  *                        of tables of headers, each with Event), output (a list of lines). { code = "timeout" } alone: no response
  * h:sink_lines()         -> list of { sink, line }
  * h:store(name [, persistent]) -> a copy of what is in it
+ * h:work()               runs the jobs that are ready -> how many tries began; without it none runs
+ * h:jobs(queue)          -> list of { number, id, state ("waiting", "running", "dead", …), try, tries, due_in, error, job = { … } }
  * h:metrics()            -> text as Prometheus reads it
  * h:rules()              -> name -> { name, file, digest, change, since, generation, listeners, timers, subscriptions, waiting, pending,
  *                        calls, errors, deadlines, refused, skipped, memory, seconds, quarantined, down, failed, last_error }

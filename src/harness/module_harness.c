@@ -146,6 +146,8 @@ void harness_close(struct harness *h)
 			if (h->sent[i]->tag)
 				harness_answer(h, h->sent[i], reply_failed(ERR_CANCELLED, "the harness was closed", NULL, ""));
 	}
+	if (h->host)
+		store_use_disk(host_store(h->host), NULL);
 	persist_close(&h->persist, h->now, 0);
 	host_destroy(&h->host);
 	metrics_destroy(&h->metrics);
@@ -252,9 +254,12 @@ int harness_load(struct harness *h)
 		h->host = host_create(&h->limits, &harness_ops, h, h->metrics);
 		for (size_t i = 0; i < h->server_count; i++)
 			h->servers[i]->feed = host_feed_open(h->host, h->servers[i]->id, h->servers[i]->name, &h->servers[i]->log);
-		const struct persist_options persist = { .limits = { .store_entries = h->limits.store_entries, .store_bytes = h->limits.store_bytes } };
+		const struct persist_options persist = { .limits = { .store_entries = h->limits.store_entries, .store_bytes = h->limits.store_bytes,
+		                                                     .queues = h->limits.queues, .queue_jobs = h->limits.queue_jobs,
+		                                                     .queue_dead = h->limits.queue_dead, .job_bytes = h->limits.job_bytes } };
 		h->persist = persist_open(&persist, h->now, &err);
 		store_use_disk(host_store(h->host), h->persist);
+		host_allow_jobs(h->host, false);
 	} else {
 		host_configure(h->host, &h->limits);
 	}

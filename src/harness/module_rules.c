@@ -11,6 +11,7 @@
 #include "harness/module.h"
 #include "harness/module_frame.h"
 #include "harness/module_harness.h"
+#include "harness/module_jobs.h"
 #include "harness/module_options.h"
 #include "harness/module_values.h"
 
@@ -20,7 +21,7 @@
 /* Harnesses of this thread: the last one ends the timer that limits rules. */
 static _Thread_local unsigned harnesses;
 
-static struct harness *check_harness(lua_State *L)
+struct harness *rules_check(lua_State *L)
 {
 	struct harness *h = luaL_checkudata(L, 1, HARNESS);
 	luaL_argcheck(L, h->host, 1, "closed");
@@ -80,7 +81,7 @@ static int rules_gc(lua_State *L)
 
 static int rules_reload(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	if (!lua_isnoneornil(L, 2))
 		options_read(L, 2, h);
 	bool good = harness_load(h) == 0;
@@ -95,7 +96,7 @@ static int rules_reload(lua_State *L)
 /* starve(n): the n-th allocation of each rule from now on fails, and all after it; 0: none. Gives how many are left to the first. */
 static int rules_starve(lua_State *L)
 {
-	struct host *host = check_harness(L)->host;
+	struct host *host = rules_check(L)->host;
 	lua_Integer n = luaL_checkinteger(L, 2);
 	luaL_argcheck(L, n >= 0, 2, "a number from 0 is expected");
 	uint64_t left = host->rule_count > 0 ? host->rules[0]->arena.fail_at : 0;
@@ -107,7 +108,7 @@ static int rules_starve(lua_State *L)
 
 static int rules_stop(lua_State *L)
 {
-	host_cancel_all(check_harness(L)->host);
+	host_cancel_all(rules_check(L)->host);
 	return 0;
 }
 
@@ -131,7 +132,7 @@ static struct harness_server *server_option(lua_State *L, const struct harness *
 
 static int rules_ready(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	struct harness_server *s = lua_isnoneornil(L, 2) ? h->servers[0] : named_server(L, h, 2);
 	harness_ready(h, s, lua_isnoneornil(L, 3) ? SLICE("") : check_slice(L, 3));
 	return 0;
@@ -139,14 +140,14 @@ static int rules_ready(lua_State *L)
 
 static int rules_lost(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	harness_lost(h, named_server(L, h, 2), luaL_optstring(L, 3, "reset"));
 	return 0;
 }
 
 static int rules_remove(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	struct harness_server *s = named_server(L, h, 2);
 	if (s->ready)
 		harness_lost(h, s, "removed");
@@ -156,7 +157,7 @@ static int rules_remove(lua_State *L)
 
 static int rules_event(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	struct slice name = check_slice(L, 2);
 	lua_settop(L, 4);
 	struct harness_server *s = server_option(L, h, 4);
@@ -167,7 +168,7 @@ static int rules_event(lua_State *L)
 
 static int rules_feed(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	struct slice bytes = check_slice(L, 2);
 	struct err err;
 	int64_t heard = harness_feed(h, server_option(L, h, 3), bytes, &err);
@@ -179,7 +180,7 @@ static int rules_feed(lua_State *L)
 
 static int rules_emit(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	struct slice name = check_slice(L, 2), names[64], values[64];
 	struct err err;
 	lua_settop(L, 3);
@@ -200,7 +201,7 @@ static int rules_emit(lua_State *L)
 
 static int rules_turn(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	uint64_t next = host_turn(h->host);
 	if (next == UINT64_MAX)
 		return 0;
@@ -210,7 +211,7 @@ static int rules_turn(lua_State *L)
 
 static int rules_advance(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	double seconds = luaL_optnumber(L, 2, 0);
 	luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 2, "seconds, not negative");
 	struct err err;
@@ -221,7 +222,7 @@ static int rules_advance(lua_State *L)
 
 static int rules_now(lua_State *L)
 {
-	const struct harness *h = check_harness(L);
+	const struct harness *h = rules_check(L);
 	lua_pushnumber(L, (lua_Number)h->now / 1e9);
 	lua_pushnumber(L, h->wall);
 	return 2;
@@ -256,7 +257,7 @@ static void push_headers(lua_State *L, const struct action *action)
 
 static int rules_sent(lua_State *L)
 {
-	const struct harness *h = check_harness(L);
+	const struct harness *h = rules_check(L);
 	lua_createtable(L, (int)h->sent_count, 0);
 	for (size_t i = 0; i < h->sent_count; i++) {
 		const struct harness_action *a = h->sent[i];
@@ -293,7 +294,7 @@ static struct harness_action *find_sent(lua_State *L, const struct harness *h, i
 
 static int rules_answer(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	struct harness_action *a = find_sent(L, h, 2);
 	struct slice name = { "", 0 };
 	luaL_argcheck(L, a->tag, 2, "it was answered already");
@@ -305,7 +306,7 @@ static int rules_answer(lua_State *L)
 
 static int rules_sink_lines(lua_State *L)
 {
-	const struct harness *h = check_harness(L);
+	const struct harness *h = rules_check(L);
 	lua_createtable(L, (int)h->line_count, 0);
 	for (size_t i = 0; i < h->line_count; i++) {
 		lua_createtable(L, 0, 2);
@@ -319,7 +320,7 @@ static int rules_sink_lines(lua_State *L)
 
 static int rules_metrics(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	buf_clear(&h->text);
 	metrics_render(h->metrics, &h->text);
 	lua_pushlstring(L, buf_slice(&h->text).ptr, buf_len(&h->text));
@@ -328,7 +329,7 @@ static int rules_metrics(lua_State *L)
 
 static int rules_store(lua_State *L)
 {
-	struct harness *h = check_harness(L);
+	struct harness *h = rules_check(L);
 	struct store *store = host_store(h->host);
 	struct err err;
 	if (lua_toboolean(L, 3)) {
@@ -395,7 +396,7 @@ static void push_view(lua_State *L, const struct harness *h, size_t index, const
 
 static int rules_views(lua_State *L)
 {
-	const struct harness *h = check_harness(L);
+	const struct harness *h = rules_check(L);
 	struct host_rule_view v;
 	lua_newtable(L);
 	for (size_t i = 0; host_rule_view(h->host, i, &v); i++) {
@@ -409,7 +410,7 @@ static int rules_views(lua_State *L)
 
 static int rules_draining(lua_State *L)
 {
-	const struct harness *h = check_harness(L);
+	const struct harness *h = rules_check(L);
 	struct host_rule_view v;
 	lua_Integer n = 0;
 	lua_newtable(L);
@@ -424,7 +425,7 @@ static int rules_draining(lua_State *L)
 
 static int rules_status(lua_State *L)
 {
-	const struct harness *h = check_harness(L);
+	const struct harness *h = rules_check(L);
 	struct host_view v;
 	host_view(h->host, &v);
 	lua_createtable(L, 0, 5);
@@ -478,7 +479,7 @@ int module_open_rules(lua_State *L)
 		{ "lost", rules_lost }, { "remove", rules_remove }, { "event", rules_event }, { "feed", rules_feed },
 		{ "emit", rules_emit }, { "turn", rules_turn }, { "advance", rules_advance }, { "now", rules_now },
 		{ "sent", rules_sent }, { "answer", rules_answer }, { "sink_lines", rules_sink_lines }, { "metrics", rules_metrics },
-		{ "starve", rules_starve }, { "store", rules_store }, { "rules", rules_views }, { "draining", rules_draining }, { "status", rules_status }, { NULL, NULL },
+		{ "starve", rules_starve }, { "work", rules_work }, { "jobs", rules_jobs }, { "store", rules_store }, { "rules", rules_views }, { "draining", rules_draining }, { "status", rules_status }, { NULL, NULL },
 	};
 	static const luaL_Reg functions[] = { { "new", rules_new }, { "log", rules_log }, { NULL, NULL } };
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "observe/log.h"
 #include "persist/persist.h"
+#include "rules/jobs.h"
 #include "rules/order.h"
 #include "rules/own_event.h"
 #include "rules/picture_internal.h"
@@ -86,6 +87,7 @@ static void add_metrics(struct host *h)
 	h->m.log_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_log_dropped_total", "Log lines of a rule beyond its rate.", "rule", NULL);
 	h->m.dropped = metric_series(add_metric(m, METRIC_COUNTER, "hookswitch_engine_events_dropped_total", "Engine events and emitted ones dropped because too many waited.", NULL, NULL), NULL, 0);
 	h->m.generation = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_generation", "Number of times that rules were loaded and taken over.", NULL, NULL), NULL, 0);
+	jobs_add_metrics(h);
 	h->m.draining = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_rules_draining", "Replaced rules that finish what they began.", NULL, NULL), NULL, 0);
 	metrics_on_collect(m, collect, h);
 }
@@ -145,6 +147,7 @@ static void collect(void *ctx)
 		set_by_rule(h->m.memory, r, (double)r->arena.used);
 		set_by_rule(h->m.quarantined_listeners, r, r->quarantine.active ? r->listener_count : listeners_quarantined(r));
 	}
+	jobs_collect(h);
 	h->m.generation->value = h->last_number;
 	h->m.draining->value = 0;
 	list_each(it, &h->draining)
@@ -163,6 +166,7 @@ struct host *host_create(const struct rule_limits *limits, const struct host_ops
 	h->metrics = metrics;
 	h->store = store_create(&(struct store_limits){ .entries = limits->store_entries, .bytes = limits->store_bytes });
 	h->picture = picture_create(h);
+	h->jobs = jobs_create(h);
 	h->turn = 1;
 	listener_table_init(&h->listeners);
 	list_init(&h->draining);
@@ -180,6 +184,7 @@ static void detach(struct rule *r, bool free_requests)
 {
 	struct host *host = r->host;
 	order_drop(r);
+	jobs_detach(r);
 	list_each_safe(it, &r->timers)
 		rule_timer_cancel(list_entry(it, struct rule_timer, of_rule));
 	list_each_safe(it, &r->requests) {
@@ -223,6 +228,7 @@ void host_destroy(struct host **host)
 	listener_table_close(&h->listeners);
 	picture_destroy(&h->picture);
 	store_destroy(&h->store);
+	jobs_destroy(&h->jobs);
 	heap_close(&h->timers);
 	heap_close(&h->late);
 	list_each_safe(it, &h->feeds) {
@@ -354,6 +360,13 @@ static void cancel_waits(struct rule *rule)
 		else
 			request_cancel(request);
 	}
+	list_each_safe(it, &rule->job_pushes) {
+		struct job_push *push = list_entry(it, struct job_push, of_rule);
+		if (has_had_its_share(rule, &logged))
+			job_push_forget(push);
+		else
+			job_push_cancel(push);
+	}
 	/* A callback may have begun to wait again. */
 	close_tasks(rule, &logged);
 }
@@ -396,6 +409,7 @@ static void begin_drain(struct rule *rule)
 	rule->draining = true;
 	rule->drain_until = rule_now(rule) + clock_from_seconds(rule->limits.drain);
 	list_append(&host->draining, &rule->in_host);
+	jobs_quit(rule);
 	/* Its intervals stop; what it has begun goes on, one-shot timers too. */
 	list_each_safe(it, &rule->timers) {
 		struct rule_timer *t = list_entry(it, struct rule_timer, of_rule);
@@ -439,6 +453,7 @@ void host_make_live(struct host *host, struct rule *rule, unsigned number)
 		return;
 	listeners_arm(rule);
 	rule_timer_arm_all(rule);
+	jobs_arm(rule);
 }
 
 static struct rule *take_running(struct host *host, const char *name)
@@ -500,6 +515,7 @@ void host_adopt(struct host *host, struct rule_set *set)
 	for (size_t i = 0; i < host->rule_count; i++)
 		if (host->rules[i]->number == host->last_number && !host->rules[i]->failed)
 			host_greet(host, host->rules[i], SLICE(""));
+	jobs_adopted(host);
 	rule_set_destroy(&set);
 }
 
@@ -601,6 +617,7 @@ uint64_t host_turn(struct host *host)
 	uint64_t picture = picture_turn(host->picture);
 	order_deliver_late(host, now);
 	resume_wakes(host);
+	uint64_t jobs = jobs_turn(host, now);
 	rule_timer_collect_due(host, now);
 	own_event_deliver_all(host);
 	order_serve(host);
@@ -616,6 +633,8 @@ uint64_t host_turn(struct host *host)
 		next = revival;
 	if (picture < next)
 		next = picture;
+	if (jobs < next)
+		next = jobs;
 	uint64_t expiry = store_next_expiry(host->store);
 	if (expiry <= now)
 		store_sweep(host->store, now, SWEEP_MAX);
@@ -641,6 +660,7 @@ void host_cancel_all(struct host *host)
 		cancel_waits(list_entry(it, struct rule, in_host));
 	for (size_t i = 0; i < host->rule_count; i++) {
 		host->rules[i]->draining = true; /* what it does last cannot start anything new */
+		jobs_quit(host->rules[i]);
 		cancel_waits(host->rules[i]);
 	}
 }

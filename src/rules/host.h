@@ -58,6 +58,8 @@ struct host_ops {
 	bool (*sink_exists)(void *ctx, struct slice name);
 	/* An engine event or an emitted one, for every rule that listens, is about to be delivered. May be NULL. */
 	void (*heard)(void *ctx, const struct host_own_event *event);
+	/* A rule pushes a job, which is on its way to the disk. May be NULL. */
+	void (*pushes)(void *ctx, const char *rule, struct slice queue, const struct value *job);
 	/* A rule that has ended: destroy it with host_destroy_rule(), where it may take a while (the loader's thread). */
 	void (*retire)(void *ctx, struct rule *rule);
 	/* A rule whose state was given back is due to begin anew: load it with rule_set_restart() where it may take a while, then give
@@ -160,6 +162,10 @@ void host_server_lost(struct host *host, uint32_t server, const char *name);
 /* Once per turn of the loop: due timers, queued events, wake-ups, drains. Work that this work makes waits for the next turn.
  * Returns the monotonic ns when it wants to be called again: 0 for at once, UINT64_MAX for never. */
 uint64_t host_turn(struct host *host);
+/* The engine stops: no job begins any more, and one that fails from now on waits again with all its tries. */
+void host_stop_jobs(struct host *host);
+/* Whether jobs begin by themselves; they do at first. */
+void host_allow_jobs(struct host *host, bool allow);
 /* Ends waits and callbacks of every rule as `cancelled` (shutdown). */
 void host_cancel_all(struct host *host);
 
@@ -222,5 +228,15 @@ void host_rule_waits(const struct host *host, size_t index, unsigned most, void 
 /* Stops or starts the listeners and timers of a rule, until it is loaded anew; what it has begun goes on.
  * One that is enabled hears `server.gap` (reason `disabled`) when it has missed events. -1 when there is no such rule. */
 int host_rule_enable(struct host *host, struct slice name, bool enable);
+
+/* Who serves a queue of jobs. */
+struct host_queue_view {
+	const char *rule; /* NULL: none */
+	bool disabled, quarantined, down; /* it takes no job now */
+	uint32_t at_once; /* 0: not known while it is down */
+	double per_second; /* 0: no pace */
+};
+/* False when no rule does. */
+bool host_queue_view(const struct host *host, struct slice queue, struct host_queue_view *out);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "rules/api/api.h"
+#include "rules/jobs.h"
 #include "rules/listener.h"
 #include "rules/loading.h"
 #include "rules/request.h"
@@ -53,7 +54,7 @@ void rule_credit(struct rule *rule, size_t size)
 
 bool rule_has_waits(const struct rule *rule)
 {
-	if (rule->waiting > 0 || (rule->timer_count > 0 && !rule->ending))
+	if (rule->waiting > 0 || (rule->timer_count > 0 && !rule->ending) || !list_empty(&rule->job_pushes))
 		return true;
 	list_each(it, &rule->requests)
 		if (list_entry(it, struct request, of_rule)->callback != LUA_NOREF)
@@ -136,6 +137,8 @@ static int set_up(lua_State *L)
 	seal_into(L, "sink");
 	metric_open(L, rule);
 	seal_into(L, "metric");
+	work_open(L);
+	seal_into(L, "work");
 	json_open(L, &rule->json);
 	seal_into(L, "json");
 	log_open_print(L);
@@ -149,7 +152,7 @@ static int set_up(lua_State *L)
 
 static void init_lists(struct rule *r)
 {
-	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool,
+	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool, &r->job_workers, &r->job_tries, &r->job_pushes,
 	                               &r->order.streams, &r->order.items, &r->order.behind, &r->order.shares };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		list_init(lists[i]);
@@ -297,6 +300,7 @@ void rule_destroy(struct rule **where)
 		rule_timer_cancel(list_entry(it, struct rule_timer, of_rule));
 	listeners_free_all(rule);
 	subscriptions_free_all(rule);
+	job_workers_free(rule);
 	handle_close(&rule->handles);
 	/* Its state is dropped as it is: nothing outside of it depends on what is in there. */
 	while (arena_release_some(&rule->arena, RELEASE_SLICE))

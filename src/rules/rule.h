@@ -154,10 +154,11 @@ struct rule {
 	struct list subscriptions; /* struct subscription.of_rule */
 	struct list timers;        /* struct rule_timer.of_rule */
 	struct list requests;      /* struct request.of_rule */
+	struct list job_workers, job_tries, job_pushes; /* struct job_worker, job_try and job_push .of_rule */
 	struct list tasks;         /* struct task.of_rule, those that wait */
 	struct list pool;          /* idle tasks */
 	struct handle_table handles; /* of listeners and timers */
-	uint32_t pool_count, listener_count, timer_count, subscription_count, waiting, pending, thread_count;
+	uint32_t pool_count, listener_count, timer_count, subscription_count, waiting, pending, thread_count, job_push_count;
 
 	struct task *current;    /* whose code runs */
 	char place[LUA_IDSIZE + 16]; /* of the error that is being reported, where its text names none */

@@ -67,6 +67,31 @@ static void add_shapes(struct load *load, const char *file, const struct metrics
 		faults_add(load->loading.faults, "%s: %s", file, err.text);
 }
 
+/* The rule before it that serves the queue; NULL: none. */
+static const struct rule_source *server_of(const struct rule_set *set, struct slice queue)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (!(set->entries[i].rule && set->entries[i].rule->failed) && rule_source_serves(set->entries[i].source, queue))
+			return set->entries[i].source;
+	return NULL;
+}
+
+/* A queue has one rule: a second one fails to load. */
+static void check_queues(struct load *load, struct rule_set_entry *entry)
+{
+	struct slice queue;
+	for (size_t i = 0; rule_source_next_queue(entry->source, &i, &queue);) {
+		const struct rule_source *other = server_of(load->set, queue);
+		if (!other)
+			continue;
+		faults_add(load->loading.faults, "%s: the queue \"%.*s\" is served by %s already (work.on); one rule serves a queue",
+		           rule_source_file(entry->source), SLICE_ARG(queue), rule_source_file(other));
+		if (entry->rule)
+			rule_unload(entry->rule);
+		return;
+	}
+}
+
 static void add_rule(struct load *load, const char *name, const char *file, const char *path)
 {
 	struct rule_set *set = load->set;
@@ -83,8 +108,12 @@ static void add_rule(struct load *load, const char *name, const char *file, cons
 		entry.rule = rule_load(&load->loading, entry.source);
 		rule_source_note_warnings(entry.source, load->loading.faults, from);
 		if (!entry.rule->failed)
+			check_queues(load, &entry);
+		if (!entry.rule->failed)
 			add_shapes(load, file, entry.rule->metrics);
 	}
+	if (!entry.rule)
+		check_queues(load, &entry);
 	set->entries = mem_realloc(set->entries, set->count + 1, sizeof *set->entries);
 	set->entries[set->count++] = entry;
 }

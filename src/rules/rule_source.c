@@ -40,6 +40,8 @@ struct rule_source {
 	size_t sink_count;
 	struct source_store *stores;
 	size_t store_count;
+	char **queues;
+	size_t queue_count;
 	char **warnings;
 	size_t warning_count;
 	char servers[65]; /* digest of their names; "": it did not ask */
@@ -167,6 +169,9 @@ void rule_source_unref(struct rule_source **source)
 	for (size_t i = 0; i < s->store_count; i++)
 		free(s->stores[i].name);
 	free(s->stores);
+	for (size_t i = 0; i < s->queue_count; i++)
+		free(s->queues[i]);
+	free(s->queues);
 	for (size_t i = 0; i < s->warning_count; i++)
 		free(s->warnings[i]);
 	free(s->warnings);
@@ -276,6 +281,30 @@ bool rule_source_next_store(const struct rule_source *s, size_t *cursor, struct 
 		return false;
 	*name = slice_cstr(s->stores[*cursor].name);
 	*persistent = s->stores[(*cursor)++].persistent;
+	return true;
+}
+
+void rule_source_add_queue(struct rule_source *s, struct slice name)
+{
+	if (rule_source_serves(s, name))
+		return;
+	s->queues = mem_realloc(s->queues, s->queue_count + 1, sizeof *s->queues);
+	s->queues[s->queue_count++] = mem_slicedup(name);
+}
+
+bool rule_source_serves(const struct rule_source *s, struct slice queue)
+{
+	for (size_t i = 0; i < s->queue_count; i++)
+		if (slice_eq(slice_cstr(s->queues[i]), queue))
+			return true;
+	return false;
+}
+
+bool rule_source_next_queue(const struct rule_source *s, size_t *cursor, struct slice *name)
+{
+	if (*cursor >= s->queue_count)
+		return false;
+	*name = slice_cstr(s->queues[(*cursor)++]);
 	return true;
 }
 

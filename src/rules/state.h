@@ -8,6 +8,8 @@
 #include "rules/listener.h"
 #include "rules/rule.h"
 
+struct jobs;
+
 struct host_metrics {
 	struct metric *calls, *errors, *seconds, *quarantined, *timers, *memory, *gap, *denied, *listeners, *waiting, *log_dropped,
 		*quarantined_listeners, *call_seconds, *slow, *lag, *down;
@@ -24,6 +26,7 @@ struct host {
 	struct arena_budget budget; /* limits.memory: of all rules, those that load and those that are being freed too */
 	struct store *store;
 	struct picture *picture;
+	struct jobs *jobs;
 	struct scratch scratch;
 	bool scratch_ready;
 	struct rule **rules;  /* owned; by name */

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "observe/log.h"
 #include "rules/call_clock.h"
+#include "rules/jobs.h"
 #include "rules/listener.h"
 #include "rules/loading.h"
 #include "rules/revive.h"
@@ -75,6 +76,8 @@ static void release(struct task *task)
 	if (task->tick_of)
 		task->tick_of->last = NULL;
 	task->tick_of = NULL;
+	if (task->job)
+		job_released(task);
 	reply_free(&task->reply);
 	if (task->listener)
 		listener_end(task->listener);
@@ -175,9 +178,19 @@ SANDBOX_FUNCTION(on_error)
 	return report_error(L);
 }
 
+static bool task_is_job(const struct task *task)
+{
+	return strcmp(task->what, "job") == 0;
+}
+
 const char *task_event_name(const struct task *task)
 {
-	return strcmp(task->what, "callback") == 0 ? "action" : "event";
+	return strcmp(task->what, "callback") == 0 ? "action" : task_is_job(task) ? "queue" : "event";
+}
+
+const char *task_id_name(const struct task *task)
+{
+	return task_is_job(task) ? "job" : "action_id";
 }
 
 /* A file's load has limits of its own: its error names those. */
@@ -210,7 +223,7 @@ static void report(struct task *task, const char *text, size_t len)
 	log_write(LOG_ERROR, rule->last_error, F_TEXT("rule", rule->name), F_TEXT("kind", outcome_name(task->outcome)),
 	          F_TEXT("in", task->what), F_TEXT("listener", task->listener ? listener_label(task->listener) : NULL),
 	          F_TEXT(task_event_name(task), task->event[0] ? task->event : NULL),
-	          F_TEXT("action_id", task->action_id[0] ? task->action_id : NULL),
+	          F_TEXT(task_id_name(task), task->action_id[0] ? task->action_id : NULL),
 	          F_TEXT("server", task->server[0] ? task->server : NULL), F_SLICE("traceback", buf_slice(&rule->scratch->traceback)));
 }
 
@@ -229,7 +242,7 @@ static void report_kill(struct task *task, double seconds)
 	          F_NUMBER("seconds", seconds), F_TEXT("in", task->what),
 	          F_TEXT("listener", task->listener ? listener_label(task->listener) : NULL),
 	          F_TEXT(task_event_name(task), task->event[0] ? task->event : NULL),
-	          F_TEXT("action_id", task->action_id[0] ? task->action_id : NULL),
+	          F_TEXT(task_id_name(task), task->action_id[0] ? task->action_id : NULL),
 	          F_TEXT("server", task->server[0] ? task->server : NULL));
 }
 
@@ -313,6 +326,8 @@ static void killed(struct task *task, struct call_clock began)
 		rule->waiting++;
 	}
 	report_kill(task, seconds);
+	if (task->job && task->closing == 0)
+		job_ended(task);
 	rule_note(rule, task->listener, OUTCOME_KILLED);
 }
 
@@ -372,6 +387,8 @@ static bool run(struct task *task, int args)
 		rule->waiting--;
 	}
 	task->inner = NULL;
+	if (task->job)
+		job_ended(task);
 	rule_note(rule, task->listener, task->outcome);
 	task_put_back(task);
 	return true;

@@ -12,6 +12,7 @@
 
 #define TASK_EVENT_MAX 48
 
+struct job_try;
 struct listener;
 struct own_thread;
 struct rule_timer;
@@ -35,20 +36,22 @@ struct task {
 	void *push_arg;
 	enum outcome outcome; /* of the body */
 	char event[TASK_EVENT_MAX]; /* what started it, for the error record */
-	const char *what;     /* "listener", "callback", "timer", "load" */
+	const char *what;     /* "listener", "callback", "timer", "job", "load" */
 	char server[RULE_NAME_MAX + 1];
-	char action_id[ACTION_ID_MAX + 1]; /* of a callback, whose action stands in `event` */
+	char action_id[ACTION_ID_MAX + 1]; /* of a callback, whose action stands in `event`; of a job, whose queue does */
 	struct wait *wait;        /* what it waits for; NULL: nothing */
 	struct rule_timer *limit; /* for how long; NULL: without a limit, or it has passed */
 	bool limit_passed;
+	struct job_try *job;      /* the job that it runs */
 	struct rule_timer *tick_of; /* the interval whose tick it is: no next one while it waits */
 	struct reply *reply;      /* the answer that a callback is called with */
 };
 
 /* One from the pool or new; NULL when memory is refused (counted as the rule's failure). */
 struct task *task_take(struct rule *rule, const char *what);
-/* What a record calls that which is in task->event. */
+/* What a record calls that which is in task->event, and in task->action_id. */
 const char *task_event_name(const struct task *task);
+const char *task_id_name(const struct task *task);
 /* Runs `push` and then the function. Returns true when the task has ended (it is back in the pool then), false when it waits, or
  * when its rule was killed: then nothing of that rule runs any more, and all of it stays where it is until host_turn() ends. */
 bool task_start(struct task *task, task_push_fn *push, void *arg);

@@ -11,6 +11,7 @@
 #include "check.h"
 #include "harness/module_harness.h"
 #include "observe/log.h"
+#include "rules/jobs.h"
 #include "sandbox/kill.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -116,6 +117,7 @@ static void start(struct harness *h)
 /* A life of the rule from its first load to the end of its drain. */
 static void live(struct harness *h)
 {
+	host_allow_jobs(h->host, true);
 	advance(h, 0);
 	feed(h, "Event: Begin\r\nN: 1\r\nN: 2\r\n\r\n");
 	advance(h, 0.01);
@@ -132,6 +134,9 @@ static void live(struct harness *h)
 static void check_given_back(struct harness *h, uint64_t n)
 {
 	struct host_rule_view view = view_of(h, "everything");
+	struct persist_queue_stats jobs = { 0 };
+	persist_queue_stats(h->persist, SLICE("jobs"), &jobs);
+	CHECK_NAMED(jobs.running == 0 && jobs_starting(h->host) == 0, "no job of it runs");
 	bool good = view.waiting == 0 && view.pending == 0 && view.timers == 0 && view.subscriptions == 0 && view.memory == 0;
 	if (!CHECK_NAMED(good, "all was given back"))
 		printf("crossing %llu: waiting %u pending %u timers %u subscriptions %u memory %zu\n", (unsigned long long)n, view.waiting,

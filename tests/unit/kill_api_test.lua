@@ -10,6 +10,10 @@ local function report(res, err)
   if res then for k, v in pairs(res) do tostring(v) end part.use(#res, res.Response, tostring(res)) else tostring(err) end
 end
 local function closing() return setmetatable({}, { __close = function() log.info('closed', { n = 1 }) end }) end
+work.on('jobs', { at_once = 2, per_second = 50, tries = 2, backoff = { 0.1, 1 } }, function(job)
+  local x <close> = closing()
+  part.use(job.n, job.try, job.pushed, #job.list) timer.sleep(0.1)
+end)
 ami.on({ 'script.loaded', 'server.ready' }, { priority = 1 }, function(ev, server) part.use(ev.Event, server and server.name) end)
 ami.on('Begin', function(ev, server)
   local n, keys = #ev, 0
@@ -25,6 +29,8 @@ ami.on('Begin', function(ev, server)
   disk:set('k', { 1 }) disk:incr('n') disk:get 'k'
   for k, v in pairs(disk) do part.use(k, v) end
   disk:delete 'k'
+  part.use(work.stats 'jobs', pcall(work.push, 'jobs', { f = print }), pcall(work.push, 'jobs', {}, { x = 1 }))
+  work.push('jobs', { n = 1, list = { 1, 2 } }, { id = 'one', dedup = 1, delay = 0.01, tries = 3, priority = 1 }, function(id, err) part.use(id, err) end)
   out:write('line') part.use(cfg.depth, #cfg.list, pcall(function() cfg.depth = 1 end))
   for k in pairs(cfg) do part.use(k) end
   part.use(json.encode { a = { 1, json.null, json.array {} } }, json.decode '{"a":[1,{"b":null}]}', pcall(json.decode, '{'))
@@ -52,6 +58,7 @@ ami.on('Begin', { priority = 2, where = { N = { '1', ami.prefix 'x', ami.glob 'a
   local sub <close> = ami.subscribe({ 'own.event', 'Hangup' }, { label = 'sub' })
   part.use(tostring(sub), sub:next(1), sub:next(1), sub:next(0.1))
   local spare = ami.subscribe 'Hangup' spare:cancel() ami.subscribe 'Hangup' collectgarbage 'count'
+  part.use(work.push('jobs', { n = 2, list = {} }))
   part.use(pcall(sub.next, sub, -1), disk:sync(), ami.wait('own.event', nil, 0.1))
   done()
 end)
@@ -70,5 +77,6 @@ ami.on('More', function(ev, server)
   server:send({ Action = 'Ping' }, { timeout = 60 }, report)
   pcall(function() local y <close> = closing() report(server:call({ Action = 'Ping' }, { timeout = 60 })) end)
 end)
+ami.on('More', function() for i = 1, 3 do work.push('jobs', { n = i, list = {} }, function(id, err) part.use(id, err) end) end end)
 ami.on('More', function() local sub = ami.subscribe 'Never' local x <close> = closing() sub:next(60) end)
 ami.on('More', function() coroutine.wrap(function() local x <close> = closing() timer.sleep(60) end)() end)

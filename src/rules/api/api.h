@@ -17,6 +17,7 @@ void log_open_print(lua_State *L) RAISES; /* pushes `print` */
 void store_open_table(lua_State *L, struct rule *rule) RAISES;
 void sink_open(lua_State *L, struct rule *rule) RAISES;
 void metric_open(lua_State *L, struct rule *rule) RAISES;
+void work_open(lua_State *L) RAISES;
 /* math.random and math.randomseed. */
 int random_number(lua_State *L);
 int random_seed(lua_State *L);
@@ -28,6 +29,9 @@ void settings_open(lua_State *L) RAISES;
 int require_run_main(lua_State *L);
 /* Pushes and returns "scripts/x.lua:7", where the running C function was called, for warnings. */
 const char *require_where(lua_State *L) RAISES;
+
+/* Pushes the function `*fn` (of the registry) and the job that the task was started for; a task_push_fn. */
+int work_push_call(lua_State *co, struct task *task, void *fn) RAISES;
 
 /* Pushes an event object that owns a copy of `m`'s bytes. */
 void event_push(lua_State *L, struct rule *rule, const struct message *m, double at) RAISES;

@@ -111,7 +111,7 @@ static size_t task_fields(const struct task *task, struct log_field *given, size
 	const struct log_field all[FLOW_FIELDS] = {
 		F_TEXT("server", task->server[0] ? task->server : NULL),
 		F_TEXT(task_event_name(task), task->event[0] ? task->event : NULL),
-		F_TEXT("action_id", task->action_id[0] ? task->action_id : NULL),
+		F_TEXT(task_id_name(task), task->action_id[0] ? task->action_id : NULL),
 	};
 	size_t count = 0;
 

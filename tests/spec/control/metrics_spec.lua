@@ -42,6 +42,10 @@ describe("metrics", function()
     live_snapshot_seconds = { "gauge", "server", "every" }, live_contradictions_total = { "counter", "server", "every" },
     live_doubts_total = { "counter", "server", "every" }, live_unseen_total = { "counter", "server", "every" },
     live_overflows_total = { "counter", "kind,server", "every" },
+    -- jobs: queue lengths, running, dead, tries, latency
+    jobs_waiting = { "gauge", "queue" }, jobs_running = { "gauge", "queue" }, jobs_dead = { "gauge", "queue" },
+    jobs_oldest_seconds = { "gauge", "queue" }, jobs_served = { "gauge", "queue" }, jobs_total = { "counter", "fate,queue" },
+    jobs_wait_seconds = { "histogram", "queue" }, jobs_run_seconds = { "histogram", "queue" },
     -- log lines and drops, and every other loss
     log_records_total = { "counter", "level" }, log_lost_total = { "counter", "reason" }, sink_lines_total = { "counter", "fate" },
     engine_events_dropped_total = { "counter", "" }, metric_series_refused_total = { "counter", "" },

@@ -5,6 +5,7 @@ local lfs = require "lfs"
 local RULE = [[
 local st = store.open("agents", { persistent = true })
 ami.on("test.set", function(ev) st:set(ev.Key, { since = ev.Value }) log.info("set", { ok = tostring(st:sync()) }) end)
+ami.on("test.push", function() log.info("pushed", { err = tostring((select(2, work.push("full", {})))) }) end)
 ami.on("test.hour", function() st:set("hour", { since = "now" }, 3600) log.info("set", { ok = tostring(st:sync()) }) end)
 ami.on("test.show", function(ev) log.info("value", { of = ev.Key, is = (st:get(ev.Key) or {}).since or "nothing" }) end)]]
 
@@ -186,6 +187,8 @@ describe("the state file", function()
     for i = 1, 300 do daemon:emit("test.set", "Key=k" .. i, "Value=" .. ("x"):rep(3000)) end
     daemon:await({ msg = h.has "cannot be written", level = "error" }, { from = from })
     daemon:await({ msg = "set", ok = "nil" }, { from = from })
+    daemon:emit "test.push"
+    assert.matches("backpressure", daemon:await({ msg = "pushed" }, { from = from }).err)
     assert.equal(1, daemon:metric "hookswitch_persist_failing")
     assert.is_true(daemon:metric "hookswitch_persist_failures_total" >= 1)
     os.execute("rm " .. inside)
