@@ -22,6 +22,10 @@ _hookswitch() {
 		words=$(_hookswitch_names servers SERVER)
 	elif [[ ${COMP_WORDS[1]} == ctl && $previous =~ ^(enable|disable)$ ]]; then
 		words=$(_hookswitch_names scripts RULE)
+	elif [[ ${COMP_WORDS[1]} == ctl && $previous == work ]]; then
+		words="retry drop $(_hookswitch_names work QUEUE)"
+	elif [[ ${COMP_WORDS[1]} == ctl && ${COMP_WORDS[COMP_CWORD - 2]} == work && $previous =~ ^(retry|drop)$ ]]; then
+		words=$(_hookswitch_names work QUEUE)
 	elif [[ ${COMP_WORDS[1]} == ctl && $previous == log ]]; then
 		words="debug info warn error"
 	else

@@ -2,15 +2,30 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-static bool is_array(const struct value *table)
+#include "base/mem.h"
+
+/* Numbers first, then texts, as Lua's own order is another one each time. */
+static int compare_keys(const void *a, const void *b)
 {
-	for (size_t i = 0; i < table->table.count; i++) {
-		const struct value *key = &table->table.pairs[i].key;
-		if (key->type != VALUE_INT || key->integer != (int64_t)i + 1)
+	const struct value *x = &(*(const struct value_pair *const *)a)->key, *y = &(*(const struct value_pair *const *)b)->key;
+	if (x->type != y->type)
+		return x->type < y->type ? -1 : 1;
+	if (x->type == VALUE_TEXT)
+		return strcmp(x->text.bytes, y->text.bytes);
+	if (x->type == VALUE_INT)
+		return (x->integer > y->integer) - (x->integer < y->integer);
+	return (x->number > y->number) - (x->number < y->number);
+}
+
+static bool is_array(const struct value_pair *const *pairs, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (pairs[i]->key.type != VALUE_INT || pairs[i]->key.integer != (int64_t)i + 1)
 			return false;
-	}
-	return table->table.count > 0;
+	return count > 0;
 }
 
 static void append_number(struct buf *out, double number)
@@ -34,18 +49,25 @@ static void append_key(struct buf *out, const struct value *key)
 
 static void append_table(struct buf *out, const struct value *table)
 {
-	bool array = is_array(table);
+	size_t count = table->table.count;
+	const struct value_pair **pairs = mem_alloc((count + 1) * sizeof *pairs);
+
+	for (size_t i = 0; i < count; i++)
+		pairs[i] = &table->table.pairs[i];
+	qsort(pairs, count, sizeof *pairs, compare_keys);
+	bool array = is_array(pairs, count);
 	buf_append_char(out, array ? '[' : '{');
-	for (size_t i = 0; i < table->table.count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
 			buf_append_char(out, ',');
 		if (!array) {
-			append_key(out, &table->table.pairs[i].key);
+			append_key(out, &pairs[i]->key);
 			buf_append_char(out, ':');
 		}
-		value_json(out, &table->table.pairs[i].value);
+		value_json(out, &pairs[i]->value);
 	}
 	buf_append_char(out, array ? ']' : '}');
+	free(pairs);
 }
 
 void value_json(struct buf *out, const struct value *value)

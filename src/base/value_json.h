@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/value.h"
 
-/* Appends `value`. Tables with the keys 1 … n in order are arrays; keys that are no texts become texts; what is no number in JSON
+/* Appends `value`. Tables with the keys 1 … n are arrays; others are written in the order of their keys, which become texts; what is no number in JSON
  * (NaN, infinity) is null. */
 void value_json(struct buf *out, const struct value *value);
 

@@ -105,6 +105,12 @@ static const struct command commands[] = {
 	  "  status       whether the file is written, what waits for the disk, sizes\n"
 	  "  backup FILE  a copy, while the daemon runs; FILE is absolute and must not exist\n"
 	  "example: hookswitch ctl persist backup /var/lib/hookswitch/state.backup\n", 1, 2, false, ROLE_LOOK, command_persist },
+	{ "work", "[QUEUE | retry|drop QUEUE|NUMBER] [--json]", "the queues of jobs, or the jobs of one; dead ones are tried again or dropped",
+	  "  QUEUE                the jobs of that queue: dead ones, those that run, those that wait\n"
+	  "  retry QUEUE|NUMBER   dead jobs wait again, with all their tries: all of the queue, or that one\n"
+	  "  drop QUEUE|NUMBER    dead jobs are removed: all of the queue; with NUMBER one that is dead or waits\n"
+	  "retry and drop need the role admin.\n"
+	  "example: hookswitch ctl work retry callback\n", 0, 2, false, ROLE_LOOK, command_work },
 	{ "metrics", "[--json]", "every counter, in Prometheus' text form", NULL, 0, 0, false, ROLE_LOOK, run_metrics },
 	{ "reload", "[--all] [--json]", "reload configuration and rules, and wait for the result",
 	  "All or nothing: with a fault in any file, what ran before goes on. Prints every fault and every\n"

@@ -134,6 +134,7 @@ int command_emit(struct request *request);
 
 /* One file each. */
 int command_persist(struct request *request);
+int command_work(struct request *request);
 int command_call(struct request *request);
 int command_tail(struct request *request);
 int command_top(struct request *request);

@@ -106,6 +106,15 @@ void writer_bool(struct writer *writer, const char *key, bool value)
 	buf_append_cstr(writer->out, value ? "true" : "false");
 }
 
+void writer_json(struct writer *writer, const char *key, struct slice json)
+{
+	char *copy;
+
+	put_key(writer, key);
+	buf_append(writer->out, redact_text(json, &copy));
+	free(copy);
+}
+
 void writer_null(struct writer *writer, const char *key)
 {
 	put_key(writer, key);

@@ -25,6 +25,8 @@ void writer_integer(struct writer *writer, const char *key, uint64_t value);
 /* With six decimals; null when it is not finite. */
 void writer_number(struct writer *writer, const char *key, double value);
 void writer_bool(struct writer *writer, const char *key, bool value);
+/* A value that is JSON already. */
+void writer_json(struct writer *writer, const char *key, struct slice json);
 void writer_null(struct writer *writer, const char *key);
 /* The lines of `text`, each with or without its line end, as a list of texts. */
 void writer_lines(struct writer *writer, const char *key, const char *text);

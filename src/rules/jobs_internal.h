@@ -50,7 +50,7 @@ struct jobs {
 	struct map queues;   /* name -> struct job_queue */
 	struct list order;   /* the same; the next one to be served first */
 	struct list answers; /* struct job_push.answered */
-	uint64_t seen;       /* persist_jobs_readied() of the last look */
+	uint64_t seen;       /* persist_jobs_readied() of the last walk */
 	bool idle;           /* no queue had a job ready then */
 	bool stopping, held;
 	uint64_t begun;

@@ -306,7 +306,7 @@ SANDBOX_FUNCTION(work_push)
 	return 1;
 }
 
-/* ---- looking ---- */
+/* ---- counting ---- */
 
 SANDBOX_FUNCTION(work_stats)
 {
