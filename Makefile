@@ -132,7 +132,7 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 
 # What Lua calls, with crossings that count (sandbox/kill.h), in the place of the library's objects.
 COUNTING := $(patsubst src/%.c,$(OBJ)/counting/%.o,$(shell grep -l sandbox/kill.h $(filter src/sandbox/% src/value/% src/rules/%,$(SOURCES))) \
-  src/harness/module_harness.c)
+  src/harness/module_harness.c src/harness/module_picture.c)
 $(BUILD)/tests/kill_api_test: tests/unit/kill_api_test.c $(COUNTING) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(COUNTING) $(LIBRARY) $(LIBS)

@@ -42,6 +42,8 @@
 	  "Subscriptions of one rule, those of `ami.wait` with them.") \
 	X(subscription_events, uint32_t, 1, 1000000, 1000, "events", EACH, \
 	  "Events that one subscription may hold. Beyond, it ends as `overflow`.") \
+	X(live_objects, uint32_t, 1, 10000000, 10000, "objects", EACH, \
+	  "Calls, channels, queues and other objects of the live picture that one rule may hold at the same time. Beyond, the next is an error.") \
 	X(actions_per_second, uint32_t, 0, 1000000, 1000, "actions/s", EACH, \
 	  "Of one rule to one server. Beyond, its sends fail as `backpressure`. 0: no limit.") \
 	X(log_lines_per_second, uint32_t, 0, 1000000, 1000, "lines/s", EACH, \

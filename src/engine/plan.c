@@ -152,6 +152,7 @@ static int load_rules(struct plan *plan)
 	options.ops = &load_ops;
 	options.ctx = plan;
 	options.store = plan->store;
+	options.picture = plan->picture;
 	options.budget = plan->budget ? plan->budget : &plan->own_budget;
 	if (!plan->running) /* these limits hold from now on; those of a reload, once it is good */
 		options.budget->limit = options.limits.memory;

@@ -18,6 +18,7 @@ struct plan {
 	struct arena_budget *budget; /* of the host, for limits.memory; NULL: own_budget */
 	struct arena_budget own_budget;
 	struct store *store;
+	struct picture *picture;
 	struct host_snapshot *snapshot; /* of the running rules, owned; NULL: all are loaded */
 	struct engine *engine;
 	struct loader *loader;        /* NULL: this is the loop's thread */

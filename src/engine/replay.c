@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/redact.h"
+#include "rules/picture.h"
 #include "sandbox/deadline.h"
 
 #define READ_SIZE 65536u
@@ -177,6 +178,7 @@ static void begin_session(struct replay *r, struct slice version)
 	r->ready = true;
 	if (!r->host)
 		return;
+	picture_session(host_picture(r->host), REPLAY_SERVER_ID, version);
 	replay_ops.server_at(r, 0, &server);
 	host_engine_event(r->host, "server.ready", &server,
 	                  (const struct host_field[]){ { "reason", SLICE("connected") }, { "version", version } }, 2);
@@ -338,6 +340,8 @@ int replay_file(struct replay *r, const char *path, struct err *err)
 	close(fd);
 	close_times(r);
 	r->ready = false;
+	if (r->host)
+		picture_lost(host_picture(r->host), REPLAY_SERVER_ID);
 	return rc;
 }
 
@@ -379,7 +383,12 @@ static int load_rules(struct replay *r, const struct replay_options *options, st
 	frame_log_init(&r->log, &(struct frame_log_options){ .events = UINT32_MAX, .bytes = UINT32_MAX, .kept_bytes = UINT32_MAX, .shed = on_shed },
 	               &r->pool);
 	r->feed = host_feed_open(r->host, REPLAY_SERVER_ID, options->server, &r->log);
+	struct picture_options picture;
+	mapping_picture(r->config, &picture);
+	picture_configure(host_picture(r->host), &picture);
+	picture_add(host_picture(r->host), REPLAY_SERVER_ID, options->server);
 	rules.store = host_store(r->host);
+	rules.picture = host_picture(r->host);
 	rules.budget = host_budget(r->host);
 	store_use_disk(rules.store, r->persist);
 	host_allow_jobs(r->host, options->jobs);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "engine/internal.h"
 #include "engine/mapping.h"
+#include "rules/picture.h"
 #include "rules/rule_source.h"
 #include "observe/log.h"
 
@@ -90,6 +91,7 @@ void engine_restart_rule(void *ctx, struct rule_source *source)
 		r->names[i] = mem_strdup(c->servers[i].name);
 	r->options = (struct rules_options){
 		.rules = r->rules, .lib = r->lib, .ops = &load_ops, .ctx = r, .on_loop = on_loop, .store = host_store(e->host),
+		.picture = host_picture(e->host),
 		.budget = host_budget(e->host), .servers = (const char *const *)r->names, .server_count = c->server_count, .policy = mapping_policy(c),
 	};
 	r->options.limits = c->limits.rules;

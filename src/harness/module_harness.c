@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "persist/persist.h"
+#include "rules/picture.h"
 #include "sandbox/deadline.h"
 
 /* The defaults of the configuration, without those that depend on how fast the machine is. */
@@ -200,8 +201,10 @@ void harness_add_server(struct harness *h, struct slice name)
 	buf_init(&s->held, 0);
 	frame_log_init(&s->log, &(struct frame_log_options){ .events = 1000000, .bytes = UINT32_MAX, .kept_bytes = UINT32_MAX, .shed = on_shed },
 	               &h->pool);
-	if (h->host)
-		s->feed = host_feed_open(h->host, s->id, s->name, &s->log);
+	if (!h->host)
+		return;
+	s->feed = host_feed_open(h->host, s->id, s->name, &s->log);
+	picture_add(host_picture(h->host), s->id, s->name);
 }
 
 struct harness_server *harness_find_server(const struct harness *h, struct slice name)
@@ -222,6 +225,7 @@ static void load_options(struct harness *h, struct rules_options *options, const
 			(*names)[count++] = h->servers[i]->name;
 	*options = (struct rules_options){
 		.rules = h->rules, .lib = h->lib, .limits = h->limits, .ops = &harness_ops, .ctx = h, .store = host_store(h->host),
+		.picture = host_picture(h->host),
 		.budget = host_budget(h->host), .servers = *names, .server_count = count, .settings = &h->settings, .policy = h->policy,
 	};
 }
@@ -258,6 +262,7 @@ int harness_load(struct harness *h)
 		                                                     .queues = h->limits.queues, .queue_jobs = h->limits.queue_jobs,
 		                                                     .queue_dead = h->limits.queue_dead, .job_bytes = h->limits.job_bytes } };
 		h->persist = persist_open(&persist, h->now, &err);
+		harness_picture_open(h);
 		store_use_disk(host_store(h->host), h->persist);
 		host_allow_jobs(h->host, false);
 	} else {
@@ -286,6 +291,7 @@ void harness_ready(struct harness *h, struct harness_server *s, struct slice ver
 	s->ready = true;
 	snprintf(s->version, sizeof s->version, "%.*s", (int)(version.len < 31 ? version.len : 31), version.ptr);
 	describe(s, &info);
+	harness_picture_ready(h, s);
 	host_engine_event(h->host, "server.ready", &info,
 	                  (const struct host_field[]){ { "reason", SLICE("connected") }, { "version", version } }, 2);
 }
@@ -318,6 +324,7 @@ void harness_lost(struct harness *h, struct harness_server *s, const char *reaso
 	framer_reset(&s->framer, false);
 	buf_clear(&s->held);
 	describe(s, &info);
+	picture_lost(host_picture(h->host), s->id);
 	host_server_lost(h->host, s->id, s->name);
 	host_engine_event(h->host, "server.lost", &info, (const struct host_field[]){ { "reason", slice_cstr(reason) } }, 1);
 }

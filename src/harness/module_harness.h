@@ -78,6 +78,13 @@ bool harness_event(struct harness *harness, struct harness_server *server, const
 int64_t harness_feed(struct harness *harness, struct harness_server *server, struct slice bytes, struct err *err);
 /* Ends an action; takes over `reply`. */
 void harness_answer(struct harness *harness, struct harness_action *action, struct reply *reply);
+/* Reads all lists of the server once into the live picture: lists[i] is the reply to its action, those that are not there are
+ * empty. module_picture.c */
+void harness_snapshot(struct harness *harness, struct harness_server *server, struct reply *const *lists, size_t count);
+/* The picture of a new host. */
+void harness_picture_open(struct harness *harness);
+/* A session has begun: a server of which nothing is known is idle, its lists are empty. */
+void harness_picture_ready(struct harness *harness, struct harness_server *server);
 /* Moves the clock by `ns` and runs turns: as many as want to run at once, each timer at its own time. -1 with `err` when a
  * rule always does (HOST_TURNS_STANDING). */
 int harness_advance(struct harness *harness, uint64_t ns, struct err *err);

@@ -606,9 +606,19 @@ static int live_memory(lua_State *L)
 	return 1;
 }
 
+static int live_changes(lua_State *L)
+{
+	lua_newtable(L);
+	for (int kind = 0; kind < LIVE_CHANGES; kind++) {
+		lua_pushstring(L, live_change_name((enum live_change_kind)kind));
+		lua_rawseti(L, -2, kind + 1);
+	}
+	return 1;
+}
+
 void live_open(lua_State *L)
 {
-	static const luaL_Reg functions[] = { { "new", picture_new }, { "memory", live_memory }, { NULL, NULL } };
+	static const luaL_Reg functions[] = { { "new", picture_new }, { "memory", live_memory }, { "changes", live_changes }, { NULL, NULL } };
 	static const luaL_Reg methods[] = {
 		{ "server", picture_server }, { "remove", picture_remove }, { "session", picture_session }, { "lost", picture_lost },
 		{ "gap", picture_gap }, { "event", picture_event }, { "item", picture_item }, { "answer", picture_answer },

@@ -17,7 +17,7 @@
  *   l:state(name) -> "full", list of what is unknown; l:stats(name) -> table
  *   l:hold(name, kind, key) -> h: h:get([now]) -> fields, gone; h:release()
  *   l:close()
- * live.memory() -> bytes of the process's heap
+ * live.memory() -> bytes of the process's heap; live.changes() -> list of the names of all changes
  */
 #ifndef HARNESS_MODULE_LIVE_H
 #define HARNESS_MODULE_LIVE_H

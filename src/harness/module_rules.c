@@ -6,6 +6,7 @@
 #include "observe/log.h"
 #include "sandbox/deadline.h"
 #include "value/luavalue.h"
+#include "rules/picture.h"
 #include "rules/state.h"
 #include "rules/store_disk.h"
 #include "harness/module.h"
@@ -151,6 +152,7 @@ static int rules_remove(lua_State *L)
 	struct harness_server *s = named_server(L, h, 2);
 	if (s->ready)
 		harness_lost(h, s, "removed");
+	picture_remove(host_picture(h->host), s->id);
 	s->removed = true;
 	return 0;
 }
@@ -164,6 +166,39 @@ static int rules_event(lua_State *L)
 	const struct message *m = frame_read(L, 3, "Event", name);
 	lua_pushboolean(L, harness_event(h, s, m));
 	return 1;
+}
+
+#define LISTS_MAX 16
+
+/* snapshot(lists, { server = }): lists[action] is a list of items, tables of headers with Event. */
+static int rules_snapshot(lua_State *L)
+{
+	struct harness *h = rules_check(L);
+	struct reply *lists[LISTS_MAX];
+	size_t count = 0;
+
+	luaL_checktype(L, 2, LUA_TTABLE);
+	lua_settop(L, 3);
+	struct harness_server *s = server_option(L, h, 3);
+	/* Twice: what is wrong raises in the first round, when nothing is held. */
+	for (int round = 0; round < 2; round++)
+		for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+			struct slice action = check_slice(L, -2);
+			int top = lua_gettop(L);
+			lua_createtable(L, 0, 1);
+			lua_pushvalue(L, -2);
+			lua_setfield(L, -2, "events");
+			struct reply *list = reply_read(L, -1, action);
+			lua_settop(L, top);
+			if (round == 1 && count < LISTS_MAX)
+				lists[count++] = list;
+			else
+				reply_free(&list);
+		}
+	harness_snapshot(h, s, lists, count);
+	while (count > 0)
+		reply_free(&lists[--count]);
+	return 0;
 }
 
 static int rules_feed(lua_State *L)
@@ -476,7 +511,7 @@ int module_open_rules(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
 		{ "close", rules_close }, { "reload", rules_reload }, { "stop", rules_stop }, { "ready", rules_ready },
-		{ "lost", rules_lost }, { "remove", rules_remove }, { "event", rules_event }, { "feed", rules_feed },
+		{ "lost", rules_lost }, { "remove", rules_remove }, { "event", rules_event }, { "feed", rules_feed }, { "snapshot", rules_snapshot },
 		{ "emit", rules_emit }, { "turn", rules_turn }, { "advance", rules_advance }, { "now", rules_now },
 		{ "sent", rules_sent }, { "answer", rules_answer }, { "sink_lines", rules_sink_lines }, { "metrics", rules_metrics },
 		{ "starve", rules_starve }, { "work", rules_work }, { "jobs", rules_jobs }, { "store", rules_store }, { "rules", rules_views }, { "draining", rules_draining }, { "status", rules_status }, { NULL, NULL },

@@ -10,6 +10,7 @@
 #include "rules/jobs.h"
 #include "rules/order.h"
 #include "rules/own_event.h"
+#include "rules/picture_hold.h"
 #include "rules/picture_internal.h"
 #include "rules/request.h"
 #include "rules/revive.h"
@@ -197,6 +198,7 @@ static void detach(struct rule *r, bool free_requests)
 	list_each_safe(it, &r->tasks)
 		list_remove(&list_entry(it, struct task, of_rule)->in_queue);
 	own_event_forget(host, r);
+	picture_holder_close(&r->holder);
 	listeners_sweep(host);
 	listeners_free_all(r);
 	list_remove(&r->in_host);

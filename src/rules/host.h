@@ -17,6 +17,7 @@
 
 struct arena_budget;
 struct host;
+struct picture;
 struct rule;
 struct rule_set;
 struct rule_source;
@@ -91,6 +92,7 @@ struct rules_options {
 	 * thread, or there is no loop yet. */
 	void (*on_loop)(void *ctx, void (*fn)(void *arg), void *arg);
 	struct store *store;           /* of the host; NULL: an empty one of its own (check) */
+	struct picture *picture;       /* of the host; NULL: nothing is known (check) */
 	const char *const *servers;    /* names of the configuration, so that a rule can ask for a handle while it loads */
 	size_t server_count;
 	const struct value *settings;  /* table: rule name -> its section of the configuration */

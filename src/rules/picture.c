@@ -6,6 +6,7 @@
 #include "ami/catalogue.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "rules/picture_hold.h"
 #include "observe/log.h"
 
 #define BUSY INT64_C(100000) /* µs until a server is looked at again that wants a list while too many others have theirs */
@@ -112,6 +113,7 @@ struct picture *picture_create(struct host *host)
 	p->host = host;
 	buf_init(&p->packed, 0);
 	list_init(&p->touched);
+	list_init(&p->holders);
 	return p;
 }
 
@@ -130,6 +132,7 @@ static void turn_off(struct picture *p)
 	for (uint32_t i = 0; i < p->server_cap; i++)
 		if (p->servers[i])
 			forget(p, p->servers[i]);
+	picture_holders_clear(p);
 	live_destroy(&p->live);
 }
 
@@ -140,6 +143,7 @@ void picture_destroy(struct picture **picture)
 		return;
 	*picture = NULL;
 	turn_off(p);
+	picture_holders_sweep(p); /* those that live rules had went with them */
 	heap_close(&p->due);
 	buf_close(&p->packed);
 	free(p->servers);
@@ -154,8 +158,13 @@ void picture_configure(struct picture *p, const struct picture_options *options)
 		turn_off(p);
 	else if (p->live)
 		live_configure(p->live, &options->live);
-	else
-		p->live = live_create(&options->live, changed, p);
+	else if ((p->live = live_create(&options->live, changed, p)))
+		p->generation++;
+}
+
+uint64_t picture_generation(const struct picture *p)
+{
+	return p->live ? p->generation : 0;
 }
 
 struct live *picture_live(const struct picture *p)
@@ -238,12 +247,28 @@ void picture_gap(struct picture *p, uint32_t id)
 	touch(s);
 }
 
+void picture_want(struct picture *p, uint32_t id)
+{
+	struct picture_server *s = find(p, id);
+	if (!s)
+		return;
+	live_want_snapshot(s->live, picture_now(p));
+	p->asks = true;
+	touch(s);
+}
+
 /* ---- what happens ---- */
+
+/* Items of a list that somebody else asked for, in a recording: what they say is not happening now. */
+static bool is_item(const struct message *m)
+{
+	return m->action_id.len > 0 && !slice_eq_nocase(m->name, SLICE("OriginateResponse"));
+}
 
 void picture_event(struct picture *p, uint32_t id, const struct message *message, double at)
 {
 	struct picture_server *s = find(p, id);
-	if (!s)
+	if (!s || is_item(message))
 		return;
 	if (at < p->arrived || at > p->arrived) {
 		p->arrived = at;
@@ -290,6 +315,7 @@ static void serve_all(struct picture *p)
 
 uint64_t picture_turn(struct picture *p)
 {
+	picture_holders_sweep(p);
 	if (!p->live)
 		return UINT64_MAX;
 	picture_now(p);

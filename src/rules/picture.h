@@ -22,6 +22,8 @@ struct picture *host_picture(struct host *host);
 void picture_configure(struct picture *picture, const struct picture_options *options);
 /* NULL: it is off. */
 struct live *picture_live(const struct picture *picture);
+/* Of what it knows: another one when it was turned off and on again; never 0 while it is on. */
+uint64_t picture_generation(const struct picture *picture);
 /* The picture's time, µs since the epoch: that of the wall clock, but it never goes back; with a wall clock that is set back it
  * runs on ahead of it. */
 int64_t picture_now(struct picture *picture);
@@ -36,6 +38,9 @@ struct live_server *picture_server(const struct picture *picture, uint32_t id);
 void picture_session(struct picture *picture, uint32_t id, struct slice version);
 void picture_lost(struct picture *picture, uint32_t id);
 void picture_gap(struct picture *picture, uint32_t id);
+
+/* A snapshot of its lists is wanted; paced as all. */
+void picture_want(struct picture *picture, uint32_t id);
 
 /* Somebody watches: every change becomes an event, whether or not a rule listens. */
 void picture_watch(struct picture *picture, bool watched);

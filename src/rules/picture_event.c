@@ -1,11 +1,11 @@
 /* Changes of the live picture as events of the rules: copied when they happen, so that a rule that lags hears them as they
  * were, and queued before the event that caused them. What no rule listens to is not made at all. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 
 #include "rules/own_event.h"
 #include "rules/picture_internal.h"
+#include "rules/picture_pack.h"
 
 #define FIELDS_MAX 48u
 
@@ -66,79 +66,10 @@ static void add_number(struct fields *f, const char *name, double number)
 	add_made(f, name, MESSAGE_NUMBER, start);
 }
 
-/* ---- lists ---- */
-
-static void pack_text(struct buf *out, struct slice text)
-{
-	buf_printf(out, "s%zu:", text.len);
-	buf_append(out, text);
-	buf_append_char(out, ';');
-}
-
-static bool is_scalar(const struct live_value *value)
-{
-	return value->type != LIVE_NIL && value->type != LIVE_LIST && value->type != LIVE_MAP;
-}
-
-static void pack_scalar(struct buf *out, const struct live_value *value)
-{
-	switch (value->type) {
-	case LIVE_BOOL: buf_append_cstr(out, value->boolean ? "t;" : "f;"); break;
-	case LIVE_INT: buf_printf(out, "i%" PRId64 ";", value->integer); break;
-	case LIVE_NUMBER:
-	case LIVE_TIME: buf_printf(out, "n%a;", value->number); break;
-	default: pack_text(out, value->text);
-	}
-}
-
-/* An item that is an object: a table of its fields, without their own lists. */
-static void pack_object(struct buf *out, const struct live_object *object, int64_t now)
-{
-	enum live_kind kind = live_object_kind(object);
-	const char *name;
-
-	buf_append_char(out, '{');
-	for (uint32_t i = 1; (name = live_field_name(kind, i)); i++) {
-		struct live_value value = live_get(object, (int)i, now);
-		if (!is_scalar(&value))
-			continue;
-		pack_text(out, slice_cstr(name));
-		pack_scalar(out, &value);
-	}
-	buf_append_char(out, '}');
-}
-
-struct packing {
-	struct buf *out;
-	int64_t number, now;
-	bool map;
-};
-
-static bool pack_item(void *ctx, const struct live_object *object, struct slice key, const struct live_value *value)
-{
-	struct packing *p = ctx;
-
-	if (!object && !is_scalar(value))
-		return true;
-	if (p->map)
-		pack_text(p->out, key);
-	else
-		buf_printf(p->out, "i%" PRId64 ";", ++p->number);
-	if (object)
-		pack_object(p->out, object, p->now);
-	else
-		pack_scalar(p->out, value);
-	return true;
-}
-
 static void add_list(struct fields *f, const char *name, const struct live_value *list, int64_t now)
 {
 	size_t start = buf_len(f->made);
-	struct packing packing = { .out = f->made, .now = now, .map = list->type == LIVE_MAP };
-
-	buf_append_char(f->made, '{');
-	live_each_item(list, pack_item, &packing);
-	buf_append_char(f->made, '}');
+	picture_pack_value(f->made, list, now);
 	add_made(f, name, MESSAGE_TABLE, start);
 }
 
@@ -177,7 +108,7 @@ static void add_unknown(struct fields *f, const struct live_server *server)
 	for (unsigned bit = 1; live_part_name(bit); bit <<= 1)
 		if (live_unknown(server) & bit) {
 			buf_printf(f->made, "i%d;", ++n);
-			pack_text(f->made, slice_cstr(live_part_name(bit)));
+			picture_pack_text(f->made, slice_cstr(live_part_name(bit)));
 		}
 	buf_append_char(f->made, '}');
 	add_made(f, "unknown", MESSAGE_TABLE, start);

@@ -2,6 +2,8 @@
 #ifndef RULES_PICTURE_INTERNAL_H
 #define RULES_PICTURE_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "rules/picture.h"
 #include "rules/state.h"
 
@@ -29,6 +31,9 @@ struct picture {
 	unsigned day_starts;
 	int64_t next_day;      /* µs; 0: to be looked up */
 	uint64_t overflow_logged;
+	struct list holders;   /* struct picture_holder */
+	atomic_bool left;      /* one of them is to be closed */
+	uint64_t generation;   /* changes when it is turned on */
 	/* Changes on their way to the rules, see picture_event.c. */
 	bool watched;
 	uint32_t heard;        /* bits of enum live_change_kind that some rule names */

@@ -8,6 +8,7 @@
 #include "rules/jobs.h"
 #include "rules/listener.h"
 #include "rules/loading.h"
+#include "rules/picture_hold.h"
 #include "rules/request.h"
 #include "rules/subscription.h"
 #include "rules/task.h"
@@ -301,6 +302,7 @@ void rule_destroy(struct rule **where)
 	listeners_free_all(rule);
 	subscriptions_free_all(rule);
 	job_workers_free(rule);
+	picture_holder_leave(&rule->holder); /* of one that never ran */
 	handle_close(&rule->handles);
 	/* Its state is dropped as it is: nothing outside of it depends on what is in there. */
 	while (arena_release_some(&rule->arena, RELEASE_SLICE))

@@ -27,6 +27,7 @@
 
 struct json;
 struct loading;
+struct picture_holder;
 struct task;
 
 /* How a call ended. */
@@ -59,7 +60,7 @@ void scratch_close(struct scratch *scratch);
 
 /* Registry references of metatables. */
 struct rule_metas {
-	int event, reply, error, server, route, subscription, listener, test, timer, store, sink, metric, coroutine;
+	int event, reply, error, server, route, subscription, listener, test, timer, store, sink, metric, coroutine, live;
 };
 
 /* Its use of the present turn, see quarantine.c. */
@@ -158,6 +159,10 @@ struct rule {
 	struct list tasks;         /* struct task.of_rule, those that wait */
 	struct list pool;          /* idle tasks */
 	struct handle_table handles; /* of listeners and timers */
+	struct picture_holder *holder; /* of what it holds of the live picture; NULL: nothing yet */
+	uint32_t held;           /* objects of it */
+	uint32_t held_kept;      /* that the last collection for more of them left */
+	uint64_t held_collected; /* its turn */
 	uint32_t pool_count, listener_count, timer_count, subscription_count, waiting, pending, thread_count, job_push_count;
 
 	struct task *current;    /* whose code runs */

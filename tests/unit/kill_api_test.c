@@ -119,6 +119,7 @@ static void live(struct harness *h)
 {
 	host_allow_jobs(h->host, true);
 	advance(h, 0);
+	feed(h, "Event: Newchannel\r\nChannel: PJSIP/1-1\r\nUniqueid: 1.1\r\nLinkedid: 1.1\r\nChannelState: 4\r\n\r\n");
 	feed(h, "Event: Begin\r\nN: 1\r\nN: 2\r\n\r\n");
 	advance(h, 0.01);
 	answer_all(h);
@@ -127,6 +128,7 @@ static void live(struct harness *h)
 	answer_all(h);
 	advance(h, 1);
 	feed(h, "Event: More\r\nN: 1\r\n\r\n");
+	feed(h, "Event: Hangup\r\nChannel: PJSIP/1-1\r\nUniqueid: 1.1\r\nLinkedid: 1.1\r\nCause: 16\r\n\r\n");
 	advance(h, 0.1);
 }
 

@@ -47,8 +47,13 @@ ami.on('Begin', function(ev, server)
   part.use(pcall(coroutine.wrap(function() coroutine.yield(1) error 'x' end)))
   for v in coroutine.wrap(function() coroutine.yield(1) ami.wait('Never', nil, 0.1) coroutine.yield(2) end) do part.use(v) end
   collectgarbage 'count'
+  for call in live.calls { server = server } do part.use(call.id, call.channels, tostring(call), ami.table(call), pcall(function() return call.x end)) kept = call end
+  for name, value in pairs(kept) do part.use(name, value) end
+  part.use(live.count('calls', { state = 'new' }), live.call(server, '1.1') == kept, live.queue(server, 'none'), live.state(server), pcall(live.calls, 1))
   done()
 end)
+local loaded = live.call('pbx', '1.1')
+ami.on({ 'call.started', 'call.ended' }, { where = { incomplete = false } }, function(call) part.use(call.talk, call.waits, ami.table(call), loaded and loaded.state) end)
 ami.on('Begin', { priority = 2, where = { N = { '1', ami.prefix 'x', ami.glob 'a*' } } }, function(ev, server)
   local on = ami.on('Hangup', function() end) on:cancel()
   ami.once('Hangup', { server = 'pbx' }, function(e) part.use(e.N) end)

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "rules/api/api.h"
+#include "rules/api/live.h"
 #include "rules/task.h"
+#include "sandbox/kill.h"
 #include "value/luavalue.h"
 
 #define SHOWN_MAX 1024u
@@ -159,7 +161,7 @@ static struct event *check_event(lua_State *L, int index)
 	if (!ev)
 		ev = object_test(L, index, rule->meta.reply);
 	if (!ev)
-		luaL_argerror(L, index, "expected an event or an answer");
+		luaL_argerror(L, index, "expected an event, an answer or an object of the live picture");
 	return ev;
 }
 
@@ -179,8 +181,10 @@ static int ami_values(lua_State *L)
 	return 1;
 }
 
-static int ami_table(lua_State *L)
+SANDBOX_FUNCTION(ami_table)
 {
+	if (live_object_table(L, 1))
+		return 1;
 	const struct message *m = &check_event(L, 1)->message;
 	lua_newtable(L);
 	for (uint32_t i = 0; i < m->header_count; i++) {

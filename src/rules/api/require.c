@@ -4,9 +4,11 @@
 
 #include "base/mem.h"
 #include "rules/api/api.h"
+#include "rules/api/live.h"
 #include "rules/loading.h"
 #include "sandbox/chunk.h"
 #include "sandbox/kill.h"
+#include "sandbox/stdlib.h"
 
 /* Compiles the text at `path` and runs it in an environment of its own; what it returned stands under `shown` in the rule's
  * modules, true when it returned nothing. */
@@ -175,9 +177,16 @@ const char *require_where(lua_State *L)
 	return lua_pushstring(L, rule->file);
 }
 
-
 static int undefined_global(lua_State *L)
 {
+	if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "live") == 0) {
+		/* Made when a rule first asks for it: most never do. */
+		live_open_table(L);
+		stdlib_seal(L, "live");
+		lua_pushvalue(L, -1);
+		lua_setfield(L, 1, "live");
+		return 1;
+	}
 	return luaL_error(L, "undefined global '%s'", lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2));
 }
 

@@ -28,4 +28,32 @@ describe("events of the live picture", function()
         record.event, record.copied, record.text, record.late })
     assert.is_true(record.queue == "support" or record.queue == "sales")
   end)
+
+  it("and objects are there for rules that load on the loader's thread, while the loop goes on", function()
+    local servers = { pbx1 = helper.server(helper.sim("--calls-per-second=100", "--speed=2")) }
+    local daemon = helper.daemon { servers = servers, rules = { ["ears.lua"] = [[ami.on("call.ended", function() end)]] } }
+    helper.wait_for(function() return (daemon:metric("hookswitch_live_calls", { state = "up" }) or 0) > 20 end)
+    daemon.project.rule("late.lua", [[
+      local seen, fields, kept = 0, 0, {}
+      for call in live.calls { server = "pbx1" } do
+        seen = seen + 1
+        kept[seen] = call
+        for _ in pairs(call) do fields = fields + 1 end
+        assert(call.state and call.channels)
+      end
+      assert(live.count "calls" > 0 and live.queue("pbx1", "support").strategy)
+      log.info("loaded", { seen = seen, fields = fields > seen * 10 })
+      timer.every(0.1, function()
+        for _, call in ipairs(kept) do if call.state == "ended" and call.result and call.from then log.info "one ended" end end
+      end)]])
+    assert.is_true(daemon:reload())
+    local record = daemon:await { msg = "loaded" }
+    assert.is_true(record.seen > 20)
+    assert.is_true(record.fields)
+    daemon:await({ msg = "one ended" }, { timeout = 60 })
+    -- A file that fails gives back what it held.
+    daemon.project.rule("late.lua", [[local kept = {} for call in live.calls() do kept[#kept + 1] = call end error "no"]])
+    assert.is_false((daemon:reload()))
+    assert.equal(0, daemon:stop())
+  end)
 end)
