@@ -33,8 +33,8 @@ LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libmicrohttpd libpcre2-
 LAYERS  := base observe ami live persist net link sandbox value rules rules/api config engine control sim cli harness
 SOURCES := $(wildcard $(LAYERS:%=src/%/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OBJ)/%.o)
-# The Lua module links the pure layers and the rules, for tests and for trying rules without a daemon.
-MODULE_LAYERS  := base observe ami live persist sandbox value rules harness
+# The Lua module links the pure layers, the rules and the simulator, for tests and for trying rules without a daemon.
+MODULE_LAYERS  := base observe ami live persist sandbox value rules sim harness
 MODULE_OBJECTS := $(filter $(MODULE_LAYERS:%=$(OBJ)/%/%),$(OBJECTS))
 # harness/ is the Lua module's own; the program does not link it.
 PROGRAM_OBJECTS := $(filter-out $(OBJ)/harness/%,$(OBJECTS))
@@ -120,7 +120,7 @@ $(BUILD)/hookswitch: $(PROGRAM_OBJECTS)
 
 # Lua's own symbols come from the interpreter that loads the module.
 $(BUILD)/hookswitch.so: $(MODULE_OBJECTS)
-	$(CC) -shared $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs libcares openssl libpcre2-8 sqlite3) -lm
+	$(CC) -shared $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs libcares openssl libpcre2-8 sqlite3) -lev -lm
 
 $(LIBRARY): $(filter-out $(OBJ)/cli/%,$(PROGRAM_OBJECTS))
 	@rm -f $@

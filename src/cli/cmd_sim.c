@@ -9,10 +9,12 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "cli/sim_ask.h"
 #include "sim/sim.h"
 
 static const char usage[] =
 	"usage: hookswitch sim [--listen ADDR:PORT] [options]\n"
+	"       hookswitch sim --ask PATH state | settle | run SECONDS | restart clean|kill [SECONDS]\n"
 	"\n"
 	"A simulated Asterisk: speaks AMI, with calls and two queues (support, sales) that live.\n"
 	"It prints \"listening on ADDR:PORT\" when it is ready and runs until SIGINT or SIGTERM.\n"
@@ -20,6 +22,8 @@ static const char usage[] =
 	"  -l, --listen ADDR:PORT     where to listen (127.0.0.1:5038); port 0 takes any free one, [::1]:5038 for IPv6\n"
 	"      --user NAME            who may log in (ops)\n"
 	"      --secret TEXT          with which secret (secret)\n"
+	"      --read CLASSES         which events that user may hear, like system,call (all)\n"
+	"      --write CLASSES        which actions that user may send (all); others get Permission denied\n"
 	"      --ami-version V        the version in the banner (13.0.0); below 3.0 Command answers in the old form,\n"
 	"                             below 2.6 lists come without EventList\n"
 	"      --max-clients N        connections at once (1024)\n"
@@ -31,8 +35,20 @@ static const char usage[] =
 	"Calls:\n"
 	"      --calls-per-second N   begin calls, some to phones, some to the queues (0)\n"
 	"      --max-calls N          at once (10000)\n"
+	"      --features             these calls also hold, transfer, park, pick up, forward and confer, go through Local\n"
+	"                             channels; phones come and go\n"
 	"      --speed X              calls live X times as fast (1); the seconds that events\n"
 	"                             report are those of the calls, not of the clock\n"
+	"\n"
+	"Tests:\n"
+	"      --lag S                events arrive up to S simulated seconds late, in their order, while lists tell at once\n"
+	"                             what is (0)\n"
+	"      --truth PATH           make a unix socket at PATH that tells the simulator's own state\n"
+	"      --step                 time stands still; --ask PATH run SECONDS lets it pass\n"
+	"      --ask PATH COMMAND     ask the simulator that runs with --truth PATH and print its answer, one line of JSON:\n"
+	"                             state: channels, calls, what has ended since the last time, bridges, queues, parked\n"
+	"                             calls, conferences, devices, endpoints; settle: late events arrive; run: see --step;\n"
+	"                             restart: stop as `core stop now` does, or without a word, and be away for 3 s or so many\n"
 	"\n"
 	"Streams, sent to each client after its login:\n"
 	"      --play CAPTURE         the bytes of a capture, without its banner and login\n"
@@ -47,15 +63,16 @@ static const char usage[] =
 	"\n"
 	"Extensions of context default, for Originate and Redirect: 100 answers for 1 s, 200 dials a phone that answers,\n"
 	"201 a busy one, 202 one that nobody takes, 300 and 301 are the queues, 302 has an agent who does not answer first,\n"
-	"303 a caller who gives up, 900 waits 60 s. Of the channels to call, number 102 is busy, 103 congested, 104 is not\n"
+	"303 a caller who gives up, 600 and 601 are conferences, 701 to 720 fetch a parked call, 900 waits 60 s, 1000 to 1019\n"
+	"dial a phone (1100 and 1200 on: through a Local channel, one that stays). Of the channels to call, number 102 is busy, 103 congested, 104 is not\n"
 	"answered, every other one is.\n"
 	"\n"
-	"Exit: 0 stopped, 1 could not listen or read the capture, 2 wrong usage.\n";
+	"Exit: 0 stopped, 1 could not listen, read the capture or ask, 2 wrong usage.\n";
 
 enum {
 	OPT_USER = 256, OPT_SECRET, OPT_VERSION, OPT_MAX_CLIENTS, OPT_WRITE_TIMEOUT, OPT_MAX_BACKLOG, OPT_SEED,
 	OPT_DURATION, OPT_CALLS, OPT_MAX_CALLS, OPT_SPEED, OPT_PLAY, OPT_LOOP, OPT_EVENTS, OPT_STAMP, OPT_ON_PING, OPT_PER_PING,
-	OPT_RATE
+	OPT_RATE, OPT_READ, OPT_WRITE, OPT_FEATURES, OPT_LAG, OPT_TRUTH, OPT_STEP, OPT_ASK
 };
 
 static const struct option long_options[] = {
@@ -78,6 +95,13 @@ static const struct option long_options[] = {
 	{ "on-ping", no_argument, NULL, OPT_ON_PING },
 	{ "per-ping", required_argument, NULL, OPT_PER_PING },
 	{ "rate", required_argument, NULL, OPT_RATE },
+	{ "read", required_argument, NULL, OPT_READ },
+	{ "write", required_argument, NULL, OPT_WRITE },
+	{ "features", no_argument, NULL, OPT_FEATURES },
+	{ "lag", required_argument, NULL, OPT_LAG },
+	{ "truth", required_argument, NULL, OPT_TRUTH },
+	{ "step", no_argument, NULL, OPT_STEP },
+	{ "ask", required_argument, NULL, OPT_ASK },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -86,6 +110,7 @@ static const struct option long_options[] = {
 struct request {
 	struct sim_options options;
 	char *host, *secret;
+	const char *ask; /* a socket to ask at, instead of running */
 	double duration; /* s, 0: without end */
 	bool help;
 };
@@ -150,6 +175,13 @@ static void take_secret(struct request *request, char *text)
 	request->secret = mem_strdup(text);
 	request->options.secret = request->secret;
 	memset(text, '*', strlen(text));
+}
+
+static int read_classes(const char *what, const char *text)
+{
+	if (*text && sim_classes_known(text))
+		return 0;
+	return complain(what, text, "classes as in manager.conf, like system,call,agent");
 }
 
 static int read_version(struct request *request, const char *text)
@@ -225,6 +257,26 @@ static int read_option(struct request *request, int option, char *value)
 		return read_whole("per-ping", value, 1, 1000000, &o->per_ping);
 	case OPT_RATE:
 		return read_number("rate", value, 0, 1e7, &o->rate);
+	case OPT_READ:
+		o->read = value;
+		return read_classes("read", value);
+	case OPT_WRITE:
+		o->write = value;
+		return read_classes("write", value);
+	case OPT_FEATURES:
+		o->features = true;
+		return 0;
+	case OPT_LAG:
+		return read_number("lag", value, 0, 60, &o->lag);
+	case OPT_TRUTH:
+		o->truth_path = value;
+		return 0;
+	case OPT_STEP:
+		o->step = true;
+		return 0;
+	case OPT_ASK:
+		request->ask = value;
+		return 0;
 	case 'h':
 		request->help = true;
 		return 0;
@@ -242,8 +294,16 @@ static int read_options(struct request *request, int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "l:h", long_options, NULL)) != -1)
 		if (read_option(request, option, optarg) == -1)
 			return -1;
-	if (optind < argc) {
+	if (request->ask && optind == argc) {
+		fputs("hookswitch sim: --ask: say what: state, settle, run or restart\n", stderr);
+		return -1;
+	}
+	if (optind < argc && !request->ask) {
 		fprintf(stderr, "hookswitch sim: '%s' is no option; try 'hookswitch sim --help'\n", argv[optind]);
+		return -1;
+	}
+	if (request->options.step && !request->options.truth_path) {
+		fputs("hookswitch sim: --step: give --truth too, or time never passes\n", stderr);
 		return -1;
 	}
 	if (request->options.play && request->options.flood) {
@@ -311,6 +371,8 @@ int cmd_sim(int argc, char **argv)
 		status = CMD_OK;
 		if (request.help)
 			fputs(usage, stdout);
+		else if (request.ask)
+			status = sim_ask(request.ask, argc - optind, argv + optind);
 		else
 			status = run(&request);
 	}

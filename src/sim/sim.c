@@ -43,11 +43,6 @@ double sim_random_range(uint64_t *state, double low, double high)
 	return low + (high - low) * ((double)sim_random(state, 1000000) / 1e6);
 }
 
-double sim_elapsed(const struct sim *sim, uint64_t since)
-{
-	return (double)(clock_mono_ns() - since) / (double)CLOCK_NS_PER_S * sim->options.speed;
-}
-
 static void describe(const struct sockaddr_storage *address, char *text, size_t size)
 {
 	char ip[INET6_ADDRSTRLEN] = "?";
@@ -93,7 +88,7 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 				return;
 			continue; /* that one connection was lost before we took it */
 		}
-		if (sim->client_count >= sim->options.max_clients) {
+		if (sim_is_down(sim) || sim->client_count >= sim->options.max_clients) {
 			close(fd); /* Q01: too many sessions, and no banner */
 			continue;
 		}
@@ -117,6 +112,17 @@ static void on_reap(struct ev_loop *loop, ev_prepare *reaper, int events)
 		struct sim_call *call = list_entry(it, struct sim_call, node);
 		sim_call_destroy(&call);
 	}
+}
+
+int sim_attach(struct sim *sim)
+{
+	int ends[2];
+
+	if (sim_is_down(sim) || sim->client_count >= sim->options.max_clients ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == -1)
+		return -1;
+	sim_client_accept(sim, ends[0], "IPV4/TCP/127.0.0.1/0");
+	return ends[1];
 }
 
 static int listen_on(struct sim *sim, struct err *err)
@@ -165,27 +171,35 @@ struct sim *sim_create(struct ev_loop *loop, const struct sim_options *options, 
 
 	sim->loop = loop;
 	sim->options = *options;
-	sim->fd = -1;
+	sim->fd = sim->truth_fd = -1;
+	sim->options.truth |= options->truth_path != NULL;
 	sim->random = options->seed;
-	sim->started = clock_wall();
+	sim->bridge_random = options->seed ^ UINT64_C(0x5bf03635);
+	sim->late_random = options->seed ^ UINT64_C(0x27d4eb2f);
+	sim_time_init(sim);
 	sim->ami_version = catalogue_ami_version(slice_cstr(options->ami_version));
 	list_init(&sim->clients);
 	list_init(&sim->channels);
 	list_init(&sim->calls);
 	list_init(&sim->over);
+	list_init(&sim->bridges);
+	list_init(&sim->askers);
 	map_init(&sim->channel_names, true);
 	map_init(&sim->globals, false);
 	map_init(&sim->database, false);
-	buf_init(&sim->event, 0);
+	sim_events_init(sim);
 	buf_init(&sim->capture, 0);
+	sim_endpoints_init(sim);
 	sim_queues_init(sim);
-	ev_init(&sim->call_timer, NULL);
+	sim_conferences_init(sim);
+	sim_restart_init(sim);
 	ev_init(&sim->accept_pause, on_accept_pause);
 	sim->accept_pause.repeat = ACCEPT_PAUSE;
 	sim->accept_pause.data = sim;
 	ev_io_init(&sim->accept_io, on_accept, -1, EV_READ);
 	ev_prepare_init(&sim->reaper, on_reap);
-	if ((options->play && sim_play_load(sim, options->play, err) == -1) || listen_on(sim, err) == -1) {
+	if ((options->play && sim_play_load(sim, options->play, err) == -1) || listen_on(sim, err) == -1 ||
+	    (options->truth_path && sim_ask_listen(sim, err) == -1)) {
 		sim_destroy(&sim);
 		return NULL;
 	}
@@ -196,7 +210,8 @@ struct sim *sim_create(struct ev_loop *loop, const struct sim_options *options, 
 	ev_io_start(loop, &sim->accept_io);
 	sim->reaper.data = sim;
 	ev_prepare_start(loop, &sim->reaper);
-	sim_calls_start(sim);
+	sim_traffic_start(sim);
+	sim_endpoints_start(sim);
 	return sim;
 }
 
@@ -223,7 +238,13 @@ void sim_destroy(struct sim **sim_ptr)
 		struct sim_client *client = list_entry(it, struct sim_client, node);
 		sim_client_destroy(&client);
 	}
+	sim_ask_close(sim);
 	sim_queues_close(sim);
+	sim_bridges_close(sim);
+	sim_endpoints_close(sim);
+	sim_events_drop(sim);
+	sim_time_close(sim);
+	free(sim->ended);
 	sim_flood_destroy(&sim->flood);
 	free_values(&sim->globals);
 	free_values(&sim->database);

@@ -4,7 +4,9 @@
  *   100        answers, sets GREETING, hangs up after 1 s      200, 201, 202  dial a phone: answered, busy, no answer
  *   300, 301   the queues `support` and `sales`                900            waits 60 s
  *   302, 303   `support`: the first agent does not answer; the caller gives up after 2 s
- *   1000-1019  dials a phone with an outcome by chance         others         answer and hang up after 1 s
+ *   600, 601   the conferences 8600 and 8601                   701-720        fetches the call that is parked there
+ *   1000-1019  dials a phone with an outcome by chance; 1100-1119 through a Local channel, 1200-1219 through one that stays
+ *   others     answer and hang up after 1 s
  * A channel of Originate behaves by its number: 102 is busy, 103 congested, 104 rings only, `nosuch` and unknown
  * technologies fail, every other one answers (101 and phones after ringing for 1 s).
  */
@@ -15,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 struct sim_options {
@@ -26,9 +29,15 @@ struct sim_options {
 	unsigned max_clients;     /* 1 .. 65536; one more is closed without a banner */
 	double write_timeout;     /* s; a client that takes no byte for so long is closed */
 	size_t max_backlog;       /* bytes that wait for one client; beyond, it is closed */
+	const char *read, *write; /* classes that the user may hear and send, as in manager.conf; NULL: all */
 	double calls_per_second;  /* 0: none but those of Originate */
+	bool features;            /* calls by chance hold, transfer, park, confer …; phones come and go */
 	unsigned max_calls;       /* at once; further ones are not begun */
 	double speed;             /* 2: calls live twice as fast */
+	double lag;               /* simulated s; events arrive up to so late, while lists tell what is: they race (Q22) */
+	bool truth;               /* calls that have ended are kept for sim_truth() */
+	const char *truth_path;   /* a unix socket that is made, where questions are answered (sim_ask.c); NULL: none. Implies `truth` */
+	bool step;                /* time stands still but for sim_run() */
 	const char *play;         /* a capture to send to each client after its login, or NULL */
 	bool loop;                /* play it again and again */
 	bool flood;               /* send `events` made-up events to each client after its login */
@@ -48,6 +57,22 @@ struct sim;
 struct sim *sim_create(struct ev_loop *loop, const struct sim_options *options, struct err *err);
 /* Closes every connection at once; frees everything. */
 void sim_destroy(struct sim **sim);
+/* True when every word of `text` (commas between) is a class of events that Asterisk knows. */
+bool sim_classes_known(const char *text);
+/* Lets so many simulated seconds pass at once (0 or more). Only with `step`. */
+void sim_run(struct sim *sim, double seconds);
+/* Its time, epoch seconds. */
+double sim_wall(const struct sim *sim);
+/* Events that are on their way arrive now. */
+void sim_settle(struct sim *sim);
+/* Appends its state as one JSON object (tests/README.md tells its fields). What has ended is told once. */
+void sim_truth(struct sim *sim, struct buf *out);
+/* The exchange is stopped: with `clean` as by `core stop now`, every call with its events and then Shutdown; else killed, without
+ * a word. All connections end, and for `down` simulated seconds none is taken. Then another one runs: with other calls, whose
+ * channel names begin anew. */
+void sim_restart(struct sim *sim, bool clean, double down);
+/* A connection without the network: the client's end of a socket pair, which is the caller's; -1 while the exchange is down. */
+int sim_attach(struct sim *sim);
 /* The port that it listens on. */
 uint16_t sim_port(const struct sim *sim);
 

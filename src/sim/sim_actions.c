@@ -1,7 +1,6 @@
 /* Actions on channels, variables and the database, and the table of all. */
 #include "sim/sim_internal.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -11,7 +10,7 @@ static void ping(struct sim_client *client, const struct sim_request *request)
 {
 	struct buf *out = sim_reply(client, request, "Success");
 	sim_put(out, "Ping", "Pong");
-	sim_put(out, "Timestamp", "%.6f", clock_wall());
+	sim_put(out, "Timestamp", "%.6f", sim_wall(client->sim));
 	sim_end(client);
 	sim_stream_ping(client);
 }
@@ -51,69 +50,6 @@ static void core_status(struct sim_client *client, const struct sim_request *req
 	sim_put(out, "CoreCurrentCalls", "%u", client->sim->call_count);
 	sim_put(out, "CoreProcessedCalls", "%llu", (unsigned long long)client->sim->calls_processed);
 	sim_end(client);
-}
-
-static void core_show_channels(struct sim_client *client, const struct sim_request *request)
-{
-	struct sim_list list = sim_list_begin(client, request, false, "Channels will follow");
-
-	list_each(it, &client->sim->channels) {
-		const struct sim_channel *channel = list_entry(it, struct sim_channel, node);
-		unsigned seconds = (unsigned)sim_elapsed(client->sim, channel->created);
-		struct buf *out = sim_item(&list, "CoreShowChannel");
-		sim_put_channel(out, "", channel);
-		sim_put(out, "Application", "%s", channel->app);
-		sim_put(out, "ApplicationData", "%s", channel->data);
-		sim_put(out, "Duration", "%02u:%02u:%02u", seconds / 3600, seconds / 60 % 60, seconds % 60);
-		sim_put(out, "BridgeId", "%s", channel->bridged ? channel->call->bridge : "");
-		sim_item_end(&list);
-	}
-	sim_list_end(&list, "CoreShowChannelsComplete", NULL);
-}
-
-static void put_status(struct sim_list *list, const struct sim_channel *channel)
-{
-	struct sim *sim = list->client->sim;
-	struct buf *out = sim_item(list, "Status");
-
-	sim_put(out, "Privilege", "Call");
-	sim_put_channel(out, "", channel);
-	sim_put(out, "Type", "%.*s", (int)strcspn(channel->name, "/"), channel->name);
-	sim_put(out, "DNID", "%s", channel->exten);
-	sim_put(out, "EffectiveConnectedLineNum", "%s", *channel->connected_num ? channel->connected_num : "<unknown>");
-	sim_put(out, "EffectiveConnectedLineName", "%s", *channel->connected_name ? channel->connected_name : "<unknown>");
-	sim_put(out, "TimeToHangup", "0");
-	sim_put(out, "BridgeID", "%s", channel->bridged ? channel->call->bridge : "");
-	sim_put(out, "Application", "%s", channel->app);
-	sim_put(out, "Data", "%s", channel->data);
-	sim_put(out, "Nativeformats", "(ulaw)");
-	sim_put(out, "Readformat", "ulaw");
-	sim_put(out, "Readtrans", "%s", "");
-	sim_put(out, "Writeformat", "ulaw");
-	sim_put(out, "Writetrans", "%s", "");
-	sim_put(out, "Callgroup", "0");
-	sim_put(out, "Pickupgroup", "0");
-	sim_put(out, "Seconds", "%.0f", floor(sim_elapsed(sim, channel->created)));
-	sim_item_end(list);
-}
-
-static void status(struct sim_client *client, const struct sim_request *request)
-{
-	const char *name = sim_get(request, "Channel");
-	const struct sim_channel *one = *name ? sim_channel_find(client->sim, name) : NULL;
-
-	if (*name && !one) {
-		sim_error(client, request, "No such channel");
-		return;
-	}
-	struct sim_list list = sim_list_begin(client, request, true, "Channel status will follow");
-	if (one) {
-		put_status(&list, one);
-	} else {
-		list_each(it, &client->sim->channels)
-			put_status(&list, list_entry(it, struct sim_channel, node));
-	}
-	sim_list_end(&list, "StatusComplete", "Items");
 }
 
 /* `/regex/`: the list of Q27. Names are gathered first: a hang-up may end other channels too. */
@@ -332,21 +268,9 @@ static void db_del(struct sim_client *client, const struct sim_request *request)
 	free(key);
 }
 
-/* Q29 */
-static void no_conferences(struct sim_client *client, const struct sim_request *request)
-{
-	sim_error(client, request, "No active conferences.");
-}
-
 static void no_voicemail(struct sim_client *client, const struct sim_request *request)
 {
 	sim_ack(client, request, "There are no voicemail users currently defined.");
-}
-
-static void parked_calls(struct sim_client *client, const struct sim_request *request)
-{
-	struct sim_list list = sim_list_begin(client, request, true, "Parked calls will follow");
-	sim_list_end(&list, "ParkedCallsComplete", "Total");
 }
 
 static void presence_states(struct sim_client *client, const struct sim_request *request)
@@ -355,57 +279,23 @@ static void presence_states(struct sim_client *client, const struct sim_request 
 	sim_list_end(&list, "PresenceStateListComplete", NULL);
 }
 
-static void bridge_list(struct sim_client *client, const struct sim_request *request)
-{
-	struct sim_list list = sim_list_begin(client, request, false, "Bridge listing will follow");
-
-	list_each(it, &client->sim->calls) {
-		const struct sim_call *call = list_entry(it, struct sim_call, node);
-		if (!call->bridge[0])
-			continue;
-		struct buf *out = sim_item(&list, "BridgeListItem");
-		sim_put_bridge(out, call);
-		sim_item_end(&list);
-	}
-	sim_list_end(&list, "BridgeListComplete", NULL);
-}
-
-static void pjsip_endpoints(struct sim_client *client, const struct sim_request *request)
-{
-	struct sim_list list = sim_list_begin(client, request, false,
-	                                      "A listing of Endpoints follows, presented as EndpointList events");
-
-	for (unsigned i = 0; i < SIM_PHONES; i++) {
-		struct buf *out = sim_item(&list, "EndpointList");
-		sim_put(out, "ObjectType", "endpoint");
-		sim_put(out, "ObjectName", "%u", 1000 + i);
-		sim_put(out, "Transport", "transport-udp");
-		sim_put(out, "Aor", "%u", 1000 + i);
-		sim_put(out, "Auths", "%u", 1000 + i);
-		sim_put(out, "OutboundAuths", "%s", "");
-		sim_put(out, "Contacts", "%s", "");
-		sim_put(out, "DeviceState", "Not in use");
-		sim_put(out, "ActiveChannels", "%s", "");
-		sim_item_end(&list);
-	}
-	sim_list_end(&list, "EndpointListComplete", NULL);
-}
-
 static void list_commands(struct sim_client *client, const struct sim_request *request);
 
 /* Those without a function are the session's own. */
 const struct sim_action sim_actions[] = {
-	{ "BridgeList", bridge_list, "<none>" },
+	{ "BridgeInfo", sim_action_bridge_info, "<none>" },
+	{ "BridgeList", sim_action_bridge_list, "<none>" },
 	{ "Challenge", NULL, "<none>" },
 	{ "Command", sim_action_command, "command,all" },
-	{ "ConfbridgeList", no_conferences, "reporting,all" },
-	{ "ConfbridgeListRooms", no_conferences, "reporting,all" },
+	{ "ConfbridgeList", sim_action_room, "reporting,all" },
+	{ "ConfbridgeListRooms", sim_action_rooms, "reporting,all" },
 	{ "CoreSettings", core_settings, "system,reporting,all" },
-	{ "CoreShowChannels", core_show_channels, "system,reporting,all" },
+	{ "CoreShowChannels", sim_action_channels, "system,reporting,all" },
 	{ "CoreStatus", core_status, "system,reporting,all" },
 	{ "DBDel", db_del, "system,all" },
 	{ "DBGet", db_get, "system,reporting,all" },
 	{ "DBPut", db_put, "system,all" },
+	{ "DeviceStateList", sim_action_devices, "call,reporting,all" },
 	{ "Events", NULL, "<none>" },
 	{ "Filter", NULL, "system,all" },
 	{ "Getvar", getvar, "call,reporting,all" },
@@ -414,8 +304,9 @@ const struct sim_action sim_actions[] = {
 	{ "Login", NULL, "<none>" },
 	{ "Logoff", NULL, "<none>" },
 	{ "Originate", sim_action_originate, "originate,all" },
-	{ "PJSIPShowEndpoints", pjsip_endpoints, "system,all" },
-	{ "ParkedCalls", parked_calls, "<none>" },
+	{ "PJSIPShowContacts", sim_action_contacts, "system,all" },
+	{ "PJSIPShowEndpoints", sim_action_endpoints, "system,all" },
+	{ "ParkedCalls", sim_action_parked, "<none>" },
 	{ "Ping", ping, "<none>" },
 	{ "PresenceStateList", presence_states, "call,reporting,all" },
 	{ "QueueAdd", sim_action_queue_add, "agent,all" },
@@ -425,7 +316,7 @@ const struct sim_action sim_actions[] = {
 	{ "QueueSummary", sim_action_queue_summary, "<none>" },
 	{ "Redirect", redirect, "call,all" },
 	{ "Setvar", setvar, "call,all" },
-	{ "Status", status, "system,call,reporting,all" },
+	{ "Status", sim_action_status, "system,call,reporting,all" },
 	{ "UserEvent", user_event, "user,all" },
 	{ "VoicemailUsersList", no_voicemail, "call,reporting,all" },
 	{ NULL, NULL, NULL },
@@ -436,6 +327,18 @@ static void list_commands(struct sim_client *client, const struct sim_request *r
 	struct buf *out = sim_reply(client, request, "Success");
 
 	for (const struct sim_action *action = sim_actions; action->name; action++)
-		sim_put(out, action->name, " (Priv: %s)", action->privilege);
+		if (sim_action_allowed(action, client->write))
+			sim_put(out, action->name, " (Priv: %s)", action->privilege);
 	sim_end(client);
+}
+
+bool sim_action_allowed(const struct sim_action *action, unsigned classes)
+{
+	const char *all = strstr(action->privilege, ",all");
+	char needed[64];
+
+	if (!all)
+		return true;
+	snprintf(needed, sizeof(needed), "%.*s", (int)(all - action->privilege), action->privilege);
+	return ((unsigned)sim_class_mask(needed) & classes) != 0;
 }

@@ -17,6 +17,9 @@ static const char *cause_text(unsigned cause)
 	case 16: return "Normal Clearing";
 	case 17: return "User busy";
 	case 19: return "User alerting, no answer";
+	case 20: return "Subscriber absent";
+	case 23: return "Redirected to new destination";
+	case 26: return "Answered elsewhere";
 	case 34: return "Circuit/channel congestion";
 	default: return "Unknown";
 	}
@@ -29,7 +32,7 @@ void sim_channel_event(struct sim_channel *channel, const char *event, unsigned 
 	sim_publish(sim);
 }
 
-struct sim_channel *sim_channel_new(struct sim_call *call, const char *prefix, unsigned state, const char *num,
+struct sim_channel *sim_channel_new(struct sim_call *call, const char *prefix, const char *id, unsigned state, const char *num,
                                     const char *name, const char *exten, const struct sim_channel *linked)
 {
 	struct sim *sim = call->sim;
@@ -38,20 +41,37 @@ struct sim_channel *sim_channel_new(struct sim_call *call, const char *prefix, u
 	channel->call = call;
 	channel->state = state;
 	channel->priority = 1;
-	channel->created = clock_mono_ns();
-	snprintf(channel->name, sizeof(channel->name), "%.80s-%08llx", prefix, (unsigned long long)++sim->name_serial);
-	snprintf(channel->uniqueid, sizeof(channel->uniqueid), "%lld.%llu", (long long)clock_wall(),
-	         (unsigned long long)++sim->channel_serial);
-	snprintf(channel->linkedid, sizeof(channel->linkedid), "%s", linked ? linked->linkedid : channel->uniqueid);
+	channel->created = sim->now;
+	uint64_t serial = sim->channel_serial++;
+	const char *half = strchr(prefix, ';');
+	/* Both halves of a Local channel have one number; the second comes right behind the first. */
+	unsigned long long number = !half ? sim->name_serial++ : half[1] == '2' ? sim->local_serial - 1 : sim->local_serial++;
+	snprintf(channel->name, sizeof(channel->name), "%.*s-%08llx%s", (int)(half ? half - prefix : 80), prefix, number, half ? half : "");
+	if (id && *id)
+		snprintf(channel->uniqueid, sizeof(channel->uniqueid), "%s", id);
+	else
+		snprintf(channel->uniqueid, sizeof(channel->uniqueid), "%lld.%llu", (long long)sim_wall(sim), (unsigned long long)serial);
+	memcpy(channel->linkedid, linked ? linked->linkedid : channel->uniqueid, sizeof(channel->linkedid));
+	channel->linked_age = linked ? linked->linked_age : serial;
 	snprintf(channel->caller_num, sizeof(channel->caller_num), "%s", num);
 	snprintf(channel->caller_name, sizeof(channel->caller_name), "%s", name);
 	snprintf(channel->context, sizeof(channel->context), "%s", SIM_CONTEXT);
 	snprintf(channel->exten, sizeof(channel->exten), "%s", exten);
 	map_init(&channel->variables, false);
+	list_init(&channel->in_bridge);
+	channel->endpoint = half ? NULL : sim_endpoint_find(sim, channel->name);
+	sim_endpoint_count(channel, 1);
 	list_append(&sim->channels, &channel->node);
 	map_set(&sim->channel_names, slice_cstr(channel->name), channel);
 	sim_channel_event(channel, "Newchannel", SIM_CALL);
+	sim_endpoint_review(sim, channel->endpoint);
 	return channel;
+}
+
+void sim_channel_interface(const struct sim_channel *channel, char *out, size_t size)
+{
+	const char *dash = strrchr(channel->name, '-');
+	snprintf(out, size, "%.*s", dash ? (int)(dash - channel->name) : (int)strlen(channel->name), channel->name);
 }
 
 void sim_channel_destroy(struct sim_channel **channel_ptr)
@@ -63,6 +83,11 @@ void sim_channel_destroy(struct sim_channel **channel_ptr)
 		return;
 	*channel_ptr = NULL;
 	list_remove(&channel->node);
+	if (channel->bridge) {
+		list_remove(&channel->in_bridge);
+		channel->bridge->count--;
+	}
+	sim_endpoint_count(channel, -1);
 	map_remove(&channel->call->sim->channel_names, slice_cstr(channel->name));
 	for (size_t i = 0; (entry = map_next(&channel->variables, &i));)
 		free(entry->value);
@@ -73,17 +98,20 @@ void sim_channel_destroy(struct sim_channel **channel_ptr)
 void sim_channel_hangup(struct sim_channel **channel, unsigned cause)
 {
 	struct sim *sim;
+	struct sim_endpoint *endpoint;
 	struct buf *out;
 
 	if (!*channel)
 		return;
 	sim = (*channel)->call->sim;
+	endpoint = (*channel)->endpoint;
 	out = sim_event(sim, "Hangup", SIM_CALL);
 	sim_put_channel(out, "", *channel);
 	sim_put(out, "Cause", "%u", cause);
 	sim_put(out, "Cause-txt", "%s", cause_text(cause));
 	sim_publish(sim);
 	sim_channel_destroy(channel);
+	sim_endpoint_review(sim, endpoint);
 }
 
 struct sim_channel *sim_channel_find(struct sim *sim, const char *name)
@@ -115,8 +143,11 @@ void sim_channel_state(struct sim_channel *channel, unsigned state)
 {
 	if (channel->state == state)
 		return;
+	sim_endpoint_count(channel, -1);
 	channel->state = state;
+	sim_endpoint_count(channel, 1);
 	sim_channel_event(channel, "Newstate", SIM_CALL);
+	sim_endpoint_review(channel->call->sim, channel->endpoint);
 }
 
 void sim_channel_app(struct sim_channel *channel, unsigned priority, const char *app, const char *format, ...)

@@ -16,7 +16,7 @@ static void show_version(struct sim *sim, struct buf *text)
 
 static void show_uptime(struct sim *sim, struct buf *text)
 {
-	unsigned up = (unsigned)(clock_wall() - sim->started);
+	unsigned up = (unsigned)(sim_wall(sim) - sim->started);
 	(void)buf_printf(text, "System uptime: %u seconds\nLast reload: %u seconds\n", up, up);
 }
 

@@ -103,22 +103,97 @@ struct buf *sim_event(struct sim *sim, const char *name, unsigned bits)
 	sim->event_class = bits;
 	sim_put(&sim->event, "Event", "%s", name);
 	sim_put(&sim->event, "Privilege", "%s,all", sim_class_name(bits));
-	sim_put(&sim->event, "Timestamp", "%.6f", clock_wall());
+	sim_put(&sim->event, "Timestamp", "%.6f", sim_wall(sim));
 	return &sim->event;
+}
+
+/* An event on its way: in Asterisk it passes several queues, while a list is taken at once. So what stands behind a list can
+ * be older than it (Q22). */
+struct late {
+	struct list node;
+	unsigned classes;
+	uint64_t due; /* simulated ns */
+	char text[];  /* NUL-terminated */
+};
+
+static void deliver(struct sim *sim, unsigned bits, const char *text, size_t len)
+{
+	list_each(it, &sim->clients) {
+		struct sim_client *client = list_entry(it, struct sim_client, node);
+		/* A client to which a capture is played gets those bytes and nothing between. */
+		bool playing = client->streaming && sim->options.play;
+		if (client->authenticated && !playing && sim_session_wants(client, bits, text))
+			sim_client_send(client, slice_make(text, len));
+	}
+}
+
+static void deliver_late(struct sim *sim, uint64_t until)
+{
+	while (!list_empty(&sim->late)) {
+		struct late *late = list_entry(sim->late.next, struct late, node);
+		if (late->due > until) {
+			sim_timer_start(&sim->late_timer, (double)(late->due - sim->now) / (double)CLOCK_NS_PER_S);
+			return;
+		}
+		list_remove(&late->node);
+		deliver(sim, late->classes, late->text, strlen(late->text));
+		free(late);
+	}
+}
+
+static void on_late(struct sim_timer *timer)
+{
+	/* The time was rounded on its way through seconds. */
+	deliver_late(timer->sim, timer->sim->now + CLOCK_NS_PER_US);
 }
 
 void sim_publish(struct sim *sim)
 {
 	(void)buf_append_cstr(&sim->event, "\r\n");
-	const char *cstr = buf_cstr(&sim->event);
-	struct slice text = buf_slice(&sim->event);
-	list_each(it, &sim->clients) {
-		struct sim_client *client = list_entry(it, struct sim_client, node);
-		/* A client to which a capture is played gets those bytes and nothing between. */
-		bool playing = client->streaming && sim->options.play;
-		if (client->authenticated && !playing && sim_session_wants(client, sim->event_class, cstr))
-			sim_client_send(client, text);
+	const char *text = buf_cstr(&sim->event);
+	size_t len = buf_len(&sim->event);
+
+	/* UserEvents do not wait behind the others (Q72). */
+	if (sim->options.lag <= 0 || sim->event_class == SIM_USER) {
+		deliver(sim, sim->event_class, text, len);
+		return;
 	}
+	uint64_t due = sim->now + (uint64_t)(sim_random_range(&sim->late_random, 0, sim->options.lag) * (double)CLOCK_NS_PER_S);
+	struct late *late = mem_alloc(sizeof(*late) + len + 1);
+	if (due > sim->late_due)
+		sim->late_due = due;
+	late->due = sim->late_due;
+	late->classes = sim->event_class;
+	memcpy(late->text, text, len + 1);
+	bool first = list_empty(&sim->late);
+	list_init(&late->node);
+	list_append(&sim->late, &late->node);
+	if (first)
+		sim_timer_start(&sim->late_timer, (double)(late->due - sim->now) / (double)CLOCK_NS_PER_S);
+}
+
+void sim_events_init(struct sim *sim)
+{
+	list_init(&sim->late);
+	sim_timer_init(&sim->late_timer, sim, on_late);
+	buf_init(&sim->event, 0);
+}
+
+void sim_events_drop(struct sim *sim)
+{
+	list_each_safe(it, &sim->late) {
+		struct late *late = list_entry(it, struct late, node);
+		list_remove(&late->node);
+		free(late);
+	}
+	sim_timer_stop(&sim->late_timer);
+	sim->late_due = 0;
+}
+
+void sim_settle(struct sim *sim)
+{
+	deliver_late(sim, UINT64_MAX);
+	sim_timer_stop(&sim->late_timer);
 }
 
 static void put_time(struct buf *out, const char *name, double when)
@@ -138,7 +213,7 @@ void sim_security_event(struct sim_client *client, const char *name, const char 
 	struct sim *sim = client->sim;
 	struct buf *out = sim_event(sim, name, SIM_SECURITY);
 
-	put_time(out, "EventTV", clock_wall());
+	put_time(out, "EventTV", sim_wall(sim));
 	sim_put(out, "Severity", "%s", severity);
 	sim_put(out, "Service", "AMI");
 	sim_put(out, "EventVersion", "1");
@@ -151,4 +226,19 @@ void sim_security_event(struct sim_client *client, const char *name, const char 
 		sim_put(out, extra_name, "%s", extra);
 	put_time(out, "SessionTV", client->since);
 	sim_publish(sim);
+}
+
+bool sim_classes_known(const char *text)
+{
+	for (const char *at = text; *at;) {
+		size_t len = strcspn(at, ", ");
+		bool known = false;
+		for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]) && !known; i++)
+			known = slice_eq_nocase(slice_make(at, len), slice_cstr(classes[i].name));
+		if (!known)
+			return false;
+		at += len;
+		at += strspn(at, ", ");
+	}
+	return true;
 }

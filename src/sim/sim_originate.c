@@ -20,6 +20,7 @@ void sim_originate_free(struct sim_originate **originate_ptr)
 		return;
 	*originate_ptr = NULL;
 	free(o->id);
+	free(o->channel_id);
 	free(o->channel);
 	free(o->context);
 	free(o->exten);
@@ -85,8 +86,9 @@ void sim_originate_answer(struct sim_call *call, unsigned reason)
 
 static void fail(struct sim_call *call, const char *status, unsigned reason, unsigned cause)
 {
-	sim_call_dial_event(call, "DialEnd", status);
+	sim_dial_event(call, "DialEnd", status);
 	sim_originate_answer(call, reason);
+	call->story.result = reason == REASON_BUSY ? "busy" : reason == REASON_CONGESTED ? "congestion" : "no_answer";
 	sim_call_over(call, cause, reason == REASON_BUSY ? "BUSY" : reason == REASON_CONGESTED ? "FAILED" : "NO ANSWER");
 }
 
@@ -103,8 +105,8 @@ static void answered(struct sim_call *call)
 	snprintf(context, sizeof(context), "%s", o->context);
 	snprintf(exten, sizeof(exten), "%s", o->exten);
 	sim_channel_state(channel, 6);
-	call->answered = clock_mono_ns();
-	sim_call_dial_event(call, "DialEnd", "ANSWER");
+	call->answered = call->sim->now;
+	sim_dial_event(call, "DialEnd", "ANSWER");
 	sim_originate_answer(call, REASON_ANSWERED);
 	if (application) {
 		double seconds = strtod(data, NULL);
@@ -133,7 +135,7 @@ void sim_originate_timer(struct sim_call *call)
 		fail(call, "CONGESTION", REASON_CONGESTED, 34);
 	} else if (call->caller->state != 5 && call->ring_time > 0) {
 		sim_channel_state(call->caller, 5);
-		sim_call_dial_event(call, "DialState", "RINGING");
+		sim_dial_event(call, "DialState", "RINGING");
 		sim_call_after(call, call->ring_time);
 	} else if (call->outcome == SIM_NO_ANSWER) {
 		fail(call, "NOANSWER", REASON_NO_ANSWER, 19);
@@ -242,7 +244,8 @@ static void begin(struct sim *sim, struct sim_originate *o, const struct sim_req
 	snprintf(prefix, sizeof(prefix), "%.*s", (int)(number - o->channel + (ptrdiff_t)strcspn(number, "/")), o->channel);
 	snprintf(exten, sizeof(exten), "%.*s", (int)(number_len < sizeof(exten) ? number_len : sizeof(exten) - 1), number);
 	snprintf(call->dial_string, sizeof(call->dial_string), "%s", number);
-	call->caller = sim_channel_new(call, prefix, 0, "", "", exten, NULL);
+	struct sim_channel *channel = sim_channel_new(call, prefix, o->channel_id, 0, "", "", exten, NULL);
+	sim_call_begins(call, channel, exten, o->exten);
 	snprintf(call->caller->account, sizeof(call->caller->account), "%s", sim_get(request, "Account"));
 	sim_channel_app(call->caller, 1, "AppDial2", "(Outgoing Line)");
 	if (*o->caller_num) {
@@ -254,8 +257,16 @@ static void begin(struct sim *sim, struct sim_originate *o, const struct sim_req
 		sim_channel_event(call->caller, "NewConnectedLine", SIM_CALL);
 	}
 	set_variables(call, request);
-	sim_call_dial_event(call, "DialBegin", NULL);
+	sim_dial_event(call, "DialBegin", NULL);
 	sim_call_after(call, 0.02);
+}
+
+static bool id_is_taken(struct sim *sim, const char *id)
+{
+	list_each(it, &sim->channels)
+		if (*id && strcmp(list_entry(it, struct sim_channel, node)->uniqueid, id) == 0)
+			return true;
+	return false;
 }
 
 void sim_action_originate(struct sim_client *client, const struct sim_request *request)
@@ -290,6 +301,14 @@ void sim_action_originate(struct sim_client *client, const struct sim_request *r
 		sim_error(client, request, "Originate with 'Exten' requires 'Context' and 'Priority'");
 		return;
 	}
+	if (strlen(sim_get(request, "ChannelId")) > SIM_ID_MAX) {
+		sim_error(client, request, "Uniqueid length exceeds maximum of %d", SIM_ID_MAX);
+		return;
+	}
+	if (id_is_taken(sim, sim_get(request, "ChannelId"))) {
+		sim_error(client, request, "Originate failed");
+		return;
+	}
 	if (sim->call_count >= sim->options.max_calls) {
 		sim_error(client, request, "Originate failed");
 		return;
@@ -299,6 +318,7 @@ void sim_action_originate(struct sim_client *client, const struct sim_request *r
 	o->async = sim_true(sim_get(request, "Async"));
 	o->priority = (unsigned)number;
 	o->id = mem_strdup(sim_get(request, "ActionID"));
+	o->channel_id = mem_strdup(sim_get(request, "ChannelId"));
 	o->channel = mem_strdup(channel);
 	o->context = mem_strdup(context);
 	o->exten = mem_strdup(exten);

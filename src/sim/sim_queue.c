@@ -11,8 +11,6 @@
 #define QUEUE_RETRY 1.0   /* s until the next agent is tried */
 #define SCRIPTED_PATIENCE 2.0 /* s of the caller who gives up */
 
-enum { MEMBER_FREE = 1, MEMBER_BUSY = 2, MEMBER_RINGING = 6 };
-
 struct sim_member *sim_member_find(struct sim_queue *queue, const char *interface)
 {
 	for (unsigned i = 0; i < queue->member_count; i++)
@@ -28,7 +26,7 @@ static void add_static(struct sim *sim, struct sim_queue *queue, const char *nam
 	snprintf(member->name, sizeof(member->name), "%s", name);
 	snprintf(member->interface, sizeof(member->interface), "%s", interface);
 	member->penalty = penalty;
-	member->status = MEMBER_FREE;
+	member->status = SIM_DEVICE_FREE;
 	member->login = (int64_t)sim->started;
 	queue->members[queue->member_count++] = member;
 }
@@ -95,24 +93,6 @@ void sim_member_event(struct sim *sim, const struct sim_queue *queue, const stru
 	sim_publish(sim);
 }
 
-/* A phone's state shows at the member of each queue that has it. */
-static void phone_status(struct sim *sim, const char *interface, unsigned status)
-{
-	static const char *const device_states[] = { "UNKNOWN", "NOT_INUSE", "INUSE", "BUSY", "INVALID", "UNAVAILABLE", "RINGING" };
-	struct buf *out = sim_event(sim, "DeviceStateChange", SIM_CALL);
-
-	sim_put(out, "Device", "%s", interface);
-	sim_put(out, "State", "%s", device_states[status]);
-	sim_publish(sim);
-	for (unsigned i = 0; i < SIM_QUEUES; i++) {
-		struct sim_member *member = sim_member_find(&sim->queues[i], interface);
-		if (!member || member->status == status)
-			continue;
-		member->status = status;
-		sim_member_event(sim, &sim->queues[i], member, "QueueMemberStatus");
-	}
-}
-
 static struct buf *caller_event(struct sim_call *call, const char *event)
 {
 	struct buf *out = sim_event(call->sim, event, SIM_AGENT);
@@ -140,9 +120,11 @@ void sim_queue_enter(struct sim_call *call, struct sim_queue *queue, bool missed
 	for (size_t i = 0; i < sizeof(cleared) / sizeof(cleared[0]); i++)
 		sim_variable_set(sim, call->caller, cleared[i], "");
 	call->queue = queue;
+	snprintf(call->story.queue, sizeof(call->story.queue), "%s", queue->name);
 	call->missed = missed;
 	call->state = SIM_QUEUED;
-	call->joined = clock_mono_ns();
+	call->joined = sim->now;
+	call->times_out = call->by_chance && sim->options.features && sim_random(&call->random, 6) == 0;
 	if (call->by_chance)
 		call->patience = sim_random_range(&call->random, 4, 40);
 	else
@@ -182,7 +164,7 @@ static struct sim_member *free_member(struct sim_queue *queue)
 	for (unsigned i = 0; i < queue->member_count; i++) {
 		unsigned index = (queue->next + i) % queue->member_count;
 		struct sim_member *member = queue->members[index];
-		if (member->status == MEMBER_FREE && !member->paused && (!best || member->penalty < best->penalty)) {
+		if (member->status == SIM_DEVICE_FREE && !member->paused && (!best || member->penalty < best->penalty)) {
 			best = member;
 			best_index = index;
 		}
@@ -208,15 +190,17 @@ static void ring(struct sim_call *call, const struct sim_member *member)
 	snprintf(call->agent_interface, sizeof(call->agent_interface), "%s", member->interface);
 	snprintf(call->dial_string, sizeof(call->dial_string), "%s", number);
 	call->state = SIM_AGENT_RINGING;
-	call->rung = call->dialled = clock_mono_ns();
-	struct sim_channel *b = sim_call_callee(call, prefix, number, "AppQueue");
+	call->rung = call->dialled = sim->now;
+	struct sim_channel *b = sim_dial_callee(call, prefix, number, "AppQueue");
+	/* A member may be anything that can be dialled: the state is that of the member. */
+	if (!b->endpoint)
+		b->endpoint = sim_endpoint_find(sim, call->agent_interface);
 	sim_variable_set(sim, b, "DIALEDPEERNUMBER", number);
 	agent_event(call, "AgentCalled");
 	sim_publish(sim);
-	sim_call_dial_event(call, "DialBegin", NULL);
+	sim_dial_event(call, "DialBegin", NULL);
 	sim_channel_state(b, 5);
-	sim_call_dial_event(call, "DialState", "RINGING");
-	phone_status(sim, call->agent_interface, MEMBER_RINGING);
+	sim_dial_event(call, "DialState", "RINGING");
 	if (call->by_chance ? sim_random(&call->random, 4) == 0 : call->missed || isfinite(call->patience))
 		call->outcome = SIM_NO_ANSWER;
 	else
@@ -234,11 +218,11 @@ void sim_queue_no_answer(struct sim_call *call)
 {
 	struct sim *sim = call->sim;
 
-	sim_call_dial_event(call, "DialEnd", "NOANSWER");
 	sim_put(agent_event(call, "AgentRingNoAnswer"), "RingTime", "%.0f", floor(sim_elapsed(sim, call->rung) * 1000));
 	sim_publish(sim);
+	sim_dial_event(call, "DialEnd", "NOANSWER");
+	sim_dial_event(call, "DialEnd", "CANCEL"); /* the first is right */
 	sim_channel_hangup(&call->callee, 0);
-	phone_status(sim, call->agent_interface, MEMBER_FREE);
 	call->state = SIM_QUEUED;
 	sim_call_after(call, QUEUE_RETRY);
 }
@@ -251,7 +235,7 @@ static void connect_agent(struct sim_call *call)
 
 	call->hold = sim_elapsed(sim, call->joined);
 	sim_channel_state(call->callee, 6);
-	sim_call_dial_event(call, "DialEnd", "ANSWER");
+	sim_dial_event(call, "DialEnd", "ANSWER");
 	leave(call);
 	snprintf(text, sizeof(text), "%u", call->original_position);
 	sim_variable_set(sim, call->caller, "QUEUEPOSITION", text);
@@ -263,11 +247,15 @@ static void connect_agent(struct sim_call *call)
 	sim_publish(sim);
 	if (member)
 		member->in_call = true;
-	phone_status(sim, call->agent_interface, MEMBER_BUSY);
 	call->state = SIM_AGENT_TALKING;
-	call->rung = clock_mono_ns();
-	sim_call_bridge(call);
-	sim_call_after(call, sim_random_range(&call->random, 4, 15));
+	call->rung = sim->now;
+	sim_bridge_call(call);
+	if (!call->answered)
+		call->answered = sim->now;
+	snprintf(call->story.agent, sizeof(call->story.agent), "%s", call->agent_interface);
+	if (!call->story.answered_by[0])
+		snprintf(call->story.answered_by, sizeof(call->story.answered_by), "%s", call->agent_interface);
+	sim_plan_choose(call);
 }
 
 void sim_queue_complete(struct sim_call *call, const char *reason)
@@ -287,10 +275,9 @@ void sim_queue_complete(struct sim_call *call, const char *reason)
 	queue->talk_sum += talk;
 	if (member) {
 		member->calls_taken++;
-		member->last_call = (int64_t)time(NULL);
+		member->last_call = (int64_t)sim_wall(sim);
 		member->in_call = false;
 	}
-	phone_status(sim, call->agent_interface, MEMBER_FREE);
 }
 
 void sim_queue_abandon(struct sim_call *call)
@@ -298,11 +285,10 @@ void sim_queue_abandon(struct sim_call *call)
 	struct sim *sim = call->sim;
 	struct sim_queue *queue = call->queue;
 
-	if (call->state == SIM_AGENT_RINGING) {
-		sim_call_dial_event(call, "DialEnd", "CANCEL");
-		sim_channel_hangup(&call->callee, 0);
-		phone_status(sim, call->agent_interface, MEMBER_FREE);
-	}
+	bool rings = call->state == SIM_AGENT_RINGING;
+	/* Of the agent's phone that rang older servers tell nothing but the hang-up (Q68), newer ones the end twice. */
+	for (int i = 0; i < 2 && rings && sim->ami_version >= SIM_AMI_18; i++)
+		sim_dial_event(call, "DialEnd", "CANCEL");
 	struct buf *out = caller_event(call, "QueueCallerAbandon");
 	sim_put(out, "Queue", "%s", queue->name);
 	sim_put(out, "Position", "%u", call->position);
@@ -311,6 +297,29 @@ void sim_queue_abandon(struct sim_call *call)
 	sim_publish(sim);
 	queue->abandoned++;
 	leave(call);
+	if (rings)
+		sim_channel_hangup(&call->callee, 0);
+	if (!call->story.talked)
+		call->story.result = "abandoned";
+}
+
+/* It was in the queue for as long as the dialplan lets it (Q67). */
+static void timed_out(struct sim_call *call)
+{
+	sim_queue_abandon(call);
+	sim_variable_set(call->sim, call->caller, "QUEUESTATUS", "TIMEOUT");
+	if (!call->story.talked)
+		call->story.result = "timeout";
+	call->state = SIM_WAITING;
+	sim_call_after(call, 0.02);
+}
+
+static void gives_up(struct sim_call *call)
+{
+	if (call->times_out)
+		timed_out(call);
+	else
+		sim_call_end(call, call->caller, 16, false);
 }
 
 void sim_queue_timer(struct sim_call *call)
@@ -320,7 +329,7 @@ void sim_queue_timer(struct sim_call *call)
 	switch (call->state) {
 	case SIM_QUEUED:
 		if (sim_elapsed(call->sim, call->joined) > call->patience)
-			sim_call_end(call, call->caller, 16, false);
+			gives_up(call);
 		else if ((member = free_member(call->queue)) != NULL)
 			ring(call, member);
 		else
@@ -330,12 +339,12 @@ void sim_queue_timer(struct sim_call *call)
 		if (call->outcome == SIM_NO_ANSWER)
 			sim_queue_no_answer(call);
 		else if (call->outcome == SIM_CANCELLED)
-			sim_call_end(call, call->caller, 16, false);
+			gives_up(call);
 		else
 			connect_agent(call);
 		break;
 	default:
-		sim_call_end(call, sim_random(&call->random, 2) ? call->caller : call->callee, 16, false);
+		sim_plan_next(call);
 		break;
 	}
 }

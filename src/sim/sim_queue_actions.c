@@ -33,8 +33,10 @@ void sim_action_queue_add(struct sim_client *client, const struct sim_request *r
 		member->penalty = penalty > 0 && penalty <= INT32_MAX ? (unsigned)penalty : 0;
 		member->dynamic = true;
 		member->paused = sim_true(sim_get(request, "Paused"));
-		member->status = 1;
-		member->login = (int64_t)time(NULL);
+		struct sim_endpoint *endpoint = sim_endpoint_add(sim, interface, false);
+		sim_endpoint_review(sim, endpoint);
+		member->status = endpoint ? endpoint->state : SIM_DEVICE_FREE;
+		member->login = (int64_t)sim_wall(sim);
 		queue->members[queue->member_count++] = member;
 		sim_ack(client, request, "Added interface to queue");
 		sim_member_event(sim, queue, member, "QueueMemberAdded");
@@ -94,7 +96,7 @@ void sim_action_queue_pause(struct sim_client *client, const struct sim_request 
 			continue;
 		member->paused = sim_true(paused);
 		if (member->paused)
-			member->last_pause = (int64_t)time(NULL);
+			member->last_pause = (int64_t)sim_wall(sim);
 		snprintf(member->paused_reason, sizeof(member->paused_reason), "%s",
 		         member->paused ? sim_get(request, "Reason") : "");
 		sim_member_event(sim, queue, member, "QueueMemberPause");
@@ -182,7 +184,7 @@ void sim_action_queue_summary(struct sim_client *client, const struct sim_reques
 		if (*only && strcasecmp(queue->name, only) != 0)
 			continue;
 		for (unsigned k = 0; k < queue->member_count; k++)
-			available += queue->members[k]->status == 1 && !queue->members[k]->paused;
+			available += queue->members[k]->status == SIM_DEVICE_FREE && !queue->members[k]->paused;
 		if (!list_empty(&queue->callers))
 			longest = sim_elapsed(sim, list_entry(queue->callers.next, struct sim_call, queue_node)->joined);
 		struct buf *out = sim_item(&list, "QueueSummary");

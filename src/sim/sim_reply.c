@@ -73,7 +73,7 @@ void sim_error(struct sim_client *client, const struct sim_request *request, con
 
 struct sim_list sim_list_begin(struct sim_client *client, const struct sim_request *request, bool bare, const char *message)
 {
-	struct sim_list list = { client, request, bare && client->sim->ami_version < CATALOGUE_AMI_EVENTLIST, 0 };
+	struct sim_list list = { client, request, bare && client->sim->ami_version < CATALOGUE_AMI_EVENTLIST, false, NULL, 0 };
 	struct buf *out = sim_reply(client, request, "Success");
 
 	if (!list.bare)
@@ -94,12 +94,15 @@ struct buf *sim_item(struct sim_list *list, const char *event)
 {
 	list->items++;
 	sim_put(&list->client->out, "Event", "%s", event);
+	if (list->id_first)
+		put_id(list);
 	return &list->client->out;
 }
 
 void sim_item_end(struct sim_list *list)
 {
-	put_id(list);
+	if (!list->id_first)
+		put_id(list);
 	sim_end(list->client);
 }
 
@@ -115,5 +118,7 @@ void sim_list_end(struct sim_list *list, const char *event, const char *extra)
 	}
 	if (extra)
 		sim_put(out, extra, "%u", list->items);
+	if (list->about)
+		sim_put_bridge(out, "", list->about);
 	sim_end(list->client);
 }

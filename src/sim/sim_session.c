@@ -32,7 +32,8 @@ bool sim_session_wants(const struct sim_client *client, unsigned classes, const 
 {
 	bool any_include = false, included = false;
 
-	if ((client->mask & classes) != classes)
+	/* Q62: all of them */
+	if ((client->mask & client->read & classes) != classes)
 		return false;
 	for (unsigned i = 0; i < client->filter_count; i++) {
 		const struct sim_filter *filter = &client->filters[i];
@@ -87,7 +88,7 @@ static void on_login_penalty(struct ev_loop *loop, ev_timer *timer, int events)
 
 static void fully_booted(struct sim_client *client)
 {
-	double up = clock_wall() - client->sim->started;
+	double up = sim_wall(client->sim) - client->sim->started;
 	struct buf *out = &client->out;
 
 	sim_put(out, "Event", "FullyBooted");
@@ -123,6 +124,8 @@ static void login(struct sim_client *client, const struct sim_request *request)
 	}
 	ev_timer_stop(sim->loop, &client->hold_timer);
 	client->authenticated = true;
+	client->read = sim->options.read ? (unsigned)sim_class_mask(sim->options.read) : SIM_ALL;
+	client->write = sim->options.write ? (unsigned)sim_class_mask(sim->options.write) : SIM_ALL;
 	client->mask = *events ? (unsigned)sim_class_mask(events) : SIM_ALL;
 	sim_ack(client, request, "Authentication accepted");
 	if (sim->options.play) {
@@ -130,7 +133,7 @@ static void login(struct sim_client *client, const struct sim_request *request)
 			sim_stream_begin(client);
 		return;
 	}
-	if (client->mask & SIM_SYSTEM)
+	if (client->mask & client->read & SIM_SYSTEM)
 		fully_booted(client); /* Q41 */
 	sim_security_event(client, "SuccessfulAuth", "Informational", "UsingPassword",
 	                   strcasecmp(sim_get(request, "AuthType"), "MD5") == 0 ? "0" : "1");
@@ -220,9 +223,16 @@ static void dispatch(struct sim_client *client, const struct sim_request *reques
 		sim_error(client, request, "Permission denied");
 		return;
 	}
-	for (const struct sim_action *a = sim_actions; !action && a->name; a++)
-		if (strcasecmp(a->name, name) == 0)
-			action = a;
+	const struct sim_action *listed = sim_actions;
+	while (listed->name && strcasecmp(listed->name, name) != 0)
+		listed++;
+	if (client->authenticated && listed->name && !sim_action_allowed(listed, client->write)) {
+		sim_error(client, request, "Permission denied");
+		sim_security_event(client, "RequestNotAllowed", "Error", "RequestType", name);
+		return;
+	}
+	if (!action && listed->name)
+		action = listed;
 	if (action && action->run) {
 		action->run(client, request);
 		return;
@@ -237,6 +247,7 @@ void sim_session_request(struct sim_client *client, const struct sim_request *re
 {
 	const char *name = sim_get(request, "Action");
 
+	sim_time_update(client->sim);
 	if (request->too_many) {
 		static const struct sim_request without_id;
 		sim_error(client, &without_id, "Too many lines in message or allocation failure"); /* Q31 */

@@ -286,4 +286,220 @@ expect Event: HangupHandlerRun]])
     assert.equal("Pong event event Pong event event event Pong event event event Pong event event event",
       names(pings, "--play", h.captures .. "dial.ami", "--per-ping", "3"))
   end)
+
+  -- Asks a simulator that runs with --truth; the answer, or nothing and what it complains about.
+  local function ask(socket, ...)
+    local code, out, err = h.run("sim", "--ask", socket, ...)
+    if code ~= 0 then return nil, err end
+    return h.json(out)
+  end
+
+  local function stepped(...)
+    local socket = h.folder() .. "/truth"
+    return h.sim("--truth", socket, "--step", ...), socket
+  end
+
+  -- What a session hears in `seconds`, without a network between.
+  local function hear(seconds, options)
+    local sim = require "hookswitch".sim.new(options)
+    local client = sim:connect()
+    client:send "Action: Login\r\nActionID: login\r\nUsername: ops\r\nSecret: secret\r\n\r\n"
+    client:receive()
+    sim:run(seconds)
+    local text = client:receive()
+    sim:close()
+    return frames(text)
+  end
+
+  it("lives calls that hold, transfer, park, confer, go through Local channels, are forwarded and picked up", function()
+    local all = hear(1800, { features = true, calls_per_second = 0.5 })
+    local seen = {}
+    for _, name in ipairs(events(all)) do seen[name] = (seen[name] or 0) + 1 end
+    for _, name in ipairs { "Hold", "Unhold", "BlindTransfer", "AttendedTransfer", "ParkedCall", "UnParkedCall", "ParkedCallTimeOut",
+                            "ParkedCallGiveUp", "Pickup", "ConfbridgeStart", "ConfbridgeJoin", "ConfbridgeLeave", "ConfbridgeEnd",
+                            "ConfbridgeMute", "ConfbridgeTalking", "LocalBridge", "LocalOptimizationBegin", "LocalOptimizationEnd",
+                            "ContactStatus", "PeerStatus", "DeviceStateChange", "QueueCallerAbandon", "AgentRingNoAnswer" } do
+      assert.is_truthy(seen[name], name)
+    end
+    local forwarded, swapped = 0, 0
+    for _, frame in ipairs(all) do
+      if frame.Event == "DialEnd" and frame.Forward then forwarded = forwarded + 1 end
+      if frame.Event == "BridgeEnter" and frame.SwapUniqueid then swapped = swapped + 1 end
+    end
+    assert.is_true(forwarded > 0 and swapped > 0)
+  end)
+
+  it("sends the events of a transfer with the headers of a real one, in their order", function()
+    local all = hear(900, { features = true, calls_per_second = 0.5 })
+    local function names_of(event)
+      for _, frame in ipairs(all) do
+        if frame.Event == event and frame.DestType ~= "App" then
+          local names = {}
+          for i, line in ipairs(frame.lines) do names[i] = line:match "^[^:]+" end
+          return names
+        end
+      end
+    end
+    local function captured(event)
+      for block in io.popen("gzip -dc tests/fixtures/captures/live/s03.ami.gz", "r"):read("a"):gmatch "(.-)\r\n\r\n" do
+        if block:find("^Event: " .. event .. "\r\n") then
+          local names = {}
+          for line in (block .. "\r\n"):gmatch "(.-)\r\n" do names[#names + 1] = line:match "^[^:]+" end
+          return names
+        end
+      end
+    end
+    for _, event in ipairs { "BlindTransfer", "AttendedTransfer", "Hold", "Unhold", "BridgeEnter", "BridgeCreate", "Hangup", "DialBegin", "DialEnd",
+                             "NewAccountCode", "LocalBridge", "LocalOptimizationBegin", "LocalOptimizationEnd", "ConfbridgeStart", "ConfbridgeJoin",
+                             "ConfbridgeLeave", "ConfbridgeEnd", "MusicOnHoldStart", "AgentConnect", "AgentComplete" } do
+      assert.same(captured(event), names_of(event), event)
+    end
+  end)
+
+  it("answers its lists as it is at that moment", function()
+    local sim, socket = stepped("--features", "--calls-per-second", "1")
+    local truth
+    repeat
+      assert(ask(socket, "run", "5"))
+      truth = ask(socket, "state")
+    until #truth.conferences > 0 and #truth.parked > 0 and #truth.queues[1].waiting > 0
+    local script = {}
+    for i, action in ipairs { "CoreShowChannels", "BridgeList", "ParkedCalls", "ConfbridgeListRooms", "DeviceStateList", "PJSIPShowContacts", "QueueStatus" } do
+      script[i] = ("send Action: %s\\r\\nActionID: %s\\r\\n\\r\\n\nexpect EventList: Complete"):format(action, action)
+    end
+    local room = truth.conferences[1]
+    script[#script + 1] = ("send Action: ConfbridgeList\\r\\nActionID: ConfbridgeList\\r\\nConference: %s\\r\\n\\r\\n\nexpect ConfbridgeListComplete\nexpect \\r\\n\\r\\n"):format(room.name)
+    local id = truth.bridges[1].id
+    script[#script + 1] = ("send Action: BridgeInfo\\r\\nActionID: BridgeInfo\\r\\nBridgeUniqueid: %s\\r\\n\\r\\n\nexpect BridgeInfoComplete\nexpect \\r\\n\\r\\n"):format(id)
+    local counts = {}
+    for _, frame in ipairs(talk(sim, table.concat(script, "\n"))) do
+      if frame.Event and frame.ActionID and not frame.EventList then counts[frame.Event] = (counts[frame.Event] or 0) + 1 end
+    end
+    local registered, waiting = 0, 0
+    for _, endpoint in ipairs(truth.endpoints) do registered = registered + (endpoint.registered and 1 or 0) end
+    for _, queue in ipairs(truth.queues) do waiting = waiting + #queue.waiting end
+    local devices = 0
+    for _ in pairs(truth.devices) do devices = devices + 1 end
+    assert.same({
+      CoreShowChannel = #truth.channels, BridgeListItem = #truth.bridges, ParkedCall = #truth.parked, ConfbridgeListRooms = #truth.conferences,
+      ConfbridgeList = #room.members, DeviceStateChange = devices, ContactList = registered, QueueParams = 2, QueueEntry = waiting,
+      QueueMember = #truth.queues[1].members + #truth.queues[2].members, BridgeInfoChannel = #truth.bridges[1].channels > 0 and #truth.bridges[1].channels or nil,
+    }, counts)
+  end)
+
+  it("gives a session only what its user may hear and send", function()
+    local all = hear(120, { features = true, calls_per_second = 0.5, read = "agent" })
+    local classes = {}
+    for _, frame in ipairs(all) do
+      if frame.Privilege and frame.Event then classes[frame.Privilege] = true end
+    end
+    assert.same({ ["agent,all"] = true }, classes)
+    all = talk(h.sim("--read", "system,call", "--write", "agent"), [[
+send Action: CoreShowChannels\r\nActionID: a\r\n\r\n
+send Action: ListCommands\r\nActionID: b\r\n\r\n
+send Action: QueueStatus\r\nActionID: c\r\n\r\n
+expect Event: QueueStatusComplete]])
+    assert.equal("Permission denied", answer(all, "a").Message)
+    assert.is_nil(answer(all, "b").CoreShowChannels)
+    assert.is_truthy(answer(all, "b").QueuePause)
+    assert.equal("Success", answer(all, "c").Response)
+  end)
+
+  it("gives the channel of an Originate the id that it asks for", function()
+    local all = talk(h.sim("--speed", "10"), [[
+send Action: Originate\r\nActionID: o\r\nChannel: PJSIP/101\r\nChannelId: click-7\r\nContext: default\r\nExten: 100\r\nPriority: 1\r\nAsync: true\r\n\r\n
+send Action: Originate\r\nActionID: p\r\nChannel: PJSIP/101\r\nChannelId: click-7\r\nContext: default\r\nExten: 100\r\nPriority: 1\r\nAsync: true\r\n\r\n
+expect Event: OriginateResponse
+expect \r\n\r\n]])
+    assert.equal("Error", answer(all, "p").Response) -- it is taken
+    for _, frame in ipairs(all) do
+      if frame.Event == "Newchannel" then
+        assert.equal("click-7", frame.Uniqueid)
+        assert.equal("click-7", frame.Linkedid)
+      end
+    end
+  end)
+
+  it("Q22 lets events arrive late and lists at once", function()
+    local sim, socket = stepped("--features", "--calls-per-second", "5", "--lag", "2", "--seed", "4")
+    assert(ask(socket, "run", "20"))
+    local folder = h.folder()
+    h.write_file(folder .. "/script", LOGIN .. [[
+send Action: CoreShowChannels\r\nActionID: l\r\n\r\n
+expect CoreShowChannelsComplete
+expect Event: Newchannel
+expect \r\n\r\n]])
+    local client = h.start(h.peer_binary, { folder .. "/script", folder .. "/received", sim.port }, { folder = folder })
+    h.wait_for(function() return h.exists(folder .. "/received") and h.read(folder .. "/received"):find("CoreShowChannelsComplete", 1, true) end)
+    assert(ask(socket, "settle")) -- no time passes, yet events of what the list has told come behind it
+    client:ended()
+    local listed, behind = {}, 0
+    for _, frame in ipairs(frames(h.read(folder .. "/received"))) do
+      if frame.Event == "CoreShowChannel" then listed[frame.Uniqueid] = true end
+      if frame.Event == "Newchannel" and listed[frame.Uniqueid] then behind = behind + 1 end
+    end
+    assert.is_true(behind > 0)
+  end)
+
+  it("is restarted with other calls: hung up with their events, or killed without a word", function()
+    for _, how in ipairs { "clean", "kill" } do
+      local sim, socket = stepped("--features", "--calls-per-second", "1")
+      assert(ask(socket, "run", "30"))
+      local before = ask(socket, "state")
+      local folder = h.folder()
+      h.write_file(folder .. "/script", LOGIN .. "hold")
+      local client = h.start(h.peer_binary, { folder .. "/script", folder .. "/received", sim.port }, { folder = folder })
+      h.wait_for(function() return h.exists(folder .. "/received") and h.read(folder .. "/received"):find("Authentication accepted", 1, true) end)
+      assert(ask(socket, "restart", how, "4"))
+      client:ended()
+      local said = frames(h.read(folder .. "/received"))
+      assert.equal(how == "clean" and "Shutdown" or nil, events(said, "Shutdown", "Cleanly")[1])
+      assert.equal(how == "clean" and #before.channels or 0, #(function()
+        local hangups = {}
+        for _, name in ipairs(events(said)) do hangups[#hangups + 1] = name == "Hangup" and name or nil end
+        return hangups
+      end)())
+      local _, closed = h.client(sim, "hold")
+      assert.is_true(closed) -- it is away
+      local state = ask(socket, "state")
+      assert.is_true(state.down)
+      assert.same({}, state.channels)
+      assert.is_true(#state.ended >= #before.calls)
+      assert(ask(socket, "run", "20"))
+      local after = ask(socket, "state")
+      assert.is_false(after.down)
+      assert.equal(1, after.boots)
+      assert.is_truthy(after.channels[1].name:find "%-0000000%x")
+      for _, call in ipairs(after.calls) do
+        for _, old in ipairs(before.calls) do assert.not_equal(old.id, call.id) end
+      end
+    end
+  end)
+
+  it("does the same again with the same seed, and something else with another", function()
+    local function state(seed)
+      local _, socket = stepped("--features", "--calls-per-second", "1", "--seed", seed)
+      for _ = 1, 10 do assert(ask(socket, "run", "12.5")) end
+      return (select(2, h.run("sim", "--ask", socket, "state")))
+    end
+    local first = state "5"
+    assert.equal(first, state "5")
+    assert.not_equal(first, state "6")
+  end)
+
+  it("refuses questions that it does not understand, and tells where nobody answers", function()
+    local socket = h.folder() .. "/truth"
+    h.sim("--truth", socket)
+    for _, how in ipairs { { "nonsense" }, { "run", "5" }, { "restart", "softly" }, { "restart", "kill", "soon" } } do
+      local answered, err = ask(socket, table.unpack(how))
+      assert.is_nil(answered)
+      assert.is_truthy(err:find('"error"', 1, true), err)
+    end
+    local answered, err = ask(h.folder() .. "/none", "state")
+    assert.is_nil(answered)
+    assert.is_truthy(err:find("--truth", 1, true), err)
+    assert.equal(2, (h.run("sim", "--ask", socket)))
+    assert.equal(2, (h.run("sim", "--step")))
+    assert.equal(1, (h.run("sim", "--listen", "127.0.0.1:0", "--truth", socket, "--duration", "1"))) -- it is there already
+  end)
 end)
