@@ -489,6 +489,39 @@ static void a_gap_names_at_most_sixteen(void)
 	bench_close(&b);
 }
 
+/* What several rules take, and what one takes and another skips, is counted once. */
+static void an_event_is_counted_by_its_first_reader_only(void)
+{
+	struct bench b;
+	struct frame_cursor c, other;
+	struct frame_item item;
+	bench_open(&b, 1000);
+	cursor_open(&b, &c, 1000);
+	cursor_open(&b, &other, 8);
+	CHECK(!frame_cursor_count(&c)); /* nothing is shown */
+	CHECK(put(&b, "VarSet") == 0 && put(&b, "VarSet") == 0);
+	CHECK(front_is(&c, "VarSet", 1) && frame_cursor_count(&c));
+	CHECK(!frame_cursor_count(&c));
+	CHECK(front_is(&other, "VarSet", 1) && !frame_cursor_count(&other));
+	frame_cursor_pop(&other);
+	CHECK(front_is(&other, "VarSet", 2) && frame_cursor_count(&other));
+	frame_cursor_pop(&c);
+	CHECK(front_is(&c, "VarSet", 2) && !frame_cursor_count(&c));
+	frame_cursor_pop(&other);
+	/* What `other` skips first is counted as shed; whoever takes it then does not count it again. */
+	for (int i = 0; i < 9; i++)
+		CHECK(put(&b, "VarSet") == 0);
+	CHECK(b.skips > 0 && b.firsts == b.skips);
+	frame_cursor_pop(&c);
+	uint64_t taken = 0;
+	while (frame_cursor_front(&c, &item) == FRAME_EVENT) {
+		taken += frame_cursor_count(&c);
+		frame_cursor_pop(&c);
+	}
+	CHECK(taken == 9 - b.firsts);
+	bench_close(&b);
+}
+
 int main(void)
 {
 	an_idle_log_holds_no_buffer();
@@ -504,6 +537,7 @@ int main(void)
 	a_cursor_without_memory_skips_what_it_may();
 	what_such_a_cursor_skips_ends_where_memory_was_out();
 	a_gap_names_at_most_sixteen();
+	an_event_is_counted_by_its_first_reader_only();
 	frames_stay_whole_when_holes_are_closed();
 	agrees_with_the_model();
 	return check_report();

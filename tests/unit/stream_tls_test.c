@@ -1,0 +1,310 @@
+/* The byte stream with TLS: bytes both ways, ends, certificates, keys that are renewed. */
+#include <stdio.h>
+
+#include "stream_support.h"
+
+static char folder[] = "/tmp/stream-test-XXXXXX"; /* of the certificates */
+
+static void server_speaks_tls(const char *certificate)
+{
+	char *path = mem_printf("%s/%s.pem", folder, certificate);
+
+	server.ctx = SSL_CTX_new(TLS_server_method());
+	SSL_CTX_set_num_tickets(server.ctx, 0); /* what the client reads first is what the test writes */
+	CHECK(SSL_CTX_use_certificate_file(server.ctx, path, SSL_FILETYPE_PEM) == 1);
+	CHECK(SSL_CTX_use_PrivateKey_file(server.ctx, path, SSL_FILETYPE_PEM) == 1);
+	free(path);
+}
+
+static struct tls *trusting(struct tls_pool *pool, const char *authority, bool verify)
+{
+	struct err err = { 0 };
+	char *ca = mem_printf("%s/%s.pem", folder, authority);
+	struct tls_options options = { .verify = verify, .ca = ca };
+	struct tls *tls = tls_get(pool, &options, &err);
+	CHECK_NAMED(tls, err.text);
+	free(ca);
+	return tls;
+}
+
+static struct tls *make_tls(struct tls_pool *pool, bool verify)
+{
+	return trusting(pool, "ca", verify);
+}
+
+static void secure(struct tls *tls, const char *certificate)
+{
+	begin();
+	server_listen("127.0.0.1", 4);
+	server_speaks_tls(certificate);
+	connect_to_server();
+	stream_start_tls(seen.stream, tls, "pbx.example");
+}
+
+static void tls_carries_bytes_both_ways(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+	static char block[100000], got[100000];
+	size_t n;
+
+	secure(tls, "good");
+	AWAIT(seen.secured == 1 && server.shaken);
+	CHECK(stream_is_tls(seen.stream));
+	CHECK(strcmp(SSL_get_servername(server.ssl, TLSEXT_NAMETYPE_host_name), "pbx.example") == 0);
+	settle();
+	CHECK(seen.readable == 0 && seen.writable == 0 && seen.secured == 1);
+
+	for (size_t i = 0; i < sizeof block; i++)
+		block[i] = (char)(i * 7 % 251);
+	seen.reads = true;
+	seen.space = 1000; /* OpenSSL holds what is left of a record */
+	stream_start_read(seen.stream);
+	CHECK(SSL_write_ex(server.ssl, block, sizeof block, &n) == 1);
+	AWAIT(seen.len == sizeof block);
+	CHECK(memcmp(seen.bytes, block, sizeof block) == 0);
+	unsigned calls = seen.readable;
+	CHECK(calls >= 100);
+	settle();
+	CHECK(seen.readable <= calls + 1);
+
+	CHECK(stream_write(seen.stream, SLICE("answer"), &seen.why, &seen.err) == 6);
+	AWAIT(SSL_read_ex(server.ssl, got, sizeof got, &n) == 1);
+	CHECK(n == 6 && memcmp(got, "answer", 6) == 0);
+	/* The peer hears of the end. */
+	stream_close(seen.stream);
+	CHECK(!stream_is_tls(seen.stream));
+	AWAIT(SSL_read_ex(server.ssl, got, sizeof got, &n) == 0 && SSL_get_shutdown(server.ssl) == SSL_RECEIVED_SHUTDOWN);
+	CHECK(seen.failed == 0);
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
+static void tls_hands_out_everything_before_the_end(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+	static const struct {
+		bool shutdown, reset;
+		enum stream_failure why;
+		const char *text;
+	} ends[] = {
+		{ true, false, STREAM_EOF, "the server closed the connection" },
+		{ false, false, STREAM_EOF, "the server closed the connection without ending TLS" },
+	};
+
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		size_t n;
+		secure(tls, "good");
+		AWAIT(seen.secured == 1 && server.shaken);
+		CHECK(SSL_write_ex(server.ssl, "last words", 10, &n) == 1);
+		if (ends[i].shutdown)
+			SSL_shutdown(server.ssl);
+		server_hang_up(ends[i].reset);
+		usleep(5000);
+		seen.reads = true;
+		stream_start_read(seen.stream);
+		AWAIT(!seen.reads);
+		CHECK(seen.len == 10 && memcmp(seen.bytes, "last words", 10) == 0);
+		CHECK(seen.why == ends[i].why);
+		CHECK_NAMED(strcmp(seen.err.text, ends[i].text) == 0, seen.err.text);
+		/* It stays over, in both directions. */
+		seen.why = STREAM_REFUSED;
+		seen.err.text[0] = '\0';
+		CHECK(stream_write(seen.stream, SLICE("x"), &seen.why, &seen.err) == -1);
+		CHECK(seen.why == ends[i].why && strcmp(seen.err.text, ends[i].text) == 0);
+		seen.why = STREAM_REFUSED;
+		seen.err.text[0] = '\0';
+		char byte;
+		CHECK(stream_read(seen.stream, &byte, 1, &seen.why, &seen.err) == -1);
+		CHECK(seen.why == ends[i].why && strcmp(seen.err.text, ends[i].text) == 0);
+		end();
+	}
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
+static void tls_that_breaks_is_named(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+	char byte;
+
+	secure(tls, "good");
+	AWAIT(seen.secured == 1 && server.shaken);
+	CHECK(write(server.fd, "\x17\x03\x03\x00\x10" "not what was sealed", 21) == 21);
+	AWAIT(stream_read(seen.stream, &byte, 1, &seen.why, &seen.err) == -1);
+	CHECK(seen.why == STREAM_TLS && seen.err.code == ERR_PROTOCOL);
+	CHECK_NAMED(strstr(seen.err.text, "TLS failed with pbx.example: "), seen.err.text);
+	end();
+
+	secure(tls, "good");
+	AWAIT(seen.secured == 1 && server.shaken);
+	server_hang_up(true);
+	usleep(5000);
+	AWAIT(stream_read(seen.stream, &byte, 1, &seen.why, &seen.err) == -1);
+	CHECK(seen.why == STREAM_RESET);
+	CHECK_NAMED(strstr(seen.err.text, "the connection broke (ECONNRESET)"), seen.err.text);
+	end();
+
+	secure(tls, "good");
+	AWAIT(seen.secured == 1 && server.shaken);
+	server_hang_up(true);
+	usleep(5000);
+	CHECK(stream_write(seen.stream, SLICE("x"), &seen.why, &seen.err) == -1);
+	CHECK(seen.why == STREAM_RESET && seen.err.code == ERR_SYSTEM);
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
+static void bytes_behind_the_handshake_are_not_lost(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+	size_t n;
+
+	secure(tls, "good");
+	/* The server writes as soon as it may: its bytes come with the end of the handshake, or right behind. */
+	AWAIT(server.shaken);
+	CHECK(SSL_write_ex(server.ssl, "banner", 6, &n) == 1);
+	AWAIT(seen.secured == 1);
+	settle();
+	seen.reads = true;
+	stream_start_read(seen.stream);
+	AWAIT(seen.len == 6);
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
+static void bad_certificates_end_the_handshake(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true), *careless = make_tls(pool, false);
+	static const char *const bad[][2] = {
+		{ "other", "the certificate is for another name than pbx.example (it says other.example)" },
+		{ "expired", "the certificate of pbx.example has expired (20" },
+		{ "self-signed", "the certificate of pbx.example is self-signed and not trusted" },
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		secure(tls, bad[i][0]);
+		AWAIT(seen.failed == 1);
+		CHECK(seen.why == STREAM_TLS && seen.err.code == ERR_PROTOCOL && seen.secured == 0);
+		CHECK_NAMED(strstr(seen.err.text, bad[i][1]) == seen.err.text, seen.err.text);
+		CHECK(stream_peer(seen.stream) == NULL && !stream_is_tls(seen.stream));
+		end();
+		secure(careless, bad[i][0]);
+		AWAIT(seen.secured == 1);
+		end();
+	}
+	struct tls *stranger = trusting(pool, "self-signed", true);
+	secure(stranger, "good");
+	AWAIT(seen.failed == 1);
+	CHECK_NAMED(strstr(seen.err.text, "the certificate of pbx.example is signed by an unknown authority: name its certificate as tls.ca"), seen.err.text);
+	end();
+	tls_release(&stranger);
+	tls_release(&tls);
+	tls_release(&careless);
+	tls_pool_destroy(&pool);
+}
+
+static void a_port_without_tls_is_named(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+	char hello[1024];
+
+	begin();
+	server_listen("127.0.0.1", 4);
+	connect_to_server();
+	stream_start_tls(seen.stream, tls, "pbx.example");
+	/* Without waiting for the loop, and more than once. */
+	AWAIT(recv(server.fd, hello, sizeof hello, 0) > 0);
+	CHECK(write(server.fd, "Asterisk Call Manager/9.0.0\r\n", 29) == 29);
+	usleep(5000);
+	stream_poll(seen.stream);
+	CHECK(seen.failed == 1 && seen.why == STREAM_TLS);
+	CHECK_NAMED(strstr(seen.err.text, "the server does not speak TLS here"), seen.err.text);
+	stream_poll(seen.stream);
+	CHECK(seen.failed == 1);
+
+	seen.connected = 0;
+	server_hang_up(false);
+	connect_to_server();
+	stream_start_tls(seen.stream, tls, "pbx.example");
+	AWAIT(recv(server.fd, hello, sizeof hello, 0) > 0);
+	server_hang_up(false);
+	AWAIT(seen.failed == 2);
+	CHECK(seen.why == STREAM_TLS);
+	CHECK_NAMED(strcmp(seen.err.text, "the server closed the connection in the TLS handshake: does this port speak TLS?") == 0, seen.err.text);
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
+/* The server asks for new keys while the client's direction is full: the answer to that has to wait, and everything goes on
+ * when there is space. */
+static void tls_waits_for_the_other_direction(bool write_wanted)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+	static char block[1 << 14], sink[1 << 16];
+	size_t n, sent = 0, got = 0;
+	ssize_t written;
+
+	secure(tls, "good");
+	AWAIT(seen.secured == 1 && server.shaken);
+	while ((written = stream_write(seen.stream, slice_make(block, sizeof block), &seen.why, &seen.err)) > 0)
+		sent += (size_t)written;
+	CHECK(written == 0);
+	stream_want_write(seen.stream, write_wanted);
+	seen.reads = true;
+	stream_start_read(seen.stream);
+	CHECK(SSL_key_update(server.ssl, SSL_KEY_UPDATE_REQUESTED) == 1);
+	CHECK(SSL_write_ex(server.ssl, "news", 4, &n) == 1);
+	settle();
+	uint64_t till = clock_mono_ns() + 10 * CLOCK_NS_PER_S;
+	while ((got < sent || seen.len < 4) && clock_mono_ns() < till) {
+		if (SSL_read_ex(server.ssl, sink, sizeof sink, &n) == 1)
+			got += n;
+		else
+			turn();
+	}
+	CHECK(seen.len == 4 && got >= sent);
+	if (write_wanted)
+		AWAIT(seen.writable >= 1);
+	settle();
+	CHECK(seen.writable == write_wanted);
+	CHECK(seen.failed == 0);
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	const char *slash = strrchr(argv[0], '/');
+	if (!mkdtemp(folder))
+		return 1;
+	char *command = mem_printf("%.*scertificates %s", slash ? (int)(slash + 1 - argv[0]) : 0, argv[0], folder);
+	CHECK(system(command) == 0);
+	free(command);
+	loop_open();
+	tls_carries_bytes_both_ways();
+	tls_hands_out_everything_before_the_end();
+	tls_that_breaks_is_named();
+	bytes_behind_the_handshake_are_not_lost();
+	bad_certificates_end_the_handshake();
+	a_port_without_tls_is_named();
+	tls_waits_for_the_other_direction(true);
+	tls_waits_for_the_other_direction(false);
+	ev_loop_destroy(loop);
+	command = mem_printf("rm -rf %s", folder);
+	CHECK(system(command) == 0);
+	free(command);
+	return check_report();
+}
