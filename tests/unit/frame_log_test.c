@@ -387,6 +387,26 @@ static void a_store_that_fails_changes_nothing(void)
 	}
 }
 
+/* A copy that cannot be kept leaves no bytes behind, which the next frame would begin with. */
+static void an_append_that_fails_changes_nothing(void)
+{
+	for (long n = 1; n <= 2; n++) {
+		struct bench b;
+		struct frame_cursor c;
+		struct message m;
+		size_t consumed;
+		bench_open(&b, 100);
+		cursor_open(&b, &c, 100);
+		CHECK(framer_next(&b.framer, SLICE("Event: Hangup\r\n\r\n"), &m, &consumed) == FRAMER_FRAME);
+		fail_after = n;
+		CHECK(frame_log_append(&b.log, &m, 0, 7, false) == -1);
+		fail_after = 0;
+		CHECK(frame_log_waiting(&b.log).events == 0 && frame_log_unframed(&b.log).len == 0);
+		CHECK(frame_log_append(&b.log, &m, 0, 8, false) == 0 && front_is(&c, "Hangup", 8));
+		bench_close(&b);
+	}
+}
+
 static void a_buffer_that_cannot_grow_keeps_its_frames(void)
 {
 	struct bench b;
@@ -533,6 +553,7 @@ int main(void)
 	a_cursor_may_go_while_another_shows_its_event();
 	kept_and_held_bytes_share_a_cap();
 	a_store_that_fails_changes_nothing();
+	an_append_that_fails_changes_nothing();
 	a_buffer_that_cannot_grow_keeps_its_frames();
 	a_cursor_without_memory_skips_what_it_may();
 	what_such_a_cursor_skips_ends_where_memory_was_out();

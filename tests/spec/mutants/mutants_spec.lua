@@ -66,7 +66,11 @@ describe("mutants", function()
       assert.equal("directory", lfs.attributes("src/" .. name, "mode"), name)
       for _, step in ipairs(steps) do
         local files = step.specs or { "tests/unit/" .. step.unit .. ".c" }
-        for _, path in ipairs(files) do assert.equal("file", lfs.attributes(path, "mode"), name .. ": " .. path) end
+        for _, path in ipairs(files) do
+          assert.equal("file", lfs.attributes(path, "mode"), name .. ": " .. path)
+          -- For a step of the module the program is not built, and the helper starts it.
+          assert.falsy(step.module and assert(io.open(path)):read "a":find("spec.helper", 1, true), name .. ": " .. path)
+        end
       end
     end
   end)
