@@ -45,7 +45,7 @@ return {
   sandbox = { module(specs("rules/faults", "rules/waiting", "rules/files", "rules/output")), unit "stdlib", unit "arena", unit "kill",
     unit "kill_api", module(specs("rules/memory", "rules/hostile")), specs "rules/kill" },
   value = { unit "json", unit "stdlib", module(specs("rules/output", "rules/store", "rules/settings")) },
-  link = { unit "link", specs("link/counts", "link/ends", "engine/losses", "link/deadlines", "link/reconnect", "link/login"),
+  link = { unit "link", specs("link/counts", "link/ends", "engine/losses", "link/deadlines", "link/writes", "link/reconnect", "link/login"),
     specs("engine/session", "engine/leaks"), scenario "backlog,session,writes that,memory for" },
   rules = { unit "store", module(specs("rules/listening", "rules/waiting", "rules/acting", "rules/events", "rules/timers", "rules/store",
     "rules/servers", "rules/settings", "rules/output", "rules/order", "rules/engine_events")),
