@@ -24,7 +24,7 @@ describe("a loss of a rule", function()
     end)]], { emitted = 10 })
     local refused = d:await({ msg = "refused" }).count
     assert.is_true(refused >= 39, refused)
-    local record = d:await { level = "warn", msg = "an engine event was dropped: too many wait (limits.emitted, limits.rule_bytes)", event = "a.b" }
+    local record = d:await { level = "warn", msg = "an engine event was dropped: too many wait (limits.emitted, limits.rule_events, limits.rule_bytes)", event = "a.b" }
     assert.equal(10, record.limit)
     assert.equal(refused, d:metric "hookswitch_engine_events_dropped_total")
   end)
