@@ -50,11 +50,16 @@ static void sift_down(struct heap *heap, uint32_t i)
 
 void heap_push(struct heap *heap, struct heap_node *node)
 {
+	heap_push_in_order(heap, node, heap->pushes++);
+}
+
+void heap_push_in_order(struct heap *heap, struct heap_node *node, uint64_t order)
+{
 	if (heap->count == heap->cap) {
 		heap->cap = heap->cap ? heap->cap * 2 : 16;
 		heap->nodes = mem_realloc(heap->nodes, heap->cap, sizeof *heap->nodes);
 	}
-	node->order = heap->pushes++;
+	node->order = order;
 	place(heap, heap->count, node);
 	sift_up(heap, heap->count++);
 }

@@ -24,6 +24,9 @@ struct heap {
 void heap_close(struct heap *heap);
 /* `node->key` is set by the caller and stays while it is in the heap. */
 void heap_push(struct heap *heap, struct heap_node *node);
+/* The same with an age of the caller's instead: of equal keys the lowest `order` is on top. All nodes of a heap are pushed in one of
+ * the two ways. */
+void heap_push_in_order(struct heap *heap, struct heap_node *node, uint64_t order);
 void heap_remove(struct heap *heap, struct heap_node *node);
 static inline struct heap_node *heap_top(const struct heap *heap)
 {

@@ -79,7 +79,7 @@ static void enter_ready(struct persist *p, struct job *job)
 {
 	leave(p, job);
 	job->node.key = (uint64_t)((int64_t)INT32_MAX - job->priority);
-	heap_push(&job->queue->ready, &job->node);
+	heap_push_in_order(&job->queue->ready, &job->node, (uint64_t)job->id);
 	job->place = IN_READY;
 	enter_list(job, JOB_LIST_READY);
 	p->jobs.readied++;

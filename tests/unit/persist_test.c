@@ -212,6 +212,10 @@ static void jobs_run_and_go(void)
 	close_state();
 	open_state(NULL);
 	CHECK(persist_job_get(p, second, &job) && job.state == PERSIST_JOB_WAITING && job.try == 0);
+	/* What ran before is older than what is pushed now, and runs first. */
+	int64_t third = push_and_wait("calls", "three");
+	CHECK(take_and_wait("calls", 3) == second && persist_job_release(p, second, clock_mono_ns()) == 0);
+	CHECK(take_and_wait("calls", 3) == second && take_and_wait("calls", 3) == third);
 	/* No id is given away twice. */
 	CHECK(push_and_wait("calls", "three") > second);
 	close_state();
