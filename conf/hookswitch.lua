@@ -52,8 +52,8 @@ return {
 		},
 	},
 
-	-- Where persistent stores and jobs of rules are kept.
-	-- persist = { file = "/var/lib/hookswitch/state.db" },
+	-- What survives a restart: persistent stores and jobs of rules. The shipped rules use it where it is there.
+	persist = { file = "build/state.db" },
 
 	log = { level = "info" },
 

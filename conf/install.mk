@@ -46,7 +46,7 @@ install: build man $(DOCUMENTS)/README.md $(DOCUMENTS)/examples/README.md
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' conf/hookswitch.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/hookswitch.service
 	test -e $(ETC)/hookswitch.lua || sed -e 's|"build/journal.log"|"/var/log/hookswitch/journal.log"|' \
-		-e 's|"build/hookswitch.sock"|"/run/hookswitch/ctl"|' -e 's|build/hookswitch |hookswitch |' \
+		-e 's|"build/hookswitch.sock"|"/run/hookswitch/ctl"|' -e 's|"build/state.db"|"/var/lib/hookswitch/state.db"|' -e 's|build/hookswitch |hookswitch |' \
 		-e 's|conf/hookswitch.lua|$(SYSCONFDIR)/hookswitch/hookswitch.lua|' -e 's|conf/README.md has|hookswitch.lua(5) has|' \
 		-e 's|Relative to the folder above conf/.|Relative to this folder.|' conf/hookswitch.lua >$(ETC)/hookswitch.lua
 	test -e $(ETC)/alerts.yml || install -m 644 conf/alerts.yml $(ETC)/

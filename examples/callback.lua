@@ -1,6 +1,8 @@
--- Callback: whoever gave up waiting in a queue is called back and put into it again.
+-- Callback: whoever gave up waiting in a queue is called back and put into it again; once, whatever happens to the daemon meanwhile.
 --
--- Who waits for a callback stands in a store, so a reload forgets nobody; the same number is not called twice within `again` seconds.
+-- Each callback is a job: it is on disk, and is run after a reload, a restart and a crash as well. A call cannot be taken back, so what
+-- allows it is taken away on disk before it is made. Nobody is called twice, and everybody is called once, but for one case: a crash or
+-- a stop came after that and before the call was made.
 local set = settings {
   queues = { support = "300" },          -- queue -> extension that leads into it
   context = "default",                   -- of these extensions
@@ -9,60 +11,116 @@ local set = settings {
   least_wait = 10,                       -- seconds; who gave up sooner is not called
   after = 30,                            -- seconds from giving up to the call
   ring = 25,                             -- seconds
-  again = 3600,                          -- seconds
+  at_once = 5,                           -- calls that ring at the same time, on each server
+  again = 3600,                          -- seconds in which a number is called once
+  expires = 12 * 3600,                   -- seconds after which nobody is called any more
 }
 
-local waiting = store.open "callback.waiting" -- number -> { server, queue, due }
-local called = store.open "callback.called"   -- number -> true, for `again` seconds
+local wanted = store.open("callback.wanted", { persistent = true }) -- number -> true: he may be called
+local called = store.open("callback.called", { persistent = true }) -- number -> true, for `again` seconds
+local ringing = store.open("callback.ringing", { persistent = true }) -- number -> { server, till }: his call rings, at most until then
+
+local function queue_of(server)
+  return "callback." .. server.name
+end
 
 ami.on("QueueCallerAbandon", function(ev, server)
   local number, exten = ev.CallerIDNum, set.queues[ev.Queue]
   if not exten or tonumber(ev.HoldTime) < set.least_wait or not number:match "^%+?%d+$" then return end
   if called:get(number) then return end
-  waiting:set(number, { server = server.name, queue = ev.Queue, due = os.time() + set.after })
-  log.info("will call back", { number = number, queue = ev.Queue, seconds = set.after })
+  wanted:set(number, true, set.expires)
+  local job, err = work.push(queue_of(server), { number = number, queue = ev.Queue, server = server.name }, { id = number, delay = set.after })
+  if job then
+    log.info("will call back", { number = number, queue = ev.Queue, seconds = set.after })
+  else
+    log.error("no callback", { number = number, queue = ev.Queue, reason = tostring(err) })
+  end
 end)
 
 -- Who comes back by himself needs no call.
 ami.on("QueueCallerJoin", function(ev)
-  waiting:delete(ev.CallerIDNum)
+  wanted:delete(ev.CallerIDNum)
 end)
 
-local function call_back(number, due)
-  local server = ami.server(due.server)
-  if not server then return end
-  called:set(number, true, set.again)
-
-  -- Subscribe first, then act: what happens to the call may come before the answer to Originate.
-  local taken <close> = ami.subscribe("AgentConnect", { server = server, where = { Queue = due.queue } })
-  local res, err = server:call {
-    Action = "Originate", Channel = set.channel:format(number), Context = set.context, Exten = set.queues[due.queue], Priority = 1,
-    CallerID = set.caller_id, Timeout = set.ring * 1000, Variable = { CALLBACK = number },
-  }
-  if not res then
-    -- `lost` means that nobody knows whether it rings: never twice by itself.
-    if err.code == "not_ready" or err.code == "backpressure" then
-      called:delete(number)
-      waiting:set(number, { server = due.server, queue = due.queue, due = os.time() + set.after })
-    end
-    log.warn("callback failed", { number = number, queue = due.queue, reason = tostring(err) })
-    return
+-- The server once it is ready; nil when the configuration has it no more.
+local function await(name)
+  local server = ami.server(name)
+  while server and not server.ready do
+    ami.wait("server.ready", { server = name })
+    server = ami.server(name)
   end
+  return server
+end
 
-  local ev, why
-  repeat ev, why = taken:next(300) until not ev or ev.Uniqueid == res.Uniqueid
-  if ev then
-    log.info("callback taken", { number = number, queue = due.queue, agent = ev.MemberName })
-  else
-    log.warn("callback answered, but no agent took it", { number = number, queue = due.queue, reason = why.code })
+-- Calls that were made before a crash or a stop may still ring: they count too.
+local function await_place(server)
+  while true do
+    local count = 0
+    for _, call in pairs(ringing) do
+      if call.server == server.name and call.till > os.time() then count = count + 1 end
+    end
+    if count < set.at_once then return end
+    timer.sleep(0.5)
   end
 end
 
-timer.every(1, function()
-  for number, due in pairs(waiting) do
-    if due.due <= os.time() then
-      waiting:delete(number)
-      timer.after(0, function() call_back(number, due) end) -- each in a task of its own: none waits for another
-    end
+-- He may be called no more, because he will be now. -> true, or nil and why not.
+local function take(job)
+  wanted:delete(job.number)
+  called:set(job.number, true, set.again)
+  ringing:set(job.number, { server = job.server, till = os.time() + set.ring + 2 }, set.ring + 2)
+  return wanted:sync()
+end
+
+-- Nothing was sent: he may be called again, and the job is tried again later.
+local function give_back(job, err)
+  wanted:set(job.number, true, set.expires)
+  called:delete(job.number)
+  ringing:delete(job.number)
+  error(tostring(err))
+end
+
+-- In a coroutine of its own: the job has ended when the call was answered.
+local function watch(taken, res, job)
+  local ev, why
+  repeat ev, why = taken:next(300) until not ev or ev.Uniqueid == res.Uniqueid
+  taken:cancel()
+  if ev then
+    log.info("callback taken", { number = job.number, queue = job.queue, agent = ev.MemberName })
+  else
+    log.warn("callback answered, but no agent took it", { number = job.number, queue = job.queue, reason = why.code })
   end
-end)
+end
+
+local function call_back(job)
+  local server = await(job.server)
+  if not server then return end
+  await_place(server)
+  -- He came back by himself, or this job had called him before a crash or a stop.
+  if not wanted:get(job.number) then return end
+  local kept, why = take(job)
+  if not kept then give_back(job, why) end
+
+  -- Subscribe first, then act: what happens to the call may come before the answer to Originate.
+  local taken = ami.subscribe("AgentConnect", { server = server, where = { Queue = job.queue } })
+  local res, err = server:call {
+    Action = "Originate", Channel = set.channel:format(job.number), Context = set.context, Exten = set.queues[job.queue], Priority = 1,
+    CallerID = set.caller_id, Timeout = set.ring * 1000, Variable = { CALLBACK = job.number },
+  }
+  if res then
+    ringing:delete(job.number)
+    log.info("callback answered", { number = job.number, queue = job.queue })
+    timer.after(0, function() watch(taken, res, job) end)
+    return
+  end
+  taken:cancel()
+  if err.code == "not_ready" or err.code == "backpressure" then give_back(job, err) end
+  -- After `lost` and `timeout` nobody knows whether it rings: never twice.
+  if err.code == "error" then ringing:delete(job.number) end
+  log.warn("callback failed", { number = job.number, queue = job.queue, reason = tostring(err) })
+end
+
+-- A queue for each server: one that is away holds up its own calls and no others.
+for _, server in ipairs(ami.servers()) do
+  work.on(queue_of(server), { at_once = set.at_once, tries = 10, backoff = 10 }, call_back)
+end

@@ -1,4 +1,5 @@
--- An agent who does not answer again and again is paused, for longer each time, and comes back by himself.
+-- An agent who does not answer again and again is paused, for longer each time, and comes back by himself: also when the daemon was
+-- killed or restarted meanwhile, for what must be ended is on disk before it is begun.
 local set = settings {
   misses = 3,                -- rings without an answer …
   within = 900,              -- … in so many seconds pause the agent
@@ -7,13 +8,16 @@ local set = settings {
   reason = "not answering",
 }
 
-local misses = store.open "pause.misses" -- agent -> rings without an answer; its ttl is `within`
-local levels = store.open "pause.levels" -- agent -> pauses so far
-local paused = store.open "pause.paused" -- agent -> { server, queue, interface, till }
+local misses = store.open("pause.misses", { persistent = true }) -- agent -> rings without an answer; its ttl is `within`
+local levels = store.open("pause.levels", { persistent = true }) -- agent -> pauses so far
+local paused = store.open("pause.paused", { persistent = true }) -- agent -> { server, queue, interface, till }
 
 local function agent(ev, server)
   return ("%s %s %s"):format(server.name, ev.Queue, ev.Interface)
 end
+
+-- After these nobody knows whether the agent is paused.
+local unknown = { timeout = true, lost = true, cancelled = true }
 
 ami.on("AgentRingNoAnswer", function(ev, server)
   local key = agent(ev, server)
@@ -21,15 +25,22 @@ ami.on("AgentRingNoAnswer", function(ev, server)
   if count < set.misses then return end
   misses:delete(key)
 
-  local res, err = server:call { Action = "QueuePause", Queue = ev.Queue, Interface = ev.Interface, Paused = true, Reason = set.reason }
-  if not res then
-    log.warn("pause failed", { agent = ev.Interface, queue = ev.Queue, reason = tostring(err) })
+  local level = levels:incr(key, 1, set.forget)
+  local seconds = set.pauses[math.min(level, #set.pauses)]
+  paused:set(key, { server = server.name, queue = ev.Queue, interface = ev.Interface, till = os.time() + seconds })
+  local res, err = paused:sync()
+  if res then
+    res, err = server:call { Action = "QueuePause", Queue = ev.Queue, Interface = ev.Interface, Paused = true, Reason = set.reason }
+  end
+  if res then
+    log.info("agent paused", { agent = ev.Interface, queue = ev.Queue, seconds = seconds })
     return
   end
-  local level = math.min(levels:incr(key, 1, set.forget), #set.pauses)
-  local seconds = set.pauses[level]
-  paused:set(key, { server = server.name, queue = ev.Queue, interface = ev.Interface, till = os.time() + seconds })
-  log.info("agent paused", { agent = ev.Interface, queue = ev.Queue, seconds = seconds })
+  log.warn("pause failed", { agent = ev.Interface, queue = ev.Queue, reason = tostring(err) })
+  if not unknown[err.code] then
+    paused:delete(key)
+    levels:incr(key, -1)
+  end
 end)
 
 ami.on("AgentConnect", function(ev, server)
@@ -41,20 +52,28 @@ ami.on("QueueMemberPause", function(ev, server)
   if ev.Paused == "0" or ev.PausedReason ~= set.reason then paused:delete(agent(ev, server)) end
 end)
 
+local ending = {} -- agent -> true while the end of his pause is on its way
+
+-- What stands in `paused` is ended again and again until Asterisk has answered: twice does no harm.
+local function end_pause(key, pause, server)
+  ending[key] = true
+  local sent = server:send({ Action = "QueuePause", Queue = pause.queue, Interface = pause.interface, Paused = false }, function(res, err)
+    ending[key] = nil
+    if not res and err.code ~= "error" then return end -- an error says that he is no member any more
+    local now = paused:get(key)
+    if now and now.till == pause.till then paused:delete(key) end
+    if res then log.info("agent back", { agent = pause.interface, queue = pause.queue }) end
+  end)
+  if not sent then ending[key] = nil end
+end
+
 timer.every(1, function()
   for key, pause in pairs(paused) do
     local server = ami.server(pause.server)
     if not server then
       paused:delete(key)
-    elseif pause.till <= os.time() and server.ready then
-      paused:delete(key)
-      server:send({ Action = "QueuePause", Queue = pause.queue, Interface = pause.interface, Paused = false }, function(res, err)
-        if res then
-          log.info("agent back", { agent = pause.interface, queue = pause.queue })
-        elseif err.code ~= "error" then -- Asterisk did not say no: try again
-          paused:set(key, pause)
-        end
-      end)
+    elseif pause.till <= os.time() and server.ready and not ending[key] then
+      end_pause(key, pause, server)
     end
   end
 end)

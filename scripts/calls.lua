@@ -1,7 +1,8 @@
 -- The call journal: one line for each finished call: who, where to, how long, and why it ended.
 --
 -- The line goes to the sink `journal` as JSON and to the log as a sentence. A call is all channels with one Linkedid; it is over when
--- the last of them has hung up. Asterisk before 12 sends no Linkedid: there each channel is a call of its own.
+-- the last of them has hung up. Calls that stand are kept in a store, so the journal goes on after a reload, a restart and a crash; what
+-- ended meanwhile is found in the list of channels. Asterisk before 12 sends no Linkedid: there each channel is a call of its own.
 local recent = require "recent"
 
 local set = settings {
@@ -67,16 +68,27 @@ end
 
 local calls = {}
 
-local function leave(call, at)
-  call.channels = call.channels - 1
-  if call.channels > 0 then return end
+-- With a state file (persist.file) this survives a restart, without one a reload.
+local kept, standing = pcall(store.open, "calls.standing", { persistent = true })
+if not kept then standing = store.open "calls.standing" end
+
+-- After each change of a call; one without channels is over.
+local function save(call)
+  local good, why = pcall(standing.set, standing, call.key, next(call.ids) and call or nil, set.ttl)
+  if not good then log.warn("a call that stands is not kept", { reason = why }) end
+end
+
+local function leave(call, id, at)
+  call.ids[id] = nil
+  save(call)
+  if next(call.ids) then return end
   calls[call.key] = nil
   finish(call, at)
 end
 
 local channels = recent.new { cap = set.channels, ttl = set.ttl, forgotten = function(_, channel)
   channel.call.unseen = true
-  leave(channel.call, os.time())
+  leave(channel.call, channel.id, os.time())
 end }
 
 -- Uniqueids of two servers can be equal.
@@ -97,15 +109,16 @@ local function watch(ev, server, began)
   local key = key_of(server, call_id)
   local call = calls[key]
   if not call then
-    call = { key = key, id = call_id, server = server.name, began = began, channels = 0 }
+    call = { key = key, id = call_id, server = server.name, began = began, ids = {} }
     calls[key] = call
   end
   if began <= call.began or id == call_id then
     call.began = math.min(call.began, began)
     call.from, call.to = known(ev.CallerIDNum) or call.from, known(ev.Exten) or call.to
   end
-  call.channels = call.channels + 1
+  call.ids[id] = true
   channels:put(key_of(server, id), { call = call, server = server.name, id = id, since = timer.now() })
+  save(call)
 end
 
 ami.on("Newchannel", function(ev, server)
@@ -114,12 +127,16 @@ end)
 
 ami.on("NewCallerid", function(ev, server)
   local call = call_of(server, ev.Uniqueid)
-  if call and call.id == ev.Uniqueid then call.from = known(ev.CallerIDNum) or call.from end
+  if not call or call.id ~= ev.Uniqueid then return end
+  call.from = known(ev.CallerIDNum) or call.from
+  save(call)
 end)
 
 ami.on("Newstate", { where = { ChannelState = "6" } }, function(ev, server)
   local call = call_of(server, ev.Uniqueid)
-  if call and call.id == ev.Uniqueid then call.answered = true end
+  if not call or call.id ~= ev.Uniqueid then return end
+  call.answered = true
+  save(call)
 end)
 
 ami.on("DialEnd", function(ev, server)
@@ -127,11 +144,14 @@ ami.on("DialEnd", function(ev, server)
   if not call then return end
   call.dial = ev.DialStatus
   if ev.DialStatus == "ANSWER" and known(ev.Uniqueid) then call.with = device(ev.DestChannel) end
+  save(call)
 end)
 
 ami.on("BridgeEnter", function(ev, server)
   local call = call_of(server, ev.Uniqueid)
-  if call and not call.bridged then call.bridged = ami.time(ev) end
+  if not call or call.bridged then return end
+  call.bridged = ami.time(ev)
+  save(call)
 end)
 
 ami.on({ "QueueCallerJoin", "QueueCallerAbandon", "AgentConnect" }, function(ev, server)
@@ -141,6 +161,7 @@ ami.on({ "QueueCallerJoin", "QueueCallerAbandon", "AgentConnect" }, function(ev,
   if ev.Event == "QueueCallerJoin" then call.to = known(ev.Exten) or call.to end
   call.abandoned = ev.Event == "QueueCallerAbandon"
   if ev.Event == "AgentConnect" then call.with = known(ev.MemberName) or device(ev.DestChannel) end
+  save(call)
 end)
 
 ami.on("Hangup", function(ev, server)
@@ -148,10 +169,23 @@ ami.on("Hangup", function(ev, server)
   if not channel then return end
   local call = channel.call
   if not call.cause or channel.id == call.id then call.cause = known(ev["Cause-txt"]) end
-  leave(call, ami.time(ev))
+  leave(call, channel.id, ami.time(ev))
 end)
 
 -- ---- what was missed ----
+
+local newest = store.open "calls.newest"
+local generation
+
+-- First of all, when an older state of this rule hears nothing any more: the calls that it knew.
+ami.on("script.loaded", function(ev)
+  generation = ev.generation
+  newest:set("generation", generation)
+  for key, call in pairs(standing) do
+    calls[key] = call
+    for id in pairs(call.ids) do channels:put(call.server .. " " .. id, { call = call, server = call.server, id = id, since = 0 }) end
+  end
+end)
 
 local function duration(text)
   local h, m, s = (text or ""):match "^(%d+):(%d+):(%d+)$"
@@ -174,15 +208,17 @@ ami.on("server.ready", function(_, server)
       local call = call_of(server, item.Uniqueid)
       if known(item.BridgeId) and call and not call.bridged then call.bridged = os.time() end
       call.answered = call.answered or item.ChannelState == "6"
+      save(call)
     end
     if i % 500 == 0 then timer.sleep(0) end -- a long list takes several turns
   end
   timer.sleep(2) -- a Hangup that is under way comes first
+  if newest:get "generation" ~= generation then return end -- newer rules have taken the calls over
   for key, channel in channels:each() do
     if channel.server == server.name and not there[channel.id] and channel.since < asked then
       channel.call.unseen = true
       channels:remove(key)
-      leave(channel.call, os.time())
+      leave(channel.call, channel.id, os.time())
     end
   end
 end)

@@ -1,13 +1,15 @@
 -- Link watch: servers that come and go, events that were lost, and rules in quarantine.
 --
 -- The engine logs these too, in its own words and throttled. This rule adds what an operator asks next: which Asterisk is it, how many
--- calls does it have, how long was it away; and it says so again while a server stays away.
+-- calls does it have, how long was it away; and it says so again while a server stays away, over restarts of the daemon too.
 local set = settings {
   remind = 300,  -- seconds between two reminders of a server that is away; 0: none
   gaps = 60,     -- seconds in which lost events of a server are summed up in one line, after the first; 0: each report is a line
 }
 
-local away = store.open "links.away" -- server -> epoch seconds when it was lost
+-- server -> epoch seconds when it was lost. With a state file (persist.file) this survives a restart, without one a reload.
+local kept, away = pcall(store.open, "links.away", { persistent = true })
+if not kept then away = store.open "links.away" end
 
 local function since(name)
   local lost = away:get(name)

@@ -20,7 +20,7 @@ describe("examples/callback.lua", function()
   after_each(function() folder:close() end)
 
   it("calls who gave up, after a while, into the queue", function()
-    local lines = folder:replay { abandoned(0, "5551234", 20), tick(20), tick(40) }
+    local lines = folder:replay_jobs { abandoned(0, "5551234", 20), tick(20), tick(40) }
     assert.same({ "Local/5551234@outbound/n" }, called(lines))
     for _, part in ipairs { '"Exten":"300"', '"Timeout":"25000"', '"Variable":"CALLBACK=5551234"', '"Async":"true"' } do
       assert.truthy(lines[1]:find(part, 1, true), part .. " in " .. lines[1])
@@ -28,17 +28,17 @@ describe("examples/callback.lua", function()
   end)
 
   it("calls nobody who waited only for a moment, has no number, or waits in another queue", function()
-    assert.same({}, called(folder:replay { abandoned(0, "5551234", 3), abandoned(0, "<unknown>", 20), abandoned(0, "anonymous", 20),
+    assert.same({}, called(folder:replay_jobs { abandoned(0, "5551234", 3), abandoned(0, "<unknown>", 20), abandoned(0, "anonymous", 20),
       event(0, "QueueCallerAbandon", { Queue = "sales", CallerIDNum = "5551234", HoldTime = 20 }), tick(60) }))
   end)
 
   it("calls nobody who came back", function()
-    assert.same({}, called(folder:replay { abandoned(0, "5551234", 20),
+    assert.same({}, called(folder:replay_jobs { abandoned(0, "5551234", 20),
       event(10, "QueueCallerJoin", { Queue = "support", CallerIDNum = "5551234" }), tick(60) }))
   end)
 
   it("calls a number once an hour", function()
-    local lines = folder:replay { abandoned(0, "5551234", 20), tick(40), abandoned(100, "5551234", 20), tick(200), abandoned(3700, "5551234", 20), tick(3800) }
+    local lines = folder:replay_jobs { abandoned(0, "5551234", 20), tick(40), abandoned(100, "5551234", 20), tick(200), abandoned(3700, "5551234", 20), tick(3800) }
     assert.equal(2, #called(lines))
   end)
 
@@ -49,8 +49,84 @@ describe("examples/callback.lua", function()
       ami.on("server.ready", function(_, server)
         server:call { Action = "Originate", Channel = "Local/100@default/n", CallerID = "5551234", Context = "default", Exten = "303", Priority = 1 }
       end)]])
-    folder:engine({ { "pbx1", port } }, "rules = { callback = { least_wait = 1, after = 0, channel = 'Local/%s@default/n' } }")
+    folder:engine({ { "pbx1", port } }, "persist = { file = 'state.db' }, rules = { callback = { least_wait = 1, after = 0, channel = 'Local/%s@default/n' } }")
     assert.match('"number":"5551234"', folder:await("run", '"msg":"will call back"'))
     assert.match('"agent":"[^"]+"', folder:await("run", '"msg":"callback taken"'))
+  end)
+
+  -- ---- whatever happens to the daemon ----
+
+  local CALLS, AT_ONCE = 12, 3
+
+  -- CALLS callers give up, 555001 and so on; the engine has a callback for each when this returns.
+  local function give_up()
+    local port = folder:sim "asterisk"
+    folder:put("scripts/caller.lua", ([[
+      local begun = store.open("caller", { persistent = true })
+      ami.on("server.ready", function(_, server)
+        if begun:incr "n" > 1 then return end
+        for i = 1, %d do
+          server:send { Action = "Originate", Channel = "Local/100@default/n", CallerID = ("555%%03d"):format(i), Context = "default", Exten = "303", Priority = 1 }
+        end
+      end)]]):format(CALLS))
+    folder:engine({ { "pbx1", port } }, ([[persist = { file = 'state.db' },
+      rules = { callback = { least_wait = 1, after = 2, ring = 2, at_once = %d, channel = 'Local/%%s@default/n' } }]]):format(AT_ONCE))
+    folder:start("record", ("record pbx1 -c %s/hookswitch.lua -o %s/capture"):format(folder.path, folder.path))
+    folder:until_true(function() return select(2, folder:read("run.log"):gsub('"msg":"will call back"', "")) == CALLS end)
+  end
+
+  -- Until no callback is left; how often each number was called, and how many calls rang at the same time at most.
+  local function calls_made()
+    folder:until_true(function()
+      local out = folder:ctl "work callback.pbx1 --json"
+      return out:find('"waiting":0', 1, true) and out:find('"running":0', 1, true) and out:find('"dead":0', 1, true)
+    end)
+    folder:stop("record", "INT")
+    local made, ringing, most, numbers = {}, {}, 0, 0
+    for frame in folder:read("capture"):gmatch "(.-)\r\n\r\n" do
+      local function header(name) return frame:match("%f[^\n\0]" .. name .. ": ([^\r]*)") end
+      local event = header "Event"
+      if event == "Newchannel" and (header "Exten"):match "^555%d%d%d$" then
+        local number = header "Exten"
+        made[number] = (made[number] or 0) + 1
+        ringing[header "Uniqueid"] = true
+        numbers = numbers + 1
+      elseif event == "DialEnd" then
+        ringing[header "DestUniqueid"] = nil
+      end
+      local now = 0
+      for _ in pairs(ringing) do now = now + 1 end
+      most = math.max(most, now)
+    end
+    return made, most, numbers
+  end
+
+  it("calls everybody once over reloads and restarts, never more than at_once at a time", function()
+    give_up()
+    local text = folder:read "scripts/callback.lua"
+    for round = 1, 2 do
+      os.execute "sleep 1.3"
+      folder:put("scripts/callback.lua", text .. "\n-- changed " .. round)
+      folder:ctl "reload"
+      os.execute "sleep 0.7"
+      folder:restart()
+    end
+    local made, most, numbers = calls_made()
+    assert.equal(CALLS, numbers)
+    for number, times in pairs(made) do assert.equal(1, times, number) end
+    assert.equal(AT_ONCE, most)
+  end)
+
+  it("calls nobody twice over kill -9, and everybody whose call was not about to be made", function()
+    give_up()
+    local kills = 3
+    for _ = 1, kills do
+      os.execute(("sleep %.2f"):format(0.5 + 2 * math.random()))
+      folder:restart "KILL"
+    end
+    local made, most, numbers = calls_made()
+    for number, times in pairs(made) do assert.equal(1, times, number) end
+    assert.is_true(numbers >= CALLS - kills * AT_ONCE, numbers)
+    assert.is_true(most <= AT_ONCE, most)
   end)
 end)

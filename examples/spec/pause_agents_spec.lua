@@ -47,6 +47,30 @@ describe("examples/pause_agents.lua", function()
     assert.same({ "PJSIP/102 true" }, pauses(lines))
   end)
 
+  -- Whom the simulated Asterisk has as a paused member of a queue.
+  local WITNESS = [[
+    timer.every(0.2, function()
+      local server = ami.server "pbx1"
+      if not server.ready then return end
+      for _, item in ipairs((server:call { Action = "QueueStatus", Queue = "support" } or { events = {} }).events) do
+        if item.Event == "QueueMember" then log.info("member", { name = item.Location .. " " .. item.Paused }) end
+      end
+    end)]]
+
+  for how, signal in pairs { ["a restart"] = "TERM", ["kill -9"] = "KILL" } do
+    it("ends a pause that began before " .. how, function()
+      local port = folder:sim("asterisk", "--calls-per-second 5")
+      folder:put("scripts/witness.lua", WITNESS)
+      folder:engine({ { "pbx1", port } }, "persist = { file = 'state.db' }, rules = { pause_agents = { misses = 1, pauses = { 4 } } }")
+      local who = folder:await("run", '"msg":"agent paused"'):match '"agent":"([^"]+)"'
+      folder:await("run", ('"name":"%s 1"'):format(who))
+      folder:restart(signal)
+      folder:await("run", ('"name":"%s 1"'):format(who))
+      folder:await("run", ('"msg":"agent back".*"agent":"%s"'):format(who))
+      folder:await("run", ('"name":"%s 0"'):format(who))
+    end)
+  end
+
   it("takes its numbers from the configuration", function()
     local lines = folder:replay({ miss(0), event(1, "Ping", {}) }, "--answer success", "pause_agents = { misses = 1 }")
     assert.same({ "PJSIP/102 true" }, pauses(lines))

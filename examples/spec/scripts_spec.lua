@@ -66,27 +66,77 @@ describe("scripts/calls.lua", function()
     assert.same({ "call 5551 -> 100: not answered, 1 s" }, sentences(log))
   end)
 
-  it("adopts calls that began before it, and ends those that ended meanwhile", function()
-    local port = folder:sim("asterisk", "--speed 2")
-    folder:put("scripts/caller.lua", [[
+  -- Who calls 900, which waits for a minute.
+  local CALLER = [[
       local asked = store.open "caller"
       ami.on("server.ready", function(ev, server)
         if asked:get "yes" then return end
         asked:set("yes", true)
         local res = server:call { Action = "Originate", Channel = "Local/100@default/n", CallerID = "5551234", Context = "default", Exten = "900", Priority = 1 }
         log.info("call stands")
-      end)]])
-    folder:engine { { "pbx1", port } }
-    folder:await("run", '"msg":"call stands"')
-    folder:ctl "reload --all"
-    folder:await("run", '"msg":"reloaded"')
-    folder:put("scripts/caller.lua", [[
+      end)]]
+  local HANGUP = [[
       ami.on("server.ready", function(_, server)
         timer.sleep(0.5)
         for _, item in ipairs(server:call({ Action = "CoreShowChannels" }).events) do server:send { Action = "Hangup", Channel = item.Channel } end
-      end)]])
-    folder:ctl "reload --all"
+      end)]]
+
+  it("adopts calls that began before it", function()
+    local port = folder:sim("asterisk", "--speed 2")
+    local calls = folder:read "scripts/calls.lua"
+    folder:put("scripts/calls.lua", "")
+    folder:put("scripts/caller.lua", CALLER)
+    folder:engine { { "pbx1", port } }
+    folder:await("run", '"msg":"call stands"')
+    folder:put("scripts/calls.lua", calls)
+    folder:put("scripts/caller.lua", HANGUP)
+    folder:ctl "reload"
     assert.match("call 5551234 %-> 900: answered", folder:await("run", '"msg":"call 5551234'))
+  end)
+
+  for how, change in pairs { ["a reload"] = function() folder:ctl "reload --all" end, ["a restart"] = function() folder:restart() end,
+                             ["kill -9"] = function() folder:restart "KILL" end } do
+    it("goes on where it was after " .. how .. ", and ends what ended meanwhile", function()
+      local port = folder:sim "asterisk"
+      folder:put("scripts/caller.lua", [[
+        local began = store.open("caller", { persistent = true })
+        ami.on("server.ready", function(ev, server)
+          if began:incr "n" > 1 then return end
+          for number, exten in pairs { ["5551"] = "900", ["5552"] = "900" } do
+            server:call { Action = "Originate", Channel = "Local/100@default/n", CallerID = number, Context = "default", Exten = exten, Priority = 1 }
+          end
+          server:call { Action = "Originate", Channel = "Local/100@default/n", CallerID = "5553", Context = "default", Exten = "300", Priority = 1 }
+        end)
+        ami.on("AgentConnect", function(ev) timer.sleep(1.2) log.info("connected", { agent = ev.MemberName }) end)]])
+      folder:engine({ { "pbx1", port } }, "persist = { file = 'state.db' }")
+      local agent = folder:await("run", '"msg":"connected"'):match '"agent":"([^"]+)"'
+      change()
+      folder:put("scripts/caller.lua", [[
+        ami.on("server.ready", function(_, server)
+          timer.sleep(0.5)
+          for _, item in ipairs(server:call({ Action = "CoreShowChannels" }).events) do server:send { Action = "Hangup", Channel = item.Channel } end
+        end)]])
+      folder:ctl "reload"
+      -- Who spoke with whom stands in no list of channels; that the call began before is in its length.
+      local line = folder:await("run", '"msg":"call 5553')
+      assert.truthy(line:find("call 5553 -> 300: answered with " .. agent, 1, true), line)
+      for _, number in ipairs { "5551", "5552" } do
+        local seconds = tonumber(folder:await("run", '"msg":"call ' .. number):match "answered, (%d+) s")
+        assert.is_true(seconds >= 2, seconds)
+      end
+    end)
+  end
+
+  it("ends calls that ended while the daemon was down", function()
+    local port = folder:sim "asterisk"
+    folder:put("scripts/caller.lua", (CALLER:gsub("5551234", "5551"):gsub('"caller"', '("caller", { persistent = true })'):gsub("log.info", "asked:sync() %0")))
+    folder:engine({ { "pbx1", port } }, "persist = { file = 'state.db' }")
+    folder:await("run", '"msg":"call stands"')
+    folder:stop("run", "KILL")
+    folder:stop "asterisk"
+    folder:start("asterisk", ("sim --listen 127.0.0.1:%d --duration 60"):format(port))
+    folder:start("run", "run --allow-root --strict -c " .. folder.path .. "/hookswitch.lua")
+    assert.match("call 5551 %-> 100: end not seen", folder:await("run", '"msg":"call 5551'))
   end)
 end)
 
@@ -126,6 +176,20 @@ describe("scripts/links.lua", function()
 
   before_each(function() folder = support.folder { "scripts/links.lua" } end)
   after_each(function() folder:close() end)
+
+  it("knows over a restart and kill -9 since when a server is away", function()
+    local port, other = folder:sim "asterisk", folder:sim "other"
+    folder:engine({ { "pbx1", port }, { "pbx2", other } }, "persist = { file = 'state.db' }, rules = { links = { remind = 0.5 } }")
+    folder:stop "asterisk"
+    folder:await("run", '"msg":"pbx1: lost')
+    folder:await("run", '"msg":"pbx1: away for 1 s')
+    folder:restart()
+    folder:await("run", '"msg":"pbx1: away for [2-9] s')
+    folder:restart "KILL"
+    folder:await("run", '"msg":"pbx1: away for ([3-9]|1[0-9]) s')
+    folder:start("asterisk", ("sim --listen 127.0.0.1:%d --duration 60"):format(port))
+    folder:await("run", '"msg":"pbx1: ready again after ([3-9]|1[0-9]) s')
+  end)
 
   it("logs when a server comes, goes and comes back", function()
     local port = folder:sim "asterisk"

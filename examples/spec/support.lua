@@ -83,6 +83,16 @@ function Folder:replay(capture, options, settings)
   return lines, log
 end
 
+-- The same with jobs, which run; only the actions.
+function Folder:replay_jobs(capture)
+  local lines, log = self:replay(capture, "--jobs")
+  local actions = {}
+  for _, line in ipairs(lines) do
+    if line:find('"action":', 1, true) then actions[#actions + 1] = line end
+  end
+  return actions, log
+end
+
 -- Starts the program in the background; its output goes to the file NAME.log of the folder.
 function Folder:start(name, arguments)
   -- It holds a lock as long as it lives, so that its end can be awaited.
@@ -100,11 +110,20 @@ function Folder:await(name, pattern)
   return line
 end
 
--- Asks a program to end, and waits until it has.
-function Folder:stop(name)
+-- Waits until `fn` gives something true; fails after 60 s.
+function Folder:until_true(fn)
+  for _ = 1, 600 do
+    if fn() then return end
+    os.execute "sleep 0.1"
+  end
+  error("it did not become true; the log:\n" .. self:read "run.log")
+end
+
+-- Asks a program to end, and waits until it has. With the signal "KILL" it ends as in a crash.
+function Folder:stop(name, signal)
   local pid = self.started[name]
   self.started[name] = nil
-  local _, code = run(("kill -TERM %s; flock -w 10 %s true"):format(pid, quote(self.path .. "/" .. name .. ".lock")))
+  local _, code = run(("kill -%s %s; flock -w 10 %s true"):format(signal or "TERM", pid, quote(self.path .. "/" .. name .. ".lock")))
   assert(code == 0, name .. " does not end")
 end
 
@@ -125,6 +144,13 @@ function Folder:engine(servers, more)
     .. "control = { socket = 'ctl' }, %s }"):format(table.concat(lines, "\n"), run "pwd" .. "/lib", more or ""))
   self:start("run", "run --allow-root --strict -c " .. quote(self.path .. "/hookswitch.lua"))
   for _, server in ipairs(servers) do self:await("run", ('session ready.*"server":"%s"'):format(server[1])) end
+end
+
+-- Ends the engine (as stop() does) and starts it again, on the same folder.
+function Folder:restart(signal)
+  self:stop("run", signal)
+  self:start("run", "run --allow-root --strict -c " .. quote(self.path .. "/hookswitch.lua"))
+  self:await("run", '"msg":"session ready"')
 end
 
 function Folder:ctl(arguments)
