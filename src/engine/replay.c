@@ -166,6 +166,7 @@ static void follow_time(struct replay *r, const struct message *m, size_t used)
 		r->wall_known = true;
 	} else if (at > r->wall) {
 		run_until(r, r->now + clock_from_seconds(at - r->wall));
+		r->wall = at; /* what the steps on the way have rounded does not add up */
 	}
 }
 
