@@ -50,7 +50,7 @@ LOADS   := $(addprefix $(BUILD)/tests/,persist_load persist_full)
 TOOLS   := $(addprefix $(BUILD)/tests/,peer certificates nameserver notify wallclock.so)
 TOOL_FLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -D_GNU_SOURCE -fPIC -fvisibility=hidden
 
-.PHONY: all build deps tests test run bench soak reloads persist clean help
+.PHONY: all build deps tests test run bench soak reloads persist clean help live-soak
 all: build
 
 help:
@@ -61,6 +61,7 @@ help:
 	@echo 'make fuzz     fuzz the pure layers, FUZZ_SECONDS (600) each; needs clang'
 	@echo 'make soak     50 servers, floods, restarts and reloads for SOAK_SECONDS (600)'
 	@echo 'make reloads  1,000 SIGHUPs under 10,000 events a second, 100 reconnects: nothing lost, doubled or leaked'
+	@echo 'make live-soak  the live picture against simulated traffic of 100 seeds (LIVE_SEEDS, LIVE_HOURS)'
 	@echo 'make persist  persistent state: 300 kills, 300 damaged files of each kind, its threads under ThreadSanitizer'
 	@echo 'make install  into PREFIX (/usr/local), SYSCONFDIR (/etc), below DESTDIR'
 	@echo 'make deb      a Debian package in $(BUILD)/'
@@ -87,6 +88,14 @@ ifeq ($(SANITIZE),)
 	@$(MAKE) -s bench-instructions
 endif
 	@tests/run $(BUILD) $(if $(SANITIZE),sanitize)
+
+LIVE_SEEDS ?= 1000-1099
+LIVE_HOURS ?= 2
+# The live picture against the simulator's own state: other seeds than those of make test, each two hours of traffic.
+live-soak: deps
+	@$(MAKE) -s $(JOBS) build
+	@LUA_CPATH='$(CURDIR)/$(BUILD)/?.so;;' LIVE_SEEDS='$(LIVE_SEEDS)' LIVE_HOURS='$(LIVE_HOURS)' \
+	  busted --lua=/usr/bin/lua5.4 tests/spec/live/truth_spec.lua
 
 soak: deps
 	@tests/install-packages $(TEST_PACKAGES)

@@ -200,6 +200,7 @@ struct live_server *live_server_add(struct live *live, struct slice name)
 	struct list *const lists[] = { &s->by_time, &s->lingering, &s->originating, &s->leaving, &s->dirty, &s->wrapping, &s->touched };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		list_init(lists[i]);
+	live_call_blind(s);
 	if (live->last)
 		live->last->next = s;
 	else

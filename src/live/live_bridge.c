@@ -138,7 +138,7 @@ void live_bridge_enter(struct live_bridge *bridge, struct live_channel *channel)
 	/* In a basic bridge all get one Linkedid, and no event says so (Q63, Q96). */
 	if (bridge->call && channel->call && bridge->call != channel->call && !bridge->own &&
 	    slice_eq(live_name_text(bridge->type), SLICE("basic")))
-		live_merge_calls(bridge->call, channel->call);
+		live_merge_bridged(bridge->call, channel->call);
 	channel->bridge = bridge;
 	list_append(&bridge->channels, &channel->in_bridge);
 	bridge->count++;

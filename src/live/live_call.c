@@ -139,12 +139,24 @@ static void describe(struct live_call *call, struct live_channel *channel)
 	live_call_set(call, &call->from, channel->originated ? device : number);
 	if (!channel->originated || slice_eq(number, device))
 		live_call_set(call, &call->from_name, live_name_text(channel->caller_name));
-	if (!channel->originated && is_number(exten))
+	/* The Exten of one that was up when it was found may be that of a transfer. */
+	if (!channel->originated && is_number(exten) && (channel->born || channel->state != LIVE_IS_UP))
 		live_call_set(call, &call->to, exten);
 	live_call_set(call, &call->account, live_name_text(channel->account));
 	live_call_direction(call);
 	if (!channel->originated && channel->endpoint)
 		find_consulted(call, channel);
+}
+
+void live_call_began(struct live_channel *channel)
+{
+	struct live_call *call = channel->call;
+	if (call->caller != channel)
+		return;
+	if (call->no_history) /* the list was quicker than the event: it is no old one */
+		call->rank = ++call->object.server->ranks;
+	if (!call->to && !call->undecided)
+		describe(call, channel);
 }
 
 static void set_caller(struct live_call *call, struct live_channel *channel)
@@ -222,6 +234,20 @@ void live_call_detach(struct live_channel *channel)
 	live_call_touch(call);
 }
 
+#define FOUND_RANKS (UINT64_C(1) << 24)
+
+void live_call_blind(struct live_server *s)
+{
+	s->found_ranks = s->ranks;
+	s->ranks += FOUND_RANKS;
+}
+
+void live_call_found(struct live_call *call)
+{
+	call->no_history = true;
+	call->rank = ++call->object.server->found_ranks;
+}
+
 struct live_call *live_call_own(struct live_channel *channel)
 {
 	if (channel->call)
@@ -234,10 +260,17 @@ struct live_call *live_call_own(struct live_channel *channel)
 	}
 	struct slice id = channel->linkedid ? live_name_text(channel->linkedid) : live_name_text(channel->object.key);
 	struct live_call *call = live_call_by_id(s, id);
+	bool known = call != NULL;
 	if (!call)
 		call = make(s, id);
-	if (call)
-		live_call_attach(call, channel);
+	if (!call)
+		return NULL;
+	/* A leg of a call that nothing told of. */
+	if (!known && channel->linkedid && !slice_eq(id, live_name_text(channel->object.key))) {
+		live_call_found(call);
+		call->incomplete = true;
+	}
+	live_call_attach(call, channel);
 	return call;
 }
 
@@ -513,7 +546,7 @@ void live_call_free(struct live_object *object)
 	if (!c->more)
 		return;
 	struct live_name **more[] = {
-		&c->more->transferred_from, &c->more->transferred_to, &c->more->forwarded_from, &c->more->fetched_by,
+		&c->more->transferred_from, &c->more->transferred_to, &c->more->from_before, &c->more->to_before, &c->more->forwarded_from, &c->more->fetched_by,
 		&c->more->consults, &c->more->into,
 	};
 	for (size_t i = 0; i < sizeof more / sizeof *more; i++)

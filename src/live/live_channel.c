@@ -354,7 +354,8 @@ struct live_channel *live_channel_seen(struct live_server *s, const struct live_
 		live_call_own(channel);
 		if (channel->call) {
 			channel->call->incomplete = true;
-			channel->call->no_history |= channel->call->channel_count == 1;
+			if (channel->call->channel_count == 1)
+				live_call_found(channel->call);
 		}
 	}
 	if (channel->call)
@@ -394,8 +395,10 @@ static void new_channel(struct live_server *s, const struct live_reader *r)
 		live_merge_link(channel, linkedid);
 	else if (linkedid.len == 0)
 		live_call_own(channel);
-	if (channel->call)
-		live_call_touch(channel->call);
+	if (!channel->call)
+		return;
+	live_call_began(channel);
+	live_call_touch(channel->call);
 }
 
 static int place_of(const struct live_variable_names *names, struct slice name)
@@ -505,7 +508,7 @@ static void new_exten(struct live_server *s, const struct live_reader *r)
 	else if (slice_eq(application, SLICE("Queue")))
 		enters_queue(call, live_headers_get(r, LIVE_H_APP_DATA));
 	/* Where a Newchannel has no number yet, or an Originate goes on (Q73). */
-	if (!call->undecided && !call->to && call->caller == channel && (!channel->originated || channel->state == LIVE_IS_UP) && exten.len > 1 && !channel->dialled)
+	if (!call->undecided && !call->to && !call->no_history && call->caller == channel && (!channel->originated || channel->state == LIVE_IS_UP) && exten.len > 1 && !channel->dialled)
 		live_call_set(call, &call->to, exten);
 }
 

@@ -29,6 +29,7 @@ void live_conference_mark(struct live_channel *channel, bool in)
 	if (!call)
 		return;
 	call->in_conference += in ? 1 : UINT32_MAX;
+	call->conferred |= in;
 	live_clock_run(&call->conference, call->in_conference > 0, channel->object.server->live->now);
 	live_call_touch(call);
 }

@@ -79,6 +79,7 @@ static void changed(struct live_endpoint *endpoint, const char *what)
 
 static void set_registered(struct live_endpoint *endpoint, int registered)
 {
+	endpoint->registered_told = endpoint->object.server->live->now;
 	if (endpoint->registered == registered)
 		return;
 	endpoint->registered = (int8_t)registered;
@@ -125,9 +126,9 @@ static void contact(struct live_server *s, const struct live_reader *r)
 	differs |= live_names_set(&s->names, &endpoint->status, status);
 	endpoint->rtt = rtt > 0 && !removed ? rtt : -1;
 	int registered = !removed && !slice_eq_nocase(status, SLICE("Unreachable")) && !slice_eq_nocase(status, SLICE("Unavail"));
-	if (endpoint->registered != registered)
-		set_registered(endpoint, registered);
-	else if (differs)
+	bool same = endpoint->registered == registered;
+	set_registered(endpoint, registered);
+	if (same && differs)
 		changed(endpoint, "contact");
 }
 

@@ -146,6 +146,7 @@ struct live_call_more {
 	struct live_alias *aliases;
 	uint32_t wait_count;
 	int64_t transferred_at;
+	struct live_name *from_before, *to_before; /* of the transfer before that one */
 };
 
 struct live_call {
@@ -166,7 +167,7 @@ struct live_call {
 	uint8_t state, result, outcome, direction, ended_by;
 	uint8_t cause;                   /* of the caller's Hangup */
 	bool incomplete, originated, answered_once, connected_once, dial_tried;
-	bool shut_down, conference_tried, changed, caller_hung, originate_told;
+	bool shut_down, conference_tried, conferred, changed, caller_hung, originate_told;
 	uint16_t pending;                /* bits of enum live_change_kind: told at the end of the message */
 	bool undecided;                  /* whether its first channel calls or is called shows only now */
 	bool no_history;                 /* it was found by a list: what went before is unknown */
@@ -261,6 +262,7 @@ struct live_endpoint {
 	int32_t messages, old_messages; /* -1: unknown */
 	uint8_t device;            /* enum ast_device_state; LIVE_DEVICE_UNKNOWN: not told */
 	int8_t registered;         /* -1: unknown */
+	int64_t registered_told; /* when it was said last: a device state says nothing of it */
 	bool trunk, phone;         /* by how it is dialled */
 };
 
@@ -324,7 +326,8 @@ struct live_server {
 	uint32_t parts[LIVE_KINDS];  /* how many of the kinds from LIVE_SETS on, and of all others */
 	struct live_recent recent[LIVE_RECENT];
 	uint32_t recent_first, recent_count;
-	uint64_t ranks, indexed;     /* indexed: no number that an index gave is above it */
+	uint64_t ranks, found_ranks; /* of calls that were seen to begin, and of those that were found: see live_call_found() */
+	uint64_t indexed;            /* no number that an index gave is above it */
 	struct list touched;         /* calls that this message changed */
 	bool resync;                 /* what goes on is told by a list */
 	/* The session and its snapshots: live_snapshot.c. */
@@ -439,6 +442,13 @@ void live_channel_event(struct live_server *s, const struct live_reader *r, int 
 /* It shows whether the first channel of a call calls or is called. */
 void live_call_decide(struct live_channel *channel, bool originated);
 /* Makes a call of the channel's own when it has none. */
+/* The channel's Newchannel came: of a call that a list told of before, it says where to. */
+void live_call_began(struct live_channel *channel);
+/* It was found, not seen to begin: what went before is unknown. It is younger than the calls that were known when the server
+ * was last lost out of sight, and older than those that began since. */
+void live_call_found(struct live_call *call);
+/* The server was out of sight: a new session, or a gap. */
+void live_call_blind(struct live_server *s);
 struct live_call *live_call_own(struct live_channel *channel);
 /* The channel comes to the call, from another one or none; leaves it without ending it; has hung up. */
 void live_call_attach(struct live_call *call, struct live_channel *channel);
@@ -473,6 +483,8 @@ void live_call_direction(struct live_call *call);
 void live_merge_link(struct live_channel *channel, struct slice linkedid);
 /* Both become one: the older survives and is returned. Either may be NULL: the other one is. */
 struct live_call *live_merge_calls(struct live_call *a, struct live_call *b);
+/* Two different calls meet in a basic bridge: the channel of the one enters, the other is in it. */
+void live_merge_bridged(struct live_call *inside, struct live_call *enters);
 /* Those of two channels; either may be NULL: nothing happens. */
 void live_merge_join(struct live_channel *a, struct live_channel *b);
 /* The ids that were merged into it. */
@@ -525,7 +537,8 @@ void live_queue_leave(struct live_caller *caller);
 /* Why is known now: reports it, and the caller is gone. */
 void live_queue_left(struct live_caller *caller, enum live_left reason);
 /* AgentConnect: `channel` talks with the agent. */
-void live_queue_connect(struct live_queue *queue, struct live_channel *channel, struct live_member *member, struct slice agent_name);
+/* `member` NULL: one that nothing told of yet. */
+void live_queue_connect(struct live_queue *queue, struct live_channel *channel, struct live_member *member, struct slice interface, struct slice agent_name);
 /* Who left a while ago for a reason that nothing told was redirected. */
 void live_queue_tick(struct live_server *s, int64_t now);
 int64_t live_queue_deadline(const struct live_server *s);

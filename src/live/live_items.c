@@ -43,7 +43,7 @@ static void channel(struct live_server *s, const struct live_reader *r)
 	int64_t age = clock_text(live_headers_get(r, LIVE_H_DURATION));
 	struct live_call *call = c->call;
 	s->confirmed++;
-	if (!known && age >= 0)
+	if (!c->born && age >= 0 && (!known || s->live->now - age < c->since))
 		c->since = s->live->now - age;
 	if (exten.len > 0) /* before Asterisk 12 */
 		live_names_set(&s->names, &c->exten, exten);

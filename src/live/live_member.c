@@ -198,7 +198,7 @@ void live_member_event(struct live_server *s, const struct live_reader *r, int w
 		if (leg)
 			leg->agent = true;
 		if (caller)
-			live_queue_connect(queue, caller, member, live_headers_member_name(r));
+			live_queue_connect(queue, caller, member, live_headers_interface(r), live_headers_member_name(r));
 		break;
 	case LIVE_MEMBER_COMPLETE:
 	case LIVE_MEMBER_DUMP:

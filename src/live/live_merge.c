@@ -29,29 +29,6 @@ static void add_alias(struct live_call *call, struct slice id, uint64_t rank)
 	more->aliases = alias;
 }
 
-void live_merge_link(struct live_channel *channel, struct slice linkedid)
-{
-	struct live_server *s = channel->object.server;
-	struct slice had = live_name_text(channel->linkedid);
-	if (linkedid.len > LIVE_TEXT_MAX)
-		return;
-	if (!channel->call) {
-		live_names_set(&s->names, &channel->linkedid, linkedid);
-		live_call_own(channel);
-		return;
-	}
-	struct live_call *other = live_call_by_id(s, linkedid);
-	if (!other)
-		/* An id that nothing told of: older than the picture, or a new one of a call that goes on. */
-		add_alias(channel->call, linkedid, channel->call->rank);
-	else if (other != channel->call)
-		live_merge_calls(channel->call, other);
-	/* Events may still carry the older copy (Q63): a younger id never comes back. */
-	uint64_t rank = rank_of(s, linkedid), had_rank = rank_of(s, had);
-	if (had.len == 0 || had_rank == 0 || rank <= had_rank)
-		live_names_set(&s->names, &channel->linkedid, linkedid);
-}
-
 void live_merge_forget(struct live_call *call)
 {
 	while (call->more && call->more->aliases) {
@@ -72,17 +49,19 @@ static void move_aliases(struct live_call *from, struct live_call *to)
 	}
 }
 
-struct live_call *live_merge_calls(struct live_call *a, struct live_call *b)
+static struct live_call *merge(struct live_call *from, struct live_call *to)
 {
-	if (!a || !b || a == b)
-		return a ? a : b;
-	struct live_call *to = a->rank < b->rank ? a : b, *from = to == a ? b : a;
 	struct live_server *s = to->object.server;
 	int64_t now = s->live->now;
 	char id[LIVE_TEXT_MAX + 1];
 	struct slice key = { id, from->object.key->len };
 	memcpy(id, from->object.key->text, from->object.key->len);
 
+	if (to->rank > from->rank) { /* more is known of their ages than when each got its rank */
+		uint64_t rank = to->rank;
+		to->rank = from->rank;
+		from->rank = rank;
+	}
 	live_queue_merged(from, to);
 	live_agent_moved(from, to);
 	list_each_safe(node, &from->channels) {
@@ -106,6 +85,57 @@ struct live_call *live_merge_calls(struct live_call *a, struct live_call *b)
 	to->changed = true;
 	live_call_touch(to);
 	return to;
+}
+
+/* Of two that were found what a list said of their age counts more than which was found first. */
+static bool is_older(const struct live_call *a, const struct live_call *b)
+{
+	if (a->no_history && b->no_history && a->started != b->started)
+		return a->started < b->started;
+	return a->rank < b->rank;
+}
+
+struct live_call *live_merge_calls(struct live_call *a, struct live_call *b)
+{
+	if (!a || !b || a == b)
+		return a ? a : b;
+	return is_older(a, b) ? merge(b, a) : merge(a, b);
+}
+
+void live_merge_bridged(struct live_call *inside, struct live_call *enters)
+{
+	int64_t apart = inside->started > enters->started ? inside->started - enters->started : enters->started - inside->started;
+	/* Nothing else says which of the two is older: the Linkedid of who comes second is the oldest of the bridge (Q96). */
+	if (inside->no_history && enters->no_history && apart < LIVE_SECOND)
+		merge(inside, enters);
+	else
+		live_merge_calls(inside, enters);
+}
+
+void live_merge_link(struct live_channel *channel, struct slice linkedid)
+{
+	struct live_server *s = channel->object.server;
+	struct slice had = live_name_text(channel->linkedid);
+	if (linkedid.len > LIVE_TEXT_MAX)
+		return;
+	if (!channel->call) {
+		live_names_set(&s->names, &channel->linkedid, linkedid);
+		live_call_own(channel);
+		return;
+	}
+	struct live_call *other = live_call_by_id(s, linkedid);
+	if (!other)
+		/* An id that nothing told of: older than the picture, or a new one of a call that goes on. */
+		add_alias(channel->call, linkedid, channel->call->rank);
+	else if (other != channel->call && channel->call->object.key == channel->object.key && (other->no_history || channel->call->no_history))
+		/* A Linkedid is left for an older one only, and its own is the youngest that a channel can have. */
+		merge(channel->call, other);
+	else
+		live_merge_calls(channel->call, other);
+	/* Events may still carry the older copy (Q63): a younger id never comes back. */
+	uint64_t rank = rank_of(s, linkedid), had_rank = rank_of(s, had);
+	if (had.len == 0 || had_rank == 0 || rank <= had_rank)
+		live_names_set(&s->names, &channel->linkedid, linkedid);
 }
 
 void live_merge_join(struct live_channel *a, struct live_channel *b)

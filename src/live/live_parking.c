@@ -111,8 +111,8 @@ static void park(struct live_server *s, const struct live_reader *r)
 		return;
 	/* The REFER to the lot was told as a transfer a moment ago. */
 	if (call->more && call->more->transferred_to && s->live->now - call->more->transferred_at < LIVE_SECOND) {
-		live_names_drop(&s->names, &call->more->transferred_from);
-		live_names_drop(&s->names, &call->more->transferred_to);
+		live_names_set(&s->names, &call->more->transferred_from, live_name_text(call->more->from_before));
+		live_names_set(&s->names, &call->more->transferred_to, live_name_text(call->more->to_before));
 	}
 	live_call_told(call, LIVE_CALL_PARKED);
 }

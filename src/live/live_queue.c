@@ -212,12 +212,11 @@ void live_queue_left(struct live_caller *caller, enum live_left reason)
 	forget(caller);
 }
 
-void live_queue_connect(struct live_queue *queue, struct live_channel *channel, struct live_member *member, struct slice agent_name)
+void live_queue_connect(struct live_queue *queue, struct live_channel *channel, struct live_member *member, struct slice interface, struct slice agent_name)
 {
 	struct live_server *s = queue->object.server;
 	struct live_caller *caller = channel->in_queue;
 	struct live_call *call = live_call_own(channel);
-	struct slice interface = member ? live_name_text(member->object.key) : slice_make("", 0);
 	int64_t waited = caller ? (caller->left ? caller->until : s->live->now) - caller->since : 0;
 	if (caller && caller->queue != queue)
 		caller = NULL;

@@ -102,7 +102,7 @@ static enum live_result of_cause(const struct live_call *call)
 
 enum live_result live_result_of(const struct live_call *call)
 {
-	if (call->connected_once || call->conference.total > 0)
+	if (call->connected_once || call->conferred)
 		return LIVE_RESULT_ANSWERED;
 	if (call->shut_down)
 		return LIVE_RESULT_FAILED;

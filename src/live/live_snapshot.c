@@ -354,7 +354,7 @@ static void missing_contacts(struct live_server *s, struct slice tech)
 	uint64_t at = 0;
 	for (struct live_object *o; (o = live_set_next(&s->sets[LIVE_ENDPOINT], &at));) {
 		struct live_endpoint *endpoint = LIVE_AS(endpoint, o);
-		if (endpoint->registered != 1 || o->seen >= s->list_began || !slice_starts_with(live_name_text(o->key), tech))
+		if (endpoint->registered != 1 || endpoint->registered_told >= s->list_began || !slice_starts_with(live_name_text(o->key), tech))
 			continue;
 		endpoint->registered = 0;
 		live_names_drop(&s->names, &endpoint->contact);
@@ -463,6 +463,7 @@ void live_session(struct live_server *s, unsigned ami_version, int64_t now)
 	s->listed_commands = s->synced_once = false;
 	s->refused_steps = s->told_steps = 0;
 	s->unknown = 0;
+	live_call_blind(s);
 	live_snapshot_want(s, "session", s->live->now);
 }
 
@@ -488,6 +489,7 @@ void live_gap(struct live_server *s, int64_t now)
 	if (now > s->live->now)
 		s->live->now = now;
 	mark_incomplete(s);
+	live_call_blind(s);
 	live_snapshot_want(s, "gap", s->live->now);
 }
 

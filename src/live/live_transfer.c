@@ -6,6 +6,8 @@ static void transferred(struct live_call *call, struct slice from, struct slice 
 {
 	struct live_names *names = &call->object.server->names;
 	struct live_call_more *more = live_call_extra(call);
+	live_names_set(names, &more->from_before, live_name_text(more->transferred_from));
+	live_names_set(names, &more->to_before, live_name_text(more->transferred_to));
 	live_names_set(names, &more->transferred_from, from);
 	live_names_set(names, &more->transferred_to, to);
 	more->transferred_at = call->object.server->live->now;

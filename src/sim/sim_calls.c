@@ -44,6 +44,7 @@ void sim_call_destroy(struct sim_call **call_ptr)
 
 	*call_ptr = NULL;
 	sim_timer_stop(&call->timer);
+	sim_timer_stop(&call->transfer);
 	list_remove(&call->node);
 	list_remove(&call->queue_node);
 	list_remove(&call->in_room);

@@ -27,7 +27,6 @@
 #define SIM_ENDPOINTS_MAX 4096
 #define SIM_PHONES 20        /* 1000 .. 1019 */
 #define SIM_CONTEXT "default"
-#define SIM_AMI_18 7000u     /* AMI 7.0, of Asterisk 18 */
 #define SIM_ID_MAX 127       /* bytes of a ChannelId */
 #define SIM_STEP_EPOCH 1767225600.0 /* when stepped time begins: 2026-01-01 */
 

@@ -286,8 +286,8 @@ void sim_queue_abandon(struct sim_call *call)
 	struct sim_queue *queue = call->queue;
 
 	bool rings = call->state == SIM_AGENT_RINGING;
-	/* Of the agent's phone that rang older servers tell nothing but the hang-up (Q68), newer ones the end twice. */
-	for (int i = 0; i < 2 && rings && sim->ami_version >= SIM_AMI_18; i++)
+	/* Of the agent's phone that rang nothing but the hang-up is told (Q68), or its end twice. */
+	for (uint64_t i = rings ? 2 * sim_random(&call->random, 2) : 0; i > 0; i--)
 		sim_dial_event(call, "DialEnd", "CANCEL");
 	struct buf *out = caller_event(call, "QueueCallerAbandon");
 	sim_put(out, "Queue", "%s", queue->name);

@@ -101,6 +101,65 @@ describe("the live picture", function()
     assert.equal("held", changes[1].object.state)
   end)
 
+  -- Headers of a channel behind another prefix.
+  local function as(prefix, n, more)
+    local h = {}
+    for name, value in pairs(channel(n, more)) do h[prefix .. name] = value end
+    return h
+  end
+
+  it("keeps what an earlier transfer said when the call is parked by a REFER", function()
+    dial(1000)
+    local bridge = { BridgeUniqueid = "b1", BridgeType = "basic", Result = "Success" }
+    local function refer(exten, now)
+      l:event("pbx", "BlindTransfer", both(both(as("Transferer", 2, { Linkedid = "5.1", ChannelState = 6 }), as("Transferee", 1, { ChannelState = 6 })),
+        both(bridge, { Extension = exten, Context = "phones" })), now)
+    end
+    refer("1003", 1010)
+    assert.equal("1003", l:find("pbx", "call", "5.1").transferred_to)
+    refer("700", 1020)
+    l:event("pbx", "ParkedCall", both(as("Parkee", 1, { ChannelState = 6 }), { ParkerDialString = "PJSIP/1002", Parkinglot = "default", ParkingSpace = "701" }), 1020.1)
+    local call = l:find("pbx", "call", "5.1")
+    assert.equal("parked", call.state)
+    assert.equal("PJSIP/1002", call.transferred_from)
+    assert.equal("1003", call.transferred_to)
+  end)
+
+  it("knows the agent of a call whose queue it has not been told the members of", function()
+    l:event("pbx", "Newchannel", channel(1, { ChannelState = 6 }), 1000)
+    l:event("pbx", "QueueCallerJoin", channel(1, { ChannelState = 6, Queue = "support", Position = 1 }), 1000)
+    l:event("pbx", "Newchannel", channel(2, { Linkedid = "5.1", ChannelState = 0 }), 1001)
+    l:event("pbx", "QueueCallerLeave", channel(1, { ChannelState = 6, Queue = "support", Position = 1 }), 1005)
+    l:event("pbx", "AgentConnect", both(both(channel(1, { ChannelState = 6 }), dest(2, { Linkedid = "5.1", ChannelState = 6 })),
+      { Queue = "support", Interface = "PJSIP/1002", MemberName = "Anna", HoldTime = 5 }), 1005)
+    local call = l:find("pbx", "call", "5.1")
+    assert.equal("PJSIP/1002", call.agent)
+    assert.equal("Anna", call.agent_name)
+    assert.equal("PJSIP/1002", call.waits[1].agent)
+  end)
+
+  it("calls a conference answered that somebody was in, for however short", function()
+    local bridge = { BridgeUniqueid = "c1", BridgeType = "base", BridgeTechnology = "softmix", BridgeCreator = "ConfBridge", BridgeName = "8600" }
+    l:event("pbx", "Newchannel", channel(1), 1000)
+    l:event("pbx", "Newexten", channel(1, { ChannelState = 6, Application = "ConfBridge", AppData = "8600" }), 1000)
+    l:event("pbx", "ConfbridgeJoin", both(channel(1, { ChannelState = 6 }), both(bridge, { Conference = "8600" })), 1000)
+    l:event("pbx", "ConfbridgeLeave", both(channel(1, { ChannelState = 6 }), both(bridge, { Conference = "8600" })), 1000)
+    l:event("pbx", "Hangup", channel(1, { ChannelState = 6, Cause = 16 }), 1000)
+    assert.equal("answered", only(l:changes(), "^call%.ended$")[1].object.result)
+  end)
+
+  it("knows of a leg alone that its call began before", function()
+    l:event("pbx", "Newchannel", channel(2, { Linkedid = "5.1", ChannelState = 0, Exten = "1002" }), 1000)
+    local call = l:find("pbx", "call", "5.1")
+    assert.is_true(call.incomplete)
+    assert.is_nil(call.to)
+    l:event("pbx", "Newexten", channel(1, { ChannelState = 6, Application = "Dial", Extension = "1003" }), 1001) -- it was transferred there
+    call = l:find("pbx", "call", "5.1")
+    assert.equal("1001", call.from)
+    assert.is_nil(call.to)
+    assert.is_nil(call.talk)
+  end)
+
   it("tells trunks from phones by how they are dialled", function()
     l:event("pbx", "Newchannel", channel(1, { Exten = "95550199" }), 1000)
     local trunk = { Channel = "PJSIP/carrier-00000009", Uniqueid = "5.9", Linkedid = "5.1", ChannelState = 0 }

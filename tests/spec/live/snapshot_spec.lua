@@ -122,6 +122,94 @@ describe("snapshots of the live picture", function()
     assert.equal("1001", call.from)
   end)
 
+  it("tell where to only of a call that is not up yet: the Exten of others may be a transfer's", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l, { CoreShowChannels = {
+      { "CoreShowChannel", channel(1, { Exten = "1009", BridgeId = "" }) }, { "CoreShowChannel", channel(2, { ChannelState = 4, BridgeId = "" }) },
+      { "CoreShowChannel", channel(3, { BridgeId = "" }) },
+    } })
+    assert.is_nil(l:find("pbx", "call", "100.1").to)
+    assert.equal("500", l:find("pbx", "call", "100.2").to)
+    l:event("pbx", "Newexten", channel(1, { Exten = "1010", Extension = "1010", Application = "Dial" }), 1001)
+    assert.is_nil(l:find("pbx", "call", "100.1").to)
+    -- Its Newchannel was on its way: that says it.
+    l:event("pbx", "Newchannel", channel(3, { ChannelState = 4, Exten = "300" }), 1001)
+    assert.equal("300", l:find("pbx", "call", "100.3").to)
+  end)
+
+  -- The two calls become one; which survives?
+  local function survivor(a, b)
+    l:event("pbx", "BridgeEnter", channel(a, { BridgeUniqueid = "b9", BridgeType = "basic" }), 1200)
+    l:event("pbx", "BridgeEnter", channel(b, { BridgeUniqueid = "b9", BridgeType = "basic", SwapUniqueid = "100." .. a }), 1200)
+    return l:find("pbx", "call", "100." .. a).id
+  end
+
+  it("find calls that are older than those that began since, by whatever they are found", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l)
+    l:event("pbx", "Newchannel", channel(2), 1010)
+    l:event("pbx", "Newstate", channel(1), 1020) -- nothing told of it before
+    assert.equal("100.1", survivor(2, 1))
+  end)
+
+  it("find calls that are younger than those that were known before a gap", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l)
+    l:event("pbx", "Newchannel", channel(2), 1010)
+    l:gap("pbx", 1100)
+    l:event("pbx", "Newstate", channel(1), 1100)
+    assert.equal("100.2", survivor(2, 1))
+  end)
+
+  it("take a channel's own id for the youngest that it can have", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l)
+    l:event("pbx", "Newstate", channel(2), 1000)
+    l:event("pbx", "Newstate", channel(1), 1000)
+    l:event("pbx", "BridgeEnter", channel(2, { Linkedid = "100.1", BridgeUniqueid = "b9", BridgeType = "basic" }), 1000)
+    assert.equal("100.1", l:find("pbx", "call", "100.2").id)
+    assert.equal("100.1", l:find("pbx", "channel", "100.2").linkedid)
+  end)
+
+  it("take the second in a bridge for the older one where nothing else says it (Q96)", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l)
+    l:event("pbx", "BridgeEnter", channel(2, { BridgeUniqueid = "b9", BridgeType = "basic" }), 1000)
+    l:event("pbx", "BridgeEnter", channel(1, { BridgeUniqueid = "b9", BridgeType = "basic" }), 1000)
+    assert.equal("100.1", l:find("pbx", "call", "100.2").id)
+  end)
+
+  it("say which of two that are found is the older one", function()
+    l:session("pbx", "13.0.0", 1000)
+    l:event("pbx", "Newstate", channel(2), 1000)
+    serve(l, { CoreShowChannels = {
+      { "CoreShowChannel", channel(2, { Duration = "00:00:10", BridgeId = "" }) }, { "CoreShowChannel", channel(1, { Duration = "00:00:20", BridgeId = "" }) },
+    } })
+    assert.equal("100.1", survivor(2, 1))
+  end)
+
+  it("may be quicker than the Newchannel of a call: it is no older for that", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l)
+    l:event("pbx", "Newchannel", channel(2), 1010)
+    l:want("pbx", 1100)
+    serve(l, { CoreShowChannels = { { "CoreShowChannel", channel(2, { BridgeId = "" }) }, { "CoreShowChannel", channel(1, { BridgeId = "" }) } } }, 1100)
+    l:event("pbx", "Newchannel", channel(1, { ChannelState = 4 }), 1100.1)
+    assert.equal("100.2", survivor(2, 1))
+  end)
+
+  it("end the registration of a phone that is not among the contacts, whatever its device state said meanwhile", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l, { PJSIPShowContacts = { { "ContactList", { Endpoint = "1001", Status = "NonQualified", Uri = "sip:1001@192.0.2.1" } } } })
+    assert.is_true(l:find("pbx", "endpoint", "PJSIP/1001").registered)
+    l:want("pbx", 1100)
+    serve(l, { PJSIPShowContacts = function()
+      l:event("pbx", "DeviceStateChange", { Device = "PJSIP/1001", State = "UNAVAILABLE" }, 1100.5)
+      return {}
+    end }, 1100)
+    assert.is_false(l:find("pbx", "endpoint", "PJSIP/1001").registered)
+  end)
+
   it("keep what a list lacks until a second one lacks it too", function()
     l:session("pbx", "13.0.0", 1000)
     serve(l, { CoreShowChannels = ONE })
