@@ -32,7 +32,7 @@ end
 return {
   base = { unit "ring", unit "json", unit "log_format", module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message")),
     unit "log", unit "frame_log", module(specs "ami/pending"), specs("cli/check", "engine/session") },
-  observe = { unit "log", unit "log_format", unit "log_journal", unit "metrics", unit "redact", specs("control/metrics", "control/redact"),
+  observe = { unit "log", unit "log_files", unit "log_format", unit "log_journal", unit "metrics", unit "redact", specs("control/metrics", "control/redact"),
     specs("engine/log", "engine/journal", "control/secrets") },
   ami = { module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message")), unit "ami", unit "frame_log",
     module(specs("ami/event_mask", "ami/pending", "rules/order", "ami/dialogues", "ami/captures", "ami/actions")), sanitized(unit "ami"),
