@@ -137,7 +137,11 @@ $(LIBRARY): $(filter-out $(OBJ)/cli/%,$(PROGRAM_OBJECTS))
 
 $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) $(LIBS)
+	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(TEST_LDFLAGS) $(LIBRARY) $(LIBS)
+
+# Allocations that fail when the test says so.
+$(BUILD)/tests/mem_test: TEST_LDFLAGS := $(OBJ)/harness/module_harness.o $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc)
+$(BUILD)/tests/mem_test: $(OBJ)/harness/module_harness.o
 
 # What Lua calls, with crossings that count (sandbox/kill.h), in the place of the library's objects.
 COUNTING := $(patsubst src/%.c,$(OBJ)/counting/%.o,$(shell grep -l sandbox/kill.h $(filter src/sandbox/% src/value/% src/rules/%,$(SOURCES))) \

@@ -81,10 +81,10 @@ static int check_value(struct slice name, struct slice value, struct err *err)
 	return 0;
 }
 
+/* There is memory for it: see action_add(). */
 static uint32_t store(struct action *action, struct slice s)
 {
-	if (buf_append(&action->bytes, s))
-		abort(); /* unbounded buffer: memory is out */
+	buf_append(&action->bytes, s);
 	return (uint32_t)(action->bytes.tail - s.len);
 }
 
@@ -95,6 +95,8 @@ int action_add(struct action *action, struct slice name, struct slice value, str
 	/* The ActionID takes one of the 128 lines. */
 	if (action->count + 1 >= ACTION_HEADERS_MAX)
 		return err_set(err, ERR_INVALID, "an action has at most %d headers", ACTION_HEADERS_MAX - 1);
+	if (!buf_reserve(&action->bytes, name.len + value.len))
+		return err_set(err, ERR_BACKPRESSURE, "the system has no memory left for another action");
 	if (action->count == action->cap) {
 		action->cap = action->cap ? action->cap * 2 : 16;
 		action->fields = mem_realloc(action->fields, action->cap, sizeof *action->fields);

@@ -27,7 +27,7 @@ void action_close(struct action *action);
 void action_clear(struct action *action);
 
 /* Adds one header. -1 with ERR_INVALID for an empty name, a name with a byte outside Q06/Q32, a value with CR, LF or NUL,
- * a line over Q30, a header too many (Q31), or the ActionID, which is the engine's. */
+ * a line over Q30, a header too many (Q31), or the ActionID, which is the engine's; ERR_BACKPRESSURE without memory. */
 int action_add(struct action *action, struct slice name, struct slice value, struct err *err);
 /* Adds the one `Variable` part `name=value` to the action's Variable lines: in the value a backslash goes before commas
  * (Q32) and before what else Asterisk's splitting would take away or hide commas with: backslashes, double quotes, and

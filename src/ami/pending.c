@@ -281,7 +281,7 @@ static struct entry *oldest_unanswered(const struct pending *p)
 static int keep_event(struct pending *p, struct entry *e, const struct message *m)
 {
 	size_t size = message_copy_size(m) + sizeof *e->events;
-	if (e->event_count >= p->limits.max_list_events || e->bytes + size > p->limits.max_list_bytes)
+	if (mem_is_short() || e->event_count >= p->limits.max_list_events || e->bytes + size > p->limits.max_list_bytes)
 		return -1;
 	if (e->event_count == e->event_cap) {
 		uint32_t cap = e->event_cap ? e->event_cap * 2 : 4;

@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/utf8.h"
+
+#define SMALL ((size_t)65536) /* of an unbounded buffer: bookkeeping, which mem_alloc() serves from its reserve too */
 
 void buf_init(struct buf *buf, size_t max)
 {
@@ -35,7 +38,7 @@ char *buf_reserve(struct buf *buf, size_t n)
 				return NULL;
 		if (cap == buf->cap)
 			cap *= 2;
-		char *data = malloc(cap);
+		char *data = cap <= SMALL && !buf->max ? mem_alloc(cap) : malloc(cap);
 		if (!data)
 			return NULL;
 		if (len > 0)

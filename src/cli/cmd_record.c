@@ -63,7 +63,11 @@ static void write_bytes(void *ctx, struct slice bytes, double at)
 static void on_bytes(void *ctx, struct slice bytes, double at)
 {
 	struct recorder *r = ctx;
-	capture_feed(&r->capture, bytes, at);
+	if (r->failed || capture_feed(&r->capture, bytes, at) == 0)
+		return;
+	fputs("hookswitch record: the system has no memory left for the recording\n", stderr);
+	r->failed = true;
+	end(r);
 }
 
 static void on_tap_ended(void *ctx, const char *reason, const char *text)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/version.h"
 #include "cli/cmd.h"
 #include "cli/daemon.h"
@@ -12,6 +13,9 @@
 #include "control/http.h"
 #include "engine/engine.h"
 #include "observe/log.h"
+
+/* Bytes for what is under way when the system has no memory left; untouched until then. */
+#define MEMORY_RESERVE ((size_t)4 << 20)
 
 static void print_help(void)
 {
@@ -164,6 +168,7 @@ int cmd_run(int argc, char **argv)
 		return CMD_FAULT;
 	}
 	daemon_limits(core);
+	mem_reserve(MEMORY_RESERVE);
 	if (pid_path && !(pid_file = pid_file_create(pid_path, &err))) {
 		fprintf(stderr, "hookswitch run: --pid-file %s\n", err.text);
 		return CMD_FAULT;

@@ -71,8 +71,7 @@ static void mask(struct capture *capture, size_t from, size_t part, size_t len)
 	struct slice text, rest, name, value;
 
 	buf_clear(&capture->copy);
-	if (buf_append(&capture->copy, slice_make(bytes, len)) == -1)
-		abort(); /* unbounded: memory is out */
+	buf_append(&capture->copy, slice_make(bytes, len)); /* there is memory for it: see capture_feed() */
 	text = buf_slice(&capture->copy);
 	redact_mask_values(bytes, text);
 	rest = slice_make(text.ptr, part);
@@ -150,18 +149,20 @@ static void write_part(struct capture *capture, double at)
 	}
 }
 
-void capture_feed(struct capture *capture, struct slice bytes, double at)
+int capture_feed(struct capture *capture, struct slice bytes, double at)
 {
 	size_t done;
 
-	if (buf_append(&capture->held, bytes) == -1)
-		abort(); /* unbounded: memory is out */
+	buf_clear(&capture->copy);
+	if (!buf_reserve(&capture->copy, buf_len(&capture->held) + bytes.len) || buf_append(&capture->held, bytes) == -1)
+		return -1;
 	if (capture->long_line && !write_long_line(capture, at))
-		return;
+		return 0;
 	if ((done = mask_frames(capture)) > 0)
 		write_out(capture, done, at);
 	while (buf_len(&capture->held) > CAPTURE_FRAME_MAX)
 		write_part(capture, at);
+	return 0;
 }
 
 void capture_end(struct capture *capture, double at)

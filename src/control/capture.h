@@ -24,7 +24,8 @@ struct capture {
 };
 
 void capture_init(struct capture *capture, void (*write)(void *ctx, struct slice bytes, double at), void *ctx);
-void capture_feed(struct capture *capture, struct slice bytes, double at);
+/* -1 without memory: these bytes are missing, and the recording must end. */
+int capture_feed(struct capture *capture, struct slice bytes, double at);
 /* Writes what is left, a frame without an end. */
 void capture_end(struct capture *capture, double at);
 void capture_close(struct capture *capture);

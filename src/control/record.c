@@ -13,6 +13,7 @@ struct record {
 	struct client *client;
 	struct link *link; /* NULL: the session has ended */
 	struct link_tap tap;
+	bool failed; /* it has a hole and was ended */
 	struct capture capture;
 };
 
@@ -32,7 +33,13 @@ static void write_block(void *ctx, struct slice bytes, double at)
 static void on_bytes(void *ctx, struct slice bytes, double at)
 {
 	struct record *record = ctx;
-	capture_feed(&record->capture, bytes, at);
+	struct client *client = record->client;
+
+	if (record->failed || capture_feed(&record->capture, bytes, at) == 0)
+		return;
+	record->failed = true;
+	buf_append_cstr(&client->out, "E system: no memory left for the recording\n");
+	client_flush_later(client);
 }
 
 static void on_ended(void *ctx, const char *reason, const char *text)
@@ -41,12 +48,14 @@ static void on_ended(void *ctx, const char *reason, const char *text)
 	struct client *client = record->client;
 
 	record->link = NULL;
-	capture_end(&record->capture, clock_wall());
-	buf_append_cstr(&client->out, "E ");
-	text_clean(&client->out, slice_cstr(reason));
-	buf_append_cstr(&client->out, ": ");
-	text_clean(&client->out, slice_cstr(text));
-	buf_append_char(&client->out, '\n');
+	if (!record->failed) {
+		capture_end(&record->capture, clock_wall());
+		buf_append_cstr(&client->out, "E ");
+		text_clean(&client->out, slice_cstr(reason));
+		buf_append_cstr(&client->out, ": ");
+		text_clean(&client->out, slice_cstr(text));
+		buf_append_char(&client->out, '\n');
+	}
 	client->cancel(client);
 	client_finish(client, 0);
 }

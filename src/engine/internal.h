@@ -38,10 +38,12 @@ struct engine {
 	bool turned;                 /* the rules have had this turn, the loop is about to wait */
 	uint64_t woke;               /* when the turn began */
 	uint64_t slept;              /* when the last wait began */
-	struct series *turn_seconds, *wait_seconds, *lag_seconds, *turns, *longest_turn;
+	struct series *turn_seconds, *wait_seconds, *lag_seconds, *turns, *longest_turn, *memory_shortages;
 	struct series *reloads[2];   /* when the last one succeeded, failed */
 	uint64_t longest[2];         /* ns of the longest turn of this minute and of the one before */
 	uint64_t minute;             /* of the monotonic clock */
+	unsigned long shortages;     /* of the system's memory, that were reported */
+	bool memory_short;
 	struct process_metrics *process;
 	struct list requests;        /* struct engine_request.node */
 	struct list watches;         /* struct engine_watch.node, not owned */

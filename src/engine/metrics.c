@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/version.h"
 #include "observe/log.h"
 
@@ -33,6 +34,7 @@ static void collect(void *ctx)
 	e->longest_turn->value = engine_longest_turn(e);
 	e->reloads[0]->value = e->reload_succeeded;
 	e->reloads[1]->value = e->reload_failed;
+	e->memory_shortages->value = (double)mem_shortages();
 	struct metric *records = metrics_find(e->metrics, "hookswitch_log_records_total");
 	for (int level = 0; level < LOG_LEVELS; level++)
 		set(records, log_level_name((enum log_level)level), counts.records[level]);
@@ -53,6 +55,7 @@ void engine_metrics_open(struct engine *e)
 	e->turns = metric_series(add(e, METRIC_COUNTER, "hookswitch_loop_turns_total", "Turns of the loop.", NULL, NULL, 0), NULL, 0);
 	e->wait_seconds = metric_series(add(e, METRIC_COUNTER, "hookswitch_loop_wait_seconds_total", "Time that the loop has waited.", NULL, NULL, 0), NULL, 0);
 	e->lag_seconds = metric_series(add(e, METRIC_GAUGE, "hookswitch_loop_lag_seconds", "How late the last timer of the rules was.", NULL, NULL, 0), NULL, 0);
+	e->memory_shortages = metric_series(add(e, METRIC_COUNTER, "hookswitch_memory_shortages_total", "Times that the system had no memory left, and requests of rules and servers were refused.", NULL, NULL, 0), NULL, 0);
 	e->longest_turn = metric_series(add(e, METRIC_GAUGE, "hookswitch_loop_longest_turn_seconds", "Longest turn of this minute or the one before.", NULL, NULL, 0), NULL, 0);
 	e->reloads[0] = metric_series(add(e, METRIC_GAUGE, "hookswitch_reload_success_timestamp_seconds", "When configuration and rules were last taken over, at the start or by a reload, seconds since 1970.", NULL, NULL, 0), NULL, 0);
 	e->reloads[1] = metric_series(add(e, METRIC_GAUGE, "hookswitch_reload_failure_timestamp_seconds", "When a reload last failed, seconds since 1970; 0: never.", NULL, NULL, 0), NULL, 0);

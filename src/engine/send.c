@@ -39,6 +39,10 @@ struct engine_request *engine_send(struct engine *e, uint32_t server, const stru
 		err_set(err, ERR_NOT_READY, "there is no such server any more");
 		return NULL;
 	}
+	if (mem_is_short()) { /* the links' own Pings go on */
+		err_set(err, ERR_BACKPRESSURE, "the system has no memory left for another action");
+		return NULL;
+	}
 	struct engine_request *request = mem_zalloc(sizeof *request);
 	request->sender = sender;
 	request->ctx = ctx;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "observe/log.h"
 #include "rules/picture.h"
 #include "sandbox/deadline.h"
@@ -141,12 +142,27 @@ double engine_longest_turn(struct engine *e)
 	return (double)(e->longest[0] > e->longest[1] ? e->longest[0] : e->longest[1]) / (double)CLOCK_NS_PER_S;
 }
 
+/* While the system has no memory, nothing new is begun (base/mem.h); each turn asks whether it has some again. */
+static void watch_memory(struct engine *e)
+{
+	if (e->shortages != mem_shortages()) {
+		e->shortages = mem_shortages();
+		log_text(LOG_ERROR, "the system has no memory left: rules and servers get no more until it has");
+		e->memory_short = true;
+	}
+	if (!e->memory_short || !mem_recover())
+		return;
+	e->memory_short = false;
+	log_text(LOG_INFO, "the system has memory again");
+}
+
 static void on_before_wait(struct ev_loop *loop, ev_prepare *w, int events)
 {
 	struct engine *e = w->data;
 	(void)events;
 	uint64_t next = host_turn(e->host);
 	engine_picture_turn(e);
+	watch_memory(e);
 	bool busy = next == 0;
 	if (!list_empty(&e->leaving))
 		engine_servers_leave(e);
@@ -155,6 +171,11 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *w, int events)
 			ev_idle_start(loop, &e->busy);
 		else
 			ev_idle_stop(loop, &e->busy);
+	}
+	/* Nothing else may wake the loop when there is memory again. */
+	if (e->memory_short && next != 0) {
+		uint64_t soon = clock_mono_ns() + CLOCK_NS_PER_S / 2;
+		next = next < soon ? next : soon;
 	}
 	set_timer(e, busy ? UINT64_MAX : next);
 	e->turned = true;

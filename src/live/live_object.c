@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/mem.h"
+
 static bool is_named(int kind)
 {
 	return kind < LIVE_SETS || kind >= LIVE_KINDS;
@@ -99,7 +101,7 @@ struct live_object *live_object_find(const struct live_server *s, int kind, stru
 
 bool live_object_fits(struct live_server *s, int kind, uint32_t count, uint32_t limit, struct slice key)
 {
-	if (count < limit && key.len > 0 && key.len <= LIVE_TEXT_MAX)
+	if (count < limit && !mem_is_short() && key.len > 0 && key.len <= LIVE_TEXT_MAX)
 		return true;
 	if (key.len > 0)
 		live_overflow(s, (enum live_kind)kind);

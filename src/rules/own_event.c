@@ -194,7 +194,7 @@ int host_emit(struct host *host, const char *sender, const char *rule, struct sl
 	if (!is_own_name(name))
 		return err_set(err, ERR_INVALID, "'%.*s' cannot be emitted: a name has a dot, as in crm.answered, does not begin with server. "
 		               "or script., and is none of the live picture's", (int)(name.len < 60 ? name.len : 60), name.ptr);
-	struct message *m = message_build(name, names, values, count);
+	struct message *m = mem_is_short() ? NULL : message_build(name, names, values, count);
 	if (!m)
 		return err_set(err, ERR_OVERFLOW, "no memory for the event");
 	struct emission emission = { .event = create(host, m, sender) };

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/mem.h"
 #include "sandbox/arena_internal.h"
 
 #define LATE_BLOCK ((size_t)65536)
@@ -279,6 +280,10 @@ void *arena_lua(void *ud, void *block, size_t old_size, size_t new_size)
 
 bool arena_charge(struct arena *a, size_t bytes)
 {
+	if (mem_is_short()) {
+		fail(a);
+		return false;
+	}
 	if (!arena_take(a, bytes)) {
 		arena_trim(a);
 		if (!arena_take(a, bytes)) {

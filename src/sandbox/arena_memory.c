@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/mem.h"
 #include "sandbox/arena_internal.h"
 
 #define SEARCH_MAX 16 /* chunks that may have a run of the length, before one is taken that must have */
@@ -44,6 +45,8 @@ void arena_give(struct arena *a, size_t bytes)
 static void *map(size_t bytes)
 {
 	size_t more = bytes + CHUNK - PAGE;
+	if (mem_is_short())
+		return NULL;
 	unsigned char *start = mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (start == MAP_FAILED)
 		return NULL;

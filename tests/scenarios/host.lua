@@ -126,6 +126,36 @@ ami.on("please.date", function() log.info("date", { day = os.date "%F" }) end)
     end,
   },
   {
+    name = "no memory left in the system",
+    must = "rules are refused more, with an error, a record and a metric; nothing ends, and all goes on once there is memory",
+    needs = function()
+      if support.sanitized then return "a sanitizer's own memory leaves no space for a limit" end
+      return not support.can "command -v prlimit" and "no prlimit on this machine" or nil
+    end,
+    play = function(t)
+      local daemon = t:daemon { servers = { pbx = support.at(support.sim()) }, rules = { support.SEND, [[
+        ami.on("please.grow", function()
+          local made, refused = 0, 0
+          for _ = 1, 9000 do
+            if pcall(timer.after, 3600, print) then made = made + 1 else refused = refused + 1 end
+          end
+          log.info("grown", { made = made, refused = refused })
+        end)]] }, config = { limits = { deadline = 2, stuck = 4 } } }
+      daemon:ready "pbx"
+      local size = tonumber(support.read("/proc/" .. daemon.pid .. "/status"):match "VmSize:%s*(%d+)") * 1024
+      assert(support.can(("prlimit --pid %s --as=%d:unlimited"):format(daemon.pid, size)))
+      daemon:emit "please.grow"
+      daemon:await { msg = "the system has no memory left: rules and servers get no more until it has" }
+      assert(support.can(("prlimit --pid %s --as=unlimited:unlimited"):format(daemon.pid)))
+      daemon:await { msg = "the system has memory again" }
+      support.wait_for(function() return daemon:metric "hookswitch_memory_shortages_total" >= 1 end)
+      -- A session whose buffer could not be had was lost, and comes back.
+      support.await_server(daemon, "pbx", "the session", function(server) return server.state == "ready" end, 30)
+      daemon:emit("please.send", "server=pbx", "action=Ping", "tag=after")
+      assert(daemon:await { msg = "done", tag = "after" }.code == "success")
+    end,
+  },
+  {
     name = "a full disk under the log",
     must = "records that cannot be written are counted, nothing waits for the disk, and the log goes on when there is space",
     needs = function()

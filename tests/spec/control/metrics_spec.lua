@@ -52,6 +52,7 @@ describe("metrics", function()
     console_dropped_total = { "counter", "reason" }, console_requests_total = { "counter", "" }, console_refused_total = { "counter", "" },
     http_dropped_total = { "counter", "reason" }, http_requests_total = { "counter", "path" },
     -- the process
+    memory_shortages_total = { "counter", "" },
     process_cpu_seconds_total = { "counter", "" }, process_resident_memory_bytes = { "gauge", "" },
     process_virtual_memory_bytes = { "gauge", "" }, process_open_fds = { "gauge", "" }, process_max_fds = { "gauge", "" },
     process_start_time_seconds = { "gauge", "" },
