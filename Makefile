@@ -140,12 +140,13 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(TEST_LDFLAGS) $(LIBRARY) $(LIBS)
 
 # Allocations that fail when the test says so.
-$(BUILD)/tests/mem_test: TEST_LDFLAGS := $(OBJ)/harness/module_harness.o $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc)
-$(BUILD)/tests/mem_test: $(OBJ)/harness/module_harness.o
+HARNESS := module_harness.o module_picture.o
+$(BUILD)/tests/mem_test: TEST_LDFLAGS := $(HARNESS:%=$(OBJ)/harness/%) $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc)
+$(BUILD)/tests/mem_test: $(HARNESS:%=$(OBJ)/harness/%)
 
 # What Lua calls, with crossings that count (sandbox/kill.h), in the place of the library's objects.
 COUNTING := $(patsubst src/%.c,$(OBJ)/counting/%.o,$(shell grep -l sandbox/kill.h $(filter src/sandbox/% src/value/% src/rules/%,$(SOURCES))) \
-  src/harness/module_harness.c src/harness/module_picture.c)
+  $(HARNESS:%.o=src/harness/%.c))
 $(BUILD)/tests/kill_api_test: tests/unit/kill_api_test.c $(COUNTING) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(COUNTING) $(LIBRARY) $(LIBS)

@@ -111,7 +111,8 @@ static void a_reserve_serves_what_cannot_fail(void)
 static char folder[] = "/tmp/hookswitch-mem-XXXXXX";
 
 static const char part[] = "local part = {} function part.use(...) return select('#', ...) end return part\n";
-static const char other[] = "local heard = sink.open 'heard' ami.on('Probe', function() heard:write 'x' end)\n";
+static const char other[] = "local heard = sink.open 'heard' ami.on('Probe', function() heard:write 'x' end)\n"
+                            "ami.on('Grow', function() for _ = 1, 1000 do pcall(timer.after, 9, print) end end)\n";
 
 static void write_file(const char *name, const char *text)
 {
@@ -207,14 +208,11 @@ static size_t heard(const struct harness *h)
 static bool a_rule_without_memory(unsigned long n, bool loads)
 {
 	struct harness h;
-	char path[128];
 
 	harness_init(&h);
 	h.limits.drain = 2;
-	snprintf(path, sizeof path, "%s/scripts", folder);
-	h.rules = mem_strdup(path);
-	snprintf(path, sizeof path, "%s/lib", folder);
-	h.lib = mem_strdup(path);
+	h.rules = mem_printf("%s/scripts", folder);
+	h.lib = mem_printf("%s/lib", folder);
 	harness_add_server(&h, SLICE("pbx"));
 	CHECK(harness_load(&h) == 0);
 	harness_ready(&h, h.servers[0], SLICE("18.0"));
@@ -246,6 +244,27 @@ static bool a_rule_without_memory(unsigned long n, bool loads)
 	CHECK_NAMED(heard(&h) == before + 1, "newer rules run");
 	harness_close(&h);
 	return failed;
+}
+
+/* More than the reserve holds: it is refused, and the reserve lasts. */
+static void a_rule_that_wants_much(void)
+{
+	struct harness h;
+	harness_init(&h);
+	h.rules = mem_printf("%s/scripts", folder);
+	h.lib = mem_printf("%s/lib", folder);
+	h.limits.deadline = h.limits.stuck = 20;
+	harness_add_server(&h, SLICE("pbx"));
+	CHECK(harness_load(&h) == 0);
+	advance(&h, 0);
+	begin(0);
+	feed(&h, "Event: Grow\r\n\r\n");
+	CHECK(end());
+	advance(&h, 40);
+	feed(&h, "Event: Probe\r\nN: 1\r\n\r\n");
+	advance(&h, 0);
+	CHECK_NAMED(heard(&h) == 1, "it goes on, or has begun anew");
+	harness_close(&h);
 }
 
 /* ---- answers ---- */
@@ -329,7 +348,7 @@ static void picture_event(void *server, const struct message *m)
 	live_event(server, m, now += LIVE_SECOND / 10);
 }
 
-static bool a_picture_without_memory(unsigned long n)
+static bool a_picture_without_memory(unsigned long n, unsigned calls)
 {
 	static const char *const life[] = {
 		"Event: Newchannel\r\nChannel: PJSIP/%u-1\r\nChannelState: 4\r\nChannelStateDesc: Ring\r\nCallerIDNum: 10%u\r\nExten: 200\r\n"
@@ -351,7 +370,7 @@ static bool a_picture_without_memory(unsigned long n)
 	overflows = started = finished = 0;
 	begin(n);
 	for (size_t i = 0; i < sizeof life / sizeof *life; i++)
-		for (unsigned call = 1; call <= 8; call++) {
+		for (unsigned call = 1; call <= calls; call++) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 			snprintf(text, sizeof text, life[i], call, call, call, call);
@@ -362,7 +381,7 @@ static bool a_picture_without_memory(unsigned long n)
 	live_tick(live, now + 2 * LIVE_SECOND);
 	CHECK_NAMED(started == finished && live_count(live, LIVE_CHANNEL, NULL, now) == 0 && live_count(live, LIVE_CALL, NULL, now) == 0,
 	            "nothing stays");
-	if (!CHECK_NAMED(started == 8 || overflows > 0, "what does not fit is reported"))
+	if (!CHECK_NAMED(started == calls || overflows > 0, "what does not fit is reported"))
 		printf("allocation %lu: %u calls, %u overflows\n", n, started, overflows);
 	live_destroy(&live);
 	return failed;
@@ -378,9 +397,10 @@ int main(void)
 	for (n = 0; answers_without_memory(n) && check_failed == 0; n++)
 		runs++;
 	CHECK(runs > 25);
-	for (n = 0, runs = 0; a_picture_without_memory(n) && check_failed == 0; n++)
+	for (n = 0, runs = 0; a_picture_without_memory(n, 8) && check_failed == 0; n++)
 		runs++;
 	CHECK(runs > 25);
+	CHECK(a_picture_without_memory(100, 500));
 
 	if (!mkdtemp(folder)) {
 		perror(folder);
@@ -396,6 +416,7 @@ int main(void)
 	for (n = 0, runs = 0; a_rule_without_memory(n, true) && check_failed == 0; n++)
 		runs++;
 	CHECK(runs > 50);
+	a_rule_that_wants_much();
 	CHECK(run("rm -rf %s"));
 	mem_reserve(0);
 	return check_report();
