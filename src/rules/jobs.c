@@ -302,6 +302,7 @@ void jobs_quit(struct rule *rule)
 		struct job_worker *worker = list_entry(it, struct job_worker, of_rule);
 		if (worker->queue && worker->queue->worker == worker)
 			worker->queue->worker = NULL;
+		worker->queue = NULL; /* without a worker it may go */
 	}
 	list_each_safe(it, &rule->job_tries) {
 		struct job_try *t = list_entry(it, struct job_try, of_rule);

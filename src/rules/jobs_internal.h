@@ -28,7 +28,7 @@ struct job_queue {
 struct job_worker {
 	struct list of_rule;
 	struct rule *rule;
-	struct job_queue *queue; /* NULL: it was never live */
+	struct job_queue *queue; /* NULL: it is not live yet, or any more */
 	char *name;
 	struct job_terms terms;
 	int fn;
