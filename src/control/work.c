@@ -37,15 +37,23 @@ static int compare_names(const void *a, const void *b)
 	return order ? order : (x->len > y->len) - (x->len < y->len);
 }
 
-/* By name, malloc'd; they stand until the next change. */
-static struct slice *sorted_queues(const struct persist *persist, size_t *count)
+static void add_name(struct slice **all, size_t *count, struct slice name)
 {
+	*all = mem_realloc(*all, *count + 1, sizeof **all);
+	(*all)[(*count)++] = name;
+}
+
+/* Those with jobs and those that rules serve, by name, malloc'd; they stand until the next change. */
+static struct slice *sorted_queues(const struct persist *persist, const struct host *host, size_t *count)
+{
+	struct persist_queue_stats stats;
 	struct slice name, *all = NULL;
 	*count = 0;
-	for (size_t i = 0; persist_queues_next(persist, &i, &name);) {
-		all = mem_realloc(all, *count + 1, sizeof *all);
-		all[(*count)++] = name;
-	}
+	for (size_t i = 0; persist_queues_next(persist, &i, &name);)
+		add_name(&all, count, name);
+	for (size_t i = 0; host_queues_next(host, &i, &name);)
+		if (!persist_queue_stats(persist, name, &stats))
+			add_name(&all, count, name);
 	if (*count > 0)
 		qsort(all, *count, sizeof *all, compare_names);
 	return all;
@@ -94,6 +102,20 @@ static void queue_json(struct writer *writer, struct slice name, const struct ho
 	writer_integer(writer, "dropped", s->dropped);
 }
 
+/* False when it has no job and no rule. */
+static bool find_queue(struct request *request, const struct persist *persist, struct slice name, struct host_queue_view *view,
+                       struct persist_queue_stats *stats)
+{
+	*stats = (struct persist_queue_stats){ 0 };
+	bool served = host_queue_view(engine_host(request->engine), name, view);
+	return persist_queue_stats(persist, name, stats) || served;
+}
+
+static int refuse_queue(struct request *request, struct slice name)
+{
+	return client_refuse(request->client, 1, "work: no rule serves a queue '%.*s', and it has no jobs; `work` lists them", SLICE_ARG(name));
+}
+
 static int show_queues(struct request *request, struct persist *persist)
 {
 	struct table table;
@@ -101,7 +123,7 @@ static int show_queues(struct request *request, struct persist *persist)
 	struct host_queue_view view;
 	struct persist_queue_stats stats;
 	size_t count;
-	struct slice *names = sorted_queues(persist, &count);
+	struct slice *names = sorted_queues(persist, engine_host(request->engine), &count);
 
 	table_init(&table, queue_columns, sizeof queue_columns / sizeof *queue_columns);
 	writer_init(&writer, request->out);
@@ -111,6 +133,7 @@ static int show_queues(struct request *request, struct persist *persist)
 	}
 	for (size_t i = 0; i < count; i++) {
 		host_queue_view(engine_host(request->engine), names[i], &view);
+		stats = (struct persist_queue_stats){ 0 };
 		persist_queue_stats(persist, names[i], &stats);
 		if (request->json) {
 			writer_open(&writer, NULL, '{');
@@ -126,7 +149,7 @@ static int show_queues(struct request *request, struct persist *persist)
 		writer_close(&writer, '}');
 		buf_append_char(request->out, '\n');
 	} else if (count == 0) {
-		buf_append_cstr(request->out, "no job was ever pushed\n");
+		buf_append_cstr(request->out, "no rule serves a queue, and no job waits in one\n");
 	}
 	if (count > 0 && !request->json)
 		table_print(&table, "", request->out);
@@ -224,9 +247,8 @@ static int show_jobs(struct request *request, const struct persist *persist, str
 	struct writer writer;
 	struct table table;
 
-	if (!persist_queue_stats(persist, queue, &stats))
-		return client_refuse(request->client, 1, "work: no job was ever pushed to a queue '%.*s'; `work` lists them", SLICE_ARG(queue));
-	host_queue_view(engine_host(request->engine), queue, &view);
+	if (!find_queue(request, persist, queue, &view, &stats))
+		return refuse_queue(request, queue);
 	table_init(&table, job_columns, sizeof job_columns / sizeof *job_columns);
 	writer_init(&writer, request->out);
 	if (request->json) {
@@ -292,13 +314,14 @@ static int change_one(struct request *request, struct persist *persist, bool ret
 /* All dead jobs of a queue. */
 static int change_dead(struct request *request, struct persist *persist, bool retry, struct slice queue)
 {
+	struct host_queue_view view;
 	struct persist_queue_stats stats;
 	struct persist_job job;
 	uint64_t now = clock_mono_ns();
 	size_t changed = 0, kept = 0;
 
-	if (!persist_queue_stats(persist, queue, &stats))
-		return client_refuse(request->client, 1, "work: no job was ever pushed to a queue '%.*s'; `work` lists them", SLICE_ARG(queue));
+	if (!find_queue(request, persist, queue, &view, &stats))
+		return refuse_queue(request, queue);
 	int64_t last = 0;
 	for (size_t n = stats.dead; n > 0; n--) {
 		int64_t id = last;

@@ -238,6 +238,8 @@ struct host_queue_view {
 	uint32_t at_once; /* 0: not known while it is down */
 	double per_second; /* 0: no pace */
 };
+/* Walks the queues that rules serve now, in no order: start with `*cursor` 0. */
+bool host_queues_next(const struct host *host, size_t *cursor, struct slice *queue);
 /* False when no rule does. */
 bool host_queue_view(const struct host *host, struct slice queue, struct host_queue_view *out);
 

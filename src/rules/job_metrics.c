@@ -86,6 +86,19 @@ void jobs_observe_end(const struct job_try *t, uint64_t now)
 	observe(t->queue->jobs->m.run_seconds, t->queue, (double)(now - t->began) / 1e9);
 }
 
+bool host_queues_next(const struct host *host, size_t *cursor, struct slice *queue)
+{
+	const struct map_entry *e;
+	while ((e = map_next(&host->jobs->queues, cursor))) {
+		const struct job_queue *q = e->value;
+		if (!q->worker)
+			continue;
+		*queue = slice_cstr(q->name);
+		return true;
+	}
+	return false;
+}
+
 bool host_queue_view(const struct host *host, struct slice name, struct host_queue_view *out)
 {
 	const struct rule *rule = jobs_rule_of(host, name);

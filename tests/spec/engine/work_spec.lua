@@ -145,7 +145,8 @@ describe("ctl work", function()
 
   it("lists queues and jobs, retries dead ones and drops them", function()
     local daemon = h.daemon(options())
-    assert.equal("no job was ever pushed\n", (select(2, daemon:ctl "work")))
+    assert.matches("\nq +worker +0 +0 +0 +0 +%- +0 +0\n$", (select(2, daemon:ctl "work")))
+    assert.equal("no job waits, runs or is dead\n", (select(2, daemon:ctl("work", "q"))))
     local bad = push(daemon, "bad", "fail")
     push(daemon, "worse", "fail")
     push(daemon, "long", "wait")
@@ -184,7 +185,7 @@ describe("ctl work", function()
     local long = tostring(push(daemon, "long", "wait"))
     daemon:await { msg = "begin", n = "long" }
     for _, case in ipairs {
-      { 1, "no job was ever pushed to a queue 'other'", "other" }, { 1, "'other'", "retry", "other" }, { 1, "there is no job 999", "drop", "999" },
+      { 1, "no rule serves a queue 'other', and it has no jobs", "other" }, { 1, "'other'", "retry", "other" }, { 1, "there is no job 999", "drop", "999" },
       { 1, "is not dead: it is running", "retry", long }, { 1, "cannot be dropped: it is running", "drop", long },
       { 2, "say `work`", "retry" }, { 2, "say `work`", "q", "x" },
     } do
