@@ -5,6 +5,31 @@
 #include "base/mem.h"
 #include "live/live.h"
 
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash ^= word;
+	hash ^= hash >> 32; /* ids differ in their last bytes, which are the highest of a word */
+	return hash * UINT64_C(0xFF51AFD7ED558CCD);
+}
+
+/* Whole words at once, the last one overlaps the one before: names are looked up with every event. */
+static uint32_t hash_text(struct slice text)
+{
+	uint64_t hash = text.len * UINT64_C(0x9E3779B97F4A7C15), word = 0;
+	size_t i = 0;
+
+	for (; i + 8 < text.len; i += 8) {
+		memcpy(&word, text.ptr + i, sizeof word);
+		hash = mix(hash, word);
+	}
+	if (text.len >= 8)
+		memcpy(&word, text.ptr + text.len - 8, sizeof word);
+	else
+		memcpy(&word, text.ptr, text.len);
+	hash = mix(hash, word);
+	return (uint32_t)(hash ^ hash >> 32);
+}
+
 /* Where the text stands, or the free slot where it would go. Needs cap > 0. */
 static uint32_t find_slot(const struct live_names *names, struct slice text, uint32_t hash)
 {
@@ -37,7 +62,7 @@ struct live_name *live_names_find(const struct live_names *names, struct slice t
 {
 	if (names->count == 0 || text.len == 0 || text.len > LIVE_TEXT_MAX)
 		return NULL;
-	return names->slots[find_slot(names, text, slice_hash(text))];
+	return names->slots[find_slot(names, text, hash_text(text))];
 }
 
 struct live_name *live_names_intern(struct live_names *names, struct slice text)
@@ -48,7 +73,7 @@ struct live_name *live_names_intern(struct live_names *names, struct slice text)
 		text.len = LIVE_TEXT_MAX;
 	if ((names->count + 1) * 4 > names->cap * 3)
 		resize(names, names->cap ? names->cap * 2 : 64);
-	uint32_t hash = slice_hash(text), i = find_slot(names, text, hash);
+	uint32_t hash = hash_text(text), i = find_slot(names, text, hash);
 	if (!names->slots[i]) {
 		struct live_name *name = mem_alloc(sizeof *name + text.len + 1);
 		*name = (struct live_name){ .hash = hash, .len = (uint32_t)text.len };

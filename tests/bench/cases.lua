@@ -4,6 +4,8 @@
 --   floor         mode of floor.c
 --   servers       1 when absent
 --   goal          the least ratio; without it the figure is told only
+--   live          with the live picture; without it when absent
+--   against       instead of the floor another case's engine
 local head = 'local bench = require "bench"\nbench.flood(%d)\n'
 local read_three = "local event, channel, id = ev.Event, ev.Channel, ev.Uniqueid"
 local star = head .. 'ami.on("*", function(ev) ' .. read_three .. " end)\n"
@@ -11,6 +13,11 @@ local star = head .. 'ami.on("*", function(ev) ' .. read_three .. " end)\n"
 local cases = {
 	{ name = "star", what = "one listener for *, three headers", floor = "lua", goal = 0.8, rule = star },
 	{ name = "none", what = "no listener", floor = "c", goal = 0.8, rule = head },
+	{ name = "live", what = "the picture on, one listener for call.ended", floor = "c", goal = 0.8, live = true, rule = head .. [[
+local ended = 0
+ami.on("call.ended", function(call) if call.result then ended = ended + 1 end end)
+]] },
+	{ name = "star-live", what = "star with the picture on, beside star", against = "star", goal = 0.85, live = true, rule = star },
 	{ name = "five", what = "five listeners on the commonest names", floor = "lua", rule = head .. [[
 for _, name in ipairs { "Newexten", "CEL", "VarSet", "Newchannel", "Hangup" } do
 	ami.on(name, function(ev) ]] .. read_three .. [[ end)

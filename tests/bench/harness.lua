@@ -122,7 +122,7 @@ function harness.folder(name)
 end
 
 -- Writes the configuration and the rules of one engine into the folder `name`. `case.rule` is a rule's text, or `case.rules` a
--- list of texts; `server_limits`, `defaults`, `limits` and `log` go into these sections, `config` beside them.
+-- list of texts; `server_limits`, `defaults`, `limits` and `log` go into these sections, `config` beside them; `live`: with the picture.
 local function prepare(case, port, name)
 	local folder = harness.folder(name)
 	assert(os.execute(("rm -rf %s && mkdir -p %s/rules"):format(quote(folder), quote(folder))))
@@ -140,9 +140,10 @@ defaults = { events = "system,call,dialplan,cdr,user", limits = { pending = 1000
 scripts = { rules = "rules", lib = "lib" },
 limits = { actions_per_second = 0, pending = 100000, waiting = 100000, load_deadline = 1.5, %s },
 log = { format = "json", %s },
+live = { enabled = %s },
 %s
 }
-]]):format(table.concat(servers), case.server_limits or "", case.defaults or "", case.limits or "", case.log or "", case.config or ""))
+]]):format(table.concat(servers), case.server_limits or "", case.defaults or "", case.limits or "", case.log or "", case.live or false, case.config or ""))
 	return folder .. "/hookswitch.lua"
 end
 
