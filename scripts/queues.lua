@@ -8,47 +8,44 @@ local set = settings {
   pause_reason = "ring no answer",
 }
 
-local where = #set.queues > 0 and { Queue = set.queues } or nil
+local where = #set.queues > 0 and { queue = set.queues } or nil
 
 local abandoned = metric.counter("queue_abandoned_total", "Callers who gave up waiting.", { "server", "queue" })
 local unanswered = metric.counter("queue_unanswered_total", "Times that an agent's phone rang in vain.", { "server", "queue", "agent" })
 local waited = metric.histogram("queue_wait_seconds", "How long callers waited until an agent took them.", { "server", "queue" },
   { 5, 10, 20, 30, 60, 120, 300, 600 })
-
 local misses = store.open "queues.misses"
 
-local function agent_key(ev, server)
-  return table.concat({ server.name, ev.Queue, ev.Interface }, "\t")
-end
-
-ami.on("QueueCallerJoin", { where = where }, function(ev, server)
-  log.info(("queue %s: %s waits, position %s"):format(ev.Queue, ev.CallerIDNum, ev.Position), { server = server.name })
+ami.on("queue.joined", { where = where }, function(caller)
+  log.info(("queue %s: %s waits, position %d"):format(caller.queue, caller.number or "?", caller.position))
 end)
 
-ami.on("QueueCallerAbandon", { where = where }, function(ev, server)
-  abandoned:inc({ server.name, ev.Queue })
-  log.warn(("queue %s: %s gave up after %s s"):format(ev.Queue, ev.CallerIDNum, ev.HoldTime), { server = server.name })
+ami.on("queue.left", { where = where }, function(caller, server)
+  local call = live.call(server, caller.call or caller.uniqueid)
+  if caller.reason == "abandoned" then
+    abandoned:inc { caller.server, caller.queue }
+    log.warn(("queue %s: %s gave up after %.0f s"):format(caller.queue, caller.number or "?", caller.wait))
+  elseif caller.reason == "answered" then
+    waited:observe(caller.wait, { caller.server, caller.queue })
+    if call and call.agent then misses:delete(caller.server .. " " .. call.agent) end
+    log.info(("queue %s: %s takes %s after %.0f s"):format(caller.queue, call and call.agent_name or "?", caller.number or "?", caller.wait))
+  end
 end)
 
-ami.on("AgentConnect", { where = where }, function(ev, server)
-  waited:observe(tonumber(ev.HoldTime) or 0, { server.name, ev.Queue })
-  misses:delete(agent_key(ev, server))
-  log.info(("queue %s: %s takes %s after %s s"):format(ev.Queue, ev.MemberName, ev.CallerIDNum, ev.HoldTime), { server = server.name })
-end)
-
+-- Asterisk before 12 calls the interface Member.
 ami.on("AgentRingNoAnswer", { where = where }, function(ev, server)
-  local key = agent_key(ev, server)
+  local agent = ev.Interface or ev.Member
+  local key = server.name .. " " .. agent
   local count = misses:incr(key, 1, set.within)
-  unanswered:inc({ server.name, ev.Queue, ev.Interface })
-  log.warn(("queue %s: %s does not answer (%d)"):format(ev.Queue, ev.MemberName, count), { server = server.name })
+  unanswered:inc { server.name, ev.Queue, agent }
+  log.warn(("queue %s: %s does not answer (%d)"):format(ev.Queue, ev.MemberName, count))
   if set.pause_after == 0 or count < set.pause_after then return end
 
   misses:delete(key)
-  local res, err = server:call { Action = "QueuePause", Queue = ev.Queue, Interface = ev.Interface, Paused = true,
-                                 Reason = set.pause_reason }
+  local res, err = server:call { Action = "QueuePause", Queue = ev.Queue, Interface = agent, Paused = true, Reason = set.pause_reason }
   if res then
-    log.warn(("queue %s: %s is paused"):format(ev.Queue, ev.MemberName), { server = server.name, misses = count })
+    log.warn(("queue %s: %s is paused"):format(ev.Queue, ev.MemberName), { misses = count })
   else
-    log.error("agent not paused", { server = server.name, agent = ev.Interface, reason = tostring(err) })
+    log.error("agent not paused", { agent = agent, reason = tostring(err) })
   end
 end)

@@ -21,8 +21,7 @@ describe("examples/queue_metrics.lua", function()
     local text = folder:ctl "metrics"
     for _, line in ipairs {
       'hookswitch_rule_queue_callers{server="pbx1",queue="support"} 1', 'hookswitch_rule_queue_callers{server="pbx1",queue="sales"} 0',
-      'hookswitch_rule_queue_members{server="pbx1",queue="support",state="paused"} 1',
-      'hookswitch_rule_queue_members{server="pbx1",queue="support",state="busy"} 1',
+      'hookswitch_rule_queue_free{server="pbx1",queue="support"} 1', 'hookswitch_rule_queue_abandoned{server="pbx1",queue="support"} 0',
     } do assert.truthy(text:find(line, 1, true), line) end
 
     folder:stop "asterisk"

@@ -49,6 +49,13 @@ static uint64_t next_answer(const struct replay *r)
 	return due;
 }
 
+/* The virtual wall clock stands at `wall` now. */
+static void set_wall(struct replay *r, double wall)
+{
+	r->wall = r->wall_set = wall;
+	r->wall_set_at = r->now;
+}
+
 static void pass_time(struct replay *r, uint64_t to)
 {
 	if (r->options.speed > 0 && to > r->now) {
@@ -56,8 +63,8 @@ static void pass_time(struct replay *r, uint64_t to)
 		struct timespec wait = { .tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9) };
 		nanosleep(&wait, NULL);
 	}
-	r->wall += (double)(to - r->now) / 1e9;
 	r->now = to;
+	r->wall = r->wall_set + (double)(to - r->wall_set_at) / 1e9; /* in one step: many small ones would round each */
 }
 
 /* Turns of the rules until virtual time `until`, each timer at its own time. Ends the replay when they want to run at once for
@@ -144,7 +151,7 @@ static void open_times(struct replay *r, const char *path)
 		return;
 	read_time(r);
 	if (r->next_offset != UINT64_MAX && !r->wall_known) {
-		r->wall = r->next_at;
+		set_wall(r, r->next_at);
 		r->wall_known = true;
 	}
 }
@@ -162,7 +169,7 @@ static void follow_time(struct replay *r, const struct message *m, size_t used)
 	if (r->times ? !arrival_time(r, r->offset + used, &at) : !frame_time(m, &at))
 		return;
 	if (!r->wall_known) {
-		r->wall = at;
+		set_wall(r, at);
 		r->wall_known = true;
 	} else if (at > r->wall) {
 		run_until(r, r->now + clock_from_seconds(at - r->wall));
@@ -258,8 +265,11 @@ static bool read_ahead(struct replay *r, struct slice block, bool banner)
 		size_t used = 0;
 		status = framer_next(&framer, block, &m, &used);
 		known |= status == FRAMER_FRAME && m.kind != MESSAGE_OTHER;
-		if (status == FRAMER_FRAME && !r->wall_known && frame_time(&m, &r->wall))
+		double at;
+		if (status == FRAMER_FRAME && !r->wall_known && frame_time(&m, &at)) {
+			set_wall(r, at);
 			r->wall_known = true;
+		}
 		block.ptr += used;
 		block.len -= used;
 	}
@@ -417,7 +427,7 @@ struct replay *replay_create(const struct replay_options *options, struct faults
 	struct err err;
 	r->options = *options;
 	r->now = CLOCK_NS_PER_S; /* 0 means never in places */
-	r->wall = clock_wall();
+	set_wall(r, clock_wall());
 	r->last_answer = &r->answers;
 	r->metrics = metrics_create();
 	buf_init(&r->line, 0);

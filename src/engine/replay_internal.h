@@ -29,6 +29,8 @@ struct replay {
 	bool ready;            /* the server, as the rules see it */
 	uint64_t now;          /* virtual monotonic ns */
 	double wall;           /* virtual epoch seconds */
+	double wall_set;       /* as it was set last … */
+	uint64_t wall_set_at;  /* … when `now` was that */
 	bool wall_known;
 	uint64_t sequence;
 	bool stands;           /* a rule kept time from passing: the replay has ended with this error */

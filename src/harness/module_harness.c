@@ -9,6 +9,8 @@
 #include "rules/picture.h"
 #include "sandbox/deadline.h"
 
+#define WALL_BEGINS 1795204800.0 /* epoch seconds when `now` is one second */
+
 /* The defaults of the configuration, without those that depend on how fast the machine is. */
 static struct rule_limits default_limits(void)
 {
@@ -125,7 +127,7 @@ static const struct host_ops harness_ops = {
 
 void harness_init(struct harness *h)
 {
-	*h = (struct harness){ .limits = default_limits(), .now = CLOCK_NS_PER_S, .wall = 1795204800 };
+	*h = (struct harness){ .limits = default_limits(), .now = CLOCK_NS_PER_S, .wall = WALL_BEGINS };
 	faults_init(&h->faults);
 	buf_init(&h->text, 0);
 	pool_init(&h->pool);
@@ -368,8 +370,8 @@ int64_t harness_feed(struct harness *h, struct harness_server *s, struct slice b
 
 static void pass_time(struct harness *h, uint64_t to)
 {
-	h->wall += (double)(to - h->now) / 1e9;
 	h->now = to;
+	h->wall = WALL_BEGINS + (double)(to - CLOCK_NS_PER_S) / 1e9; /* in one step: many small ones would round each */
 }
 
 int harness_advance(struct harness *h, uint64_t ns, struct err *err)

@@ -22,7 +22,7 @@ describe("make run", function()
     local words = table.move({ [[ip link set lo up && exec ./demo "$0"]], helper.binary }, 1, 2, #ALONE + 1, { table.unpack(ALONE) })
     local demo = helper.start("unshare", words, { cwd = folder })
     local function out() return demo:stdout() .. demo:stderr() end
-    helper.wait_for(function() return select(2, out():gsub("AgentConnect\n", "")) >= 2 end, 40, out)
+    helper.wait_for(function() return select(2, out():gsub(" takes %d+ after ", "")) >= 2 end, 40, out)
     local joined, told = {}, 0
     for line in out():gmatch "[^\n]+" do
       local clock, caller = line:match "^%S+ (%S+) info  queue %w+: (%d+) waits"
