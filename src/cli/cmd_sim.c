@@ -14,7 +14,7 @@
 
 static const char usage[] =
 	"usage: hookswitch sim [--listen ADDR:PORT] [options]\n"
-	"       hookswitch sim --ask PATH state | settle | run SECONDS | restart clean|kill [SECONDS]\n"
+	"       hookswitch sim --ask PATH state | settle | cut | run SECONDS | restart clean|kill [SECONDS]\n"
 	"\n"
 	"A simulated Asterisk: speaks AMI, with calls and two queues (support, sales) that live.\n"
 	"It prints \"listening on ADDR:PORT\" when it is ready and runs until SIGINT or SIGTERM.\n"
@@ -47,8 +47,8 @@ static const char usage[] =
 	"      --step                 time stands still; --ask PATH run SECONDS lets it pass\n"
 	"      --ask PATH COMMAND     ask the simulator that runs with --truth PATH and print its answer, one line of JSON:\n"
 	"                             state: channels, calls, what has ended since the last time, bridges, queues, parked\n"
-	"                             calls, conferences, devices, endpoints; settle: late events arrive; run: see --step;\n"
-	"                             restart: stop as `core stop now` does, or without a word, and be away for 3 s or so many\n"
+	"                             calls, conferences, devices, endpoints; settle: late events arrive; cut: all connections\n"
+	"                             end; run: see --step; restart: stop as `core stop now` does, or without a word, and be away for 3 s or so many\n"
 	"\n"
 	"Streams, sent to each client after its login:\n"
 	"      --play CAPTURE         the bytes of a capture, without its banner and login\n"
@@ -295,7 +295,7 @@ static int read_options(struct request *request, int argc, char **argv)
 		if (read_option(request, option, optarg) == -1)
 			return -1;
 	if (request->ask && optind == argc) {
-		fputs("hookswitch sim: --ask: say what: state, settle, run or restart\n", stderr);
+		fputs("hookswitch sim: --ask: say what: state, settle, cut, run or restart\n", stderr);
 		return -1;
 	}
 	if (optind < argc && !request->ask) {

@@ -410,8 +410,27 @@ static int state_of(const struct live_call *call)
 	return call->answered_once && (!call->caller || call->caller->state == LIVE_IS_UP) ? LIVE_CALL_UP : LIVE_CALL_NEW;
 }
 
+#define UP_LOOKS 8
+
+/* Of a call that was found when its caller had gone: who is up has been answered, or he would not be there. */
+static bool outlives_caller(const struct live_call *call)
+{
+	int looked = 0;
+	if (!call->no_history || call->caller_key)
+		return false;
+	list_each(node, &call->channels) {
+		if (list_entry(node, struct live_channel, in_call)->state == LIVE_IS_UP)
+			return true;
+		if (++looked == UP_LOOKS)
+			break;
+	}
+	return false;
+}
+
 static void look_for_firsts(struct live_call *call, int64_t now)
 {
+	if (!call->answered_once && outlives_caller(call))
+		call->answered_once = true;
 	if (!call->answered_once && call->caller && call->caller->state == LIVE_IS_UP) {
 		call->answered_once = true;
 		if (!call->no_history && !call->object.server->resync) {

@@ -67,6 +67,8 @@ double sim_wall(const struct sim *sim);
 void sim_settle(struct sim *sim);
 /* Appends its state as one JSON object (tests/README.md tells its fields). What has ended is told once. */
 void sim_truth(struct sim *sim, struct buf *out);
+/* All connections end, as when the network fails; calls go on. */
+void sim_cut(struct sim *sim);
 /* The exchange is stopped: with `clean` as by `core stop now`, every call with its events and then Shutdown; else killed, without
  * a word. All connections end, and for `down` simulated seconds none is taken. Then another one runs: with other calls, whose
  * channel names begin anew. */

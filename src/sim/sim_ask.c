@@ -101,12 +101,15 @@ static void answer(struct asker *asker, const char *line)
 	} else if (words == 1 && strcmp(word, "settle") == 0) {
 		sim_settle(sim);
 		tell_time(sim, &asker->out);
+	} else if (words == 1 && strcmp(word, "cut") == 0) {
+		sim_cut(sim);
+		tell_time(sim, &asker->out);
 	} else if (words == 2 && strcmp(word, "run") == 0) {
 		run(sim, first, &asker->out);
 	} else if ((words == 2 || words == 3) && strcmp(word, "restart") == 0) {
 		restart(sim, first, second, &asker->out);
 	} else {
-		refuse(&asker->out, "no such command: '%s'; there are state, settle, run SECONDS, restart clean|kill [SECONDS]", line);
+		refuse(&asker->out, "no such command: '%s'; there are state, settle, cut, run SECONDS, restart clean|kill [SECONDS]", line);
 	}
 	(void)buf_append_char(&asker->out, '\n');
 }

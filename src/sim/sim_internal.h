@@ -195,6 +195,8 @@ struct sim_story {
 	char transferred_from[80], transferred_to[80], forwarded_from[80], fetched_by[80], into[SIM_ID_MAX + 1];
 	const char *result;
 	bool talked, shut_down; /* the exchange ended it */
+	bool rang;              /* the first phone's ringing is over */
+	double talk, hold, wait, ring, conference_time; /* simulated s */
 };
 
 struct sim_originate {
@@ -533,6 +535,8 @@ void sim_conference_leave(struct sim_call *call);
 
 /* sim_truth.c: what the call was is kept for sim_truth(). */
 void sim_truth_ended(struct sim_call *call);
+/* So many nanoseconds pass in which nothing happens. */
+void sim_truth_pass(struct sim *sim, uint64_t ns);
 
 /* sim_ask.c */
 int sim_ask_listen(struct sim *sim, struct err *err);

@@ -82,6 +82,11 @@ static void reset_rooms(struct sim *sim)
 	memset(sim->spaces, 0, sizeof(sim->spaces));
 }
 
+void sim_cut(struct sim *sim)
+{
+	end_clients(sim, false);
+}
+
 void sim_restart(struct sim *sim, bool clean, double down)
 {
 	if (clean)

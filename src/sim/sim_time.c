@@ -50,6 +50,14 @@ void sim_timer_start(struct sim_timer *timer, double seconds)
 		arm(sim);
 }
 
+static void set_now(struct sim *sim, uint64_t now)
+{
+	if (now <= sim->now)
+		return;
+	sim_truth_pass(sim, now - sim->now);
+	sim->now = now;
+}
+
 /* Fires what is due up to `until`, then it is that late. */
 static void advance(struct sim *sim, uint64_t until)
 {
@@ -58,14 +66,12 @@ static void advance(struct sim *sim, uint64_t until)
 	sim->firing = true;
 	while ((first = heap_top(&sim->timers)) != NULL && first->key <= until) {
 		struct sim_timer *timer = heap_entry(first, struct sim_timer, node);
-		if (first->key > sim->now)
-			sim->now = first->key;
+		set_now(sim, first->key);
 		sim_timer_stop(timer);
 		timer->fire(timer);
 	}
 	sim->firing = false;
-	if (until > sim->now)
-		sim->now = until;
+	set_now(sim, until);
 }
 
 void sim_time_update(struct sim *sim)

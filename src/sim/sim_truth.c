@@ -118,6 +118,48 @@ static void put_calls(struct buf *out, const struct sim *sim)
 	finish(out, ']');
 }
 
+static void pass(struct sim_call *call, double seconds)
+{
+	struct sim_story *story = &call->story;
+	bool rings = call->state == SIM_RINGING || (call->state == SIM_ORIGINATING && call->caller && call->caller->state == 5);
+
+	if (rings && !story->rang)
+		story->ring += seconds;
+	else if (story->ring > 0)
+		story->rang = true;
+	switch (call->state) {
+	case SIM_TALKING:
+	case SIM_AGENT_TALKING:
+		story->hold += call->caller->holding ? seconds : 0;
+		story->hold += call->callee->holding ? seconds : 0;
+		story->talk += call->caller->holding || call->callee->holding ? 0 : seconds;
+		break;
+	case SIM_QUEUED:
+	case SIM_AGENT_RINGING:
+		story->wait += seconds;
+		break;
+	case SIM_CONFERENCE:
+		story->conference_time += seconds;
+		break;
+	default:
+		break;
+	}
+}
+
+void sim_truth_pass(struct sim *sim, uint64_t ns)
+{
+	if (!sim->options.truth)
+		return;
+	list_each(it, &sim->calls)
+		pass(list_entry(it, struct sim_call, node), (double)ns / (double)CLOCK_NS_PER_S);
+}
+
+static void put_seconds(struct buf *out, const char *key, double seconds)
+{
+	put_key(out, key);
+	(void)buf_printf(out, "%.6f", seconds);
+}
+
 void sim_truth_ended(struct sim_call *call)
 {
 	struct sim *sim = call->sim;
@@ -148,6 +190,11 @@ static void put_ended(struct buf *out, struct sim *sim)
 		put_story(out, &sim->ended[i]);
 		put_text(out, "result", sim->ended[i].result);
 		put_text(out, "into", sim->ended[i].into);
+		put_seconds(out, "talk", sim->ended[i].talk);
+		put_seconds(out, "hold", sim->ended[i].hold);
+		put_seconds(out, "wait", sim->ended[i].wait);
+		put_seconds(out, "ring", sim->ended[i].ring);
+		put_seconds(out, "conference_time", sim->ended[i].conference_time);
 		finish(out, '}');
 	}
 	finish(out, ']');

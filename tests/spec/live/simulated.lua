@@ -17,9 +17,10 @@ Run.__index = Run
 -- session received to FILE.
 local function new(seed, options)
   options = options or {}
-  local run = setmetatable({ seed = seed, faults = {}, ended = {}, truths = {}, incomplete = 0, asked = 0, asked_before = 0, checks = 0, compared = 0, counts = {}, options = options }, Run)
+  local run = setmetatable({ seed = seed, faults = {}, ended = {}, truths = {}, alive = {}, incomplete = 0, asked = 0, asked_before = 0, checks = 0, compared = 0, counts = {}, options = options }, Run)
+  run.lag = options.lag or 0.4
   run.sim = hookswitch.sim.new {
-    seed = seed, calls_per_second = options.calls or 0.2, features = true, lag = options.lag or 0.4, ami_version = VERSION,
+    seed = seed, calls_per_second = options.calls or 0.2, features = true, lag = run.lag, ami_version = VERSION,
     read = options.read, write = options.write,
   }
   run.live = hookswitch.live.new { resync_every = RESYNC, grace = GRACE }
@@ -224,6 +225,21 @@ function Run:compare(truth)
   end
 end
 
+-- What is reported comes in pairs: a beginning, what happens in between, one end.
+local BEGINS = { ["call.started"] = "call", ["queue.joined"] = "caller", ["conference.joined"] = "participant" }
+local ENDS = { ["call.ended"] = "call", ["queue.left"] = "caller", ["conference.left"] = "participant" }
+
+function Run:pair(change)
+  local kind, object = change.kind, change.object
+  local what = BEGINS[kind] or ENDS[kind] or (kind:find "^call%." and "call")
+  if not what then return end
+  local id = what .. " " .. (object.id or object.uniqueid)
+  if (self.alive[id] or false) ~= (BEGINS[kind] == nil) then
+    self:fault("%s of %s, which is%s there", kind, id, self.alive[id] and "" or " not")
+  end
+  self.alive[id] = not ENDS[kind] or nil
+end
+
 -- Keeps what ended, on both sides, until both have told.
 function Run:collect(truth)
   for _, story in ipairs(truth.ended) do
@@ -231,12 +247,24 @@ function Run:collect(truth)
     self.truths[story.id] = story
   end
   for _, change in ipairs(self.live:changes()) do
+    self:pair(change)
     if change.kind == "call.ended" then
       local call = change.object
       if self.ended[call.id] then self:fault("call.ended of %s came twice", call.id) end
       self.ended[call.id] = call
       if call.incomplete then self.incomplete = self.incomplete + 1 end
     end
+  end
+end
+
+local DURATIONS = { "talk", "hold", "wait", "ring", "conference_time" }
+
+-- Events that were on their way when the picture's clock went on count from then.
+function Run:compare_durations(want, have)
+  local tolerance = self.lag > 0 and 1 or 0.01
+  for _, field in ipairs(DURATIONS) do
+    local b = have[field] or 0
+    if math.abs(want[field] - b) > tolerance then self:fault("%s of call %s is %.3f s, not %.3f", field, want.id, b, want[field]) end
   end
 end
 
@@ -252,6 +280,7 @@ function Run:compare_ended()
       if have.result ~= want.result and not have.incomplete then
         self:fault("result of call %s is %s, not %s", id, have.result, want.result)
       end
+      if not have.incomplete and want.result ~= "merged" then self:compare_durations(want, have) end
     end
   end
   for id in pairs(self.ended) do
@@ -273,6 +302,9 @@ function Run:check()
   self:collect(truth)
   self.checks = self.checks + 1
   self:compare(truth)
+  local alive = 0
+  for id in pairs(self.alive) do alive = alive + (id:find "^call " and 1 or 0) end
+  if alive ~= self.live:count "call" then self:fault("%d calls were reported and have not ended, not %d", alive, self.live:count "call") end
   self:compare_ended()
   self.blind = false
 end
@@ -283,4 +315,11 @@ function Run:close()
   self.sim:close()
 end
 
-return { new = new }
+-- How a picture of server "pbx", anything with walk(kind) and find(server, kind, key), differs from what is true: a list of texts.
+local function differences(l, truth)
+  local run = setmetatable({ live = l, faults = {}, options = {}, seed = "-", sim = { now = function() return truth.now end } }, Run)
+  run:compare(truth)
+  return run.faults
+end
+
+return { new = new, differences = differences }

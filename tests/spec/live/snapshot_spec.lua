@@ -161,6 +161,12 @@ describe("snapshots of the live picture", function()
     assert.equal("100.2", survivor(2, 1))
   end)
 
+  it("know that a call goes on whose caller had gone before anybody looked", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l, { CoreShowChannels = { { "CoreShowChannel", channel(2, { Linkedid = "100.1", BridgeId = "" }) } } })
+    assert.equal("up", l:find("pbx", "call", "100.1").state)
+  end)
+
   it("take a channel's own id for the youngest that it can have", function()
     l:session("pbx", "13.0.0", 1000)
     serve(l)

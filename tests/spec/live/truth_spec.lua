@@ -61,7 +61,7 @@ describe("the live picture of a simulated exchange", function()
   end
 
   it("is what is true while nothing disturbs it, and nothing of it is incomplete", function()
-    run = simulated.new(100)
+    run = simulated.new(100, { lag = 0 }) -- each duration to a hundredth of a second
     run:connect()
     live(run, HOURS / 4)
     assert.equal(0, run.incomplete)
