@@ -144,7 +144,7 @@ void harness_close(struct harness *h)
 {
 	if (h->host) {
 		host_cancel_all(h->host);
-		/* Every action completes, also those of generations that are gone. */
+		/* Every action completes, also those of rules that were replaced. */
 		for (size_t i = h->answered; i < h->sent_count; i++)
 			if (h->sent[i]->tag)
 				harness_answer(h, h->sent[i], reply_failed(ERR_CANCELLED, "the harness was closed", NULL, ""));
