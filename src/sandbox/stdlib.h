@@ -25,7 +25,7 @@ struct stdlib_options {
 	void (*check)(lua_State *L); /* called every few thousand steps of a long call; raises when the deadline has
 	                              * passed; leaves the stack as it was. NULL: none */
 	bool (*passed)(void); /* whether the deadline has passed: a handler of xpcall is not called any more then. NULL: never */
-	lua_CFunction random, randomseed; /* instead of Lua's own, which all rules of a state would share. NULL: Lua's own */
+	lua_CFunction random, randomseed; /* instead of Lua's own; NULL: Lua's own */
 	size_t bytes;    /* longest text that one call may make; 0: 8 MiB */
 	size_t elements; /* most elements of a table that one call may touch; 0: 1,000,000 */
 	size_t values;   /* most values that one call may return (table.unpack, string.byte …); 0: 65,536 */

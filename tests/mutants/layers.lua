@@ -4,6 +4,7 @@
 --   specs      spec files for busted
 --   module     they need only hookswitch.so, not the program
 --   env        put before the command, like SCENARIO=tls
+--   only       parts of file names: a change elsewhere passes this step by
 --   sanitize   built with SANITIZE=1, and leaks are looked for: for what the steps before let through
 local function unit(name)
   return { unit = name .. "_test" }
@@ -22,6 +23,11 @@ end
 
 local function sanitized(step)
   step.sanitize = true
+  return step
+end
+
+local function only(names, step)
+  step.only = names
   return step
 end
 
@@ -47,11 +53,13 @@ return {
   value = { unit "json", unit "stdlib", module(specs("rules/output", "rules/store", "rules/settings")) },
   link = { unit "link", specs("link/counts", "link/ends", "engine/losses", "link/deadlines", "link/writes", "link/reconnect", "link/login"),
     specs("engine/session", "engine/leaks"), scenario "backlog,session,writes that,memory for" },
-  rules = { unit "store", module(specs("rules/listening", "rules/waiting", "rules/acting", "rules/events", "rules/timers", "rules/store",
-    "rules/servers", "rules/settings", "rules/output", "rules/order", "rules/engine_events", "rules/live", "rules/work")),
-    module(specs("rules/faults", "rules/reload", "rules/files")), specs("engine/losses", "rules/links", "rules/call_clock", "control/disable",
-      "engine/leaks"), module(specs("rules/memory", "rules/hostile")), unit "kill", unit "kill_api", specs("rules/kill", "engine/persist", "engine/picture",
-    "engine/work", "engine/session", "cli/check") },
+  rules = { only({ "store" }, unit "store"), module(specs("rules/listening", "rules/waiting", "rules/acting", "rules/events", "rules/timers",
+    "rules/store", "rules/servers", "rules/settings", "rules/output", "rules/order", "rules/engine_events", "rules/live", "rules/work")),
+    module(specs("rules/faults", "rules/reload", "rules/files")), specs("engine/losses", "rules/links", "control/disable", "engine/leaks"),
+    only({ "call_clock" }, specs "rules/call_clock"), only({ "picture", "live" }, specs "engine/picture"),
+    only({ "store" }, specs "engine/persist"), only({ "job", "work" }, specs "engine/work"), only({ "task", "rule", "revive", "host", "quarantine",
+    "wait", "coroutine" }, module(specs("rules/memory", "rules/hostile"))), only({ "task", "rule", "revive", "host", "quarantine" }, specs "rules/kill"),
+    only({ "loading", "rule_set", "rule_source", "require", "settings", "policy" }, specs "cli/check"), specs "engine/session" },
   config = { specs "cli/check", specs "engine/reload" },
   engine = { unit "engine", specs("engine/losses", "control/disable", "link/ends", "engine/start", "engine/picture", "engine/work", "control/call",
       "control/redact", "cli/replay"),

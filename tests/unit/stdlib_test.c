@@ -137,6 +137,26 @@ static const luaL_Reg helpers[] = {
 	{ NULL, NULL },
 };
 
+/* However large the options are, a call leaves Lua's stack some of its million slots, and sizes fit into error texts. */
+static void options_have_upper_bounds(void)
+{
+	static const char script[] = "local unpack, rep = rule.table.unpack, rule.string.rep\n"
+	                             "local good, err = pcall(unpack, {}, 1, 500001)\n"
+	                             "assert(not good and err:find('more than 500000)', 1, true), err)\n"
+	                             "assert(select('#', unpack({}, 1, 499999)) == 499999)\n"
+	                             "good, err = pcall(rep, 'x', 1 << 31)\n"
+	                             "assert(not good and err:find('text too long', 1, true), err)\n"
+	                             "good, err = pcall(rule.table.move, {}, 1, 1 << 31, 2)\n"
+	                             "assert(not good and err:find('more than 2147483647 in one call', 1, true), err)\n";
+	lua_State *L = luaL_newstate();
+	luaL_openlibs(L);
+	stdlib_open(L, &(struct stdlib_options){ .bytes = SIZE_MAX, .elements = SIZE_MAX, .values = SIZE_MAX });
+	lua_setglobal(L, "rule");
+	if (!CHECK(luaL_dostring(L, script) == LUA_OK))
+		printf("%s\n", lua_tostring(L, -1));
+	lua_close(L);
+}
+
 int main(int argc, char **argv)
 {
 	const char *path = argc > 1 ? argv[1] : "tests/unit/stdlib_test.lua";
@@ -159,5 +179,6 @@ int main(int argc, char **argv)
 		check_failed++;
 	}
 	lua_close(L);
+	options_have_upper_bounds();
 	return check_report();
 }

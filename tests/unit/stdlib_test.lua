@@ -121,6 +121,9 @@ test("patterns fail as in Lua", function()
   agree("find", sstring.find, rstring.find, "a", {})
   agree("match", sstring.match, rstring.match, 1234, 23)
   agree("match", sstring.match, rstring.match, "aaa", ("a?"):rep(30) .. ("a"):rep(3))
+  refused("invalid capture index %2", rstring.find, "aaa", "(a)%2")
+  refused("invalid capture index %1", rstring.find, "aaa", "(a%1)")
+  refused("invalid capture index %3", rstring.gsub, "abc", "b", "%3")
 end)
 
 -- Each of these runs for seconds to years in Lua's own library.
@@ -297,6 +300,14 @@ test("table functions go through metamethods", function()
   assert(rule.table.remove(proxy, 1) == "z" and #real == 2)
   rule.table.sort(proxy, function(a, b) return a > b end)
   assert(real[1] == "b" and select("#", rule.table.unpack(proxy)) == 2)
+end)
+
+test("what neither is a table nor behaves like one is refused by its type", function()
+  for what, value in pairs { string = "abc", number = 5, boolean = true, ["FILE*"] = io.stdout } do
+    for _, fn in ipairs { "insert", "remove", "concat", "sort" } do refused("table expected, got " .. what, rule.table[fn], value, 1) end
+    refused("table expected, got " .. what, rule.table.move, value, 1, 2, 1)
+    refused("table expected, got " .. what, rule.table.move, {}, 1, 2, 1, value)
+  end
 end)
 
 test("sort agrees with Lua", function()
