@@ -174,6 +174,15 @@ void live_agent_connect(struct live_agent *agent, struct live_call *call)
 	live_agent_review(agent);
 }
 
+void live_agent_listed(struct live_agent *agent)
+{
+	list_each(node, &agent->members)
+		if (list_entry(node, struct live_member, in_agent)->in_call)
+			return;
+	if (agent->call)
+		set_call(agent, NULL);
+}
+
 void live_agent_complete(struct live_agent *agent, int64_t talk, uint32_t wrapup)
 {
 	struct live_server *s = agent->object.server;

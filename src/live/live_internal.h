@@ -570,6 +570,8 @@ void live_member_free(struct live_object *object);
 struct live_agent *live_agent_get(struct live_server *s, struct slice interface, bool make);
 void live_agent_review(struct live_agent *agent);
 void live_agent_connect(struct live_agent *agent, struct live_call *call);
+/* A list says that he is in no call of one queue: in none of any, his AgentComplete was missed. */
+void live_agent_listed(struct live_agent *agent);
 void live_agent_complete(struct live_agent *agent, int64_t talk, uint32_t wrapup);
 /* Those who are on `from` are on `to` now; NULL: on none. */
 void live_agent_moved(struct live_call *from, struct live_call *to);

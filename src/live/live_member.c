@@ -78,6 +78,8 @@ static bool take_over(struct live_member *member, const struct live_reader *r)
 	bool in_call = live_headers_true(r, LIVE_H_IN_CALL) || live_headers_true(r, LIVE_H_IS_IN_CALL);
 	if (in_call || s->resync)
 		member->in_call = in_call;
+	if (s->resync && member->agent && (live_headers_has(r, LIVE_H_IN_CALL) || live_headers_has(r, LIVE_H_IS_IN_CALL)))
+		live_agent_listed(member->agent);
 	if (live_headers_has(r, LIVE_H_PAUSED))
 		set_paused(member, live_headers_true(r, LIVE_H_PAUSED), live_headers_get(r, LIVE_H_PAUSED_REASON));
 	return member->status != before;

@@ -160,6 +160,7 @@ struct sim_queue {
 	unsigned member_count, next;
 	struct list callers; /* struct sim_call by queue_node, first come first */
 	unsigned caller_count, completed, abandoned;
+	unsigned joined, connected, given_up; /* so far; who timed out has not given up */
 	double hold_sum, talk_sum;
 };
 
@@ -228,7 +229,7 @@ struct sim_call {
 	uint64_t joined, rung;           /* simulated ns */
 	double patience, hold;           /* simulated s */
 	bool missed;
-	bool times_out;                  /* the dialplan takes it out, not the caller himself */
+	bool times_out, timing_out;      /* the dialplan takes it out, not the caller himself */
 	char agent_name[80], agent_interface[80];
 	/* What they do while they talk. */
 	enum sim_plan plan;

@@ -131,6 +131,7 @@ void sim_queue_enter(struct sim_call *call, struct sim_queue *queue, bool missed
 		call->patience = gives_up ? SCRIPTED_PATIENCE : INFINITY;
 	list_append(&queue->callers, &call->queue_node);
 	call->position = call->original_position = ++queue->caller_count;
+	queue->joined++;
 	struct buf *out = caller_event(call, "QueueCallerJoin");
 	sim_put(out, "Queue", "%s", queue->name);
 	sim_put(out, "Position", "%u", call->position);
@@ -234,6 +235,7 @@ static void connect_agent(struct sim_call *call)
 	char text[24];
 
 	call->hold = sim_elapsed(sim, call->joined);
+	call->queue->connected++;
 	sim_channel_state(call->callee, 6);
 	sim_dial_event(call, "DialEnd", "ANSWER");
 	leave(call);
@@ -296,6 +298,7 @@ void sim_queue_abandon(struct sim_call *call)
 	sim_put(out, "HoldTime", "%.0f", floor(sim_elapsed(sim, call->joined)));
 	sim_publish(sim);
 	queue->abandoned++;
+	queue->given_up += !call->timing_out;
 	leave(call);
 	if (rings)
 		sim_channel_hangup(&call->callee, 0);
@@ -306,7 +309,9 @@ void sim_queue_abandon(struct sim_call *call)
 /* It was in the queue for as long as the dialplan lets it (Q67). */
 static void timed_out(struct sim_call *call)
 {
+	call->timing_out = true;
 	sim_queue_abandon(call);
+	call->timing_out = false;
 	sim_variable_set(call->sim, call->caller, "QUEUESTATUS", "TIMEOUT");
 	if (!call->story.talked)
 		call->story.result = "timeout";

@@ -69,6 +69,7 @@ static void reset_queues(struct sim *sim)
 	for (unsigned i = 0; i < SIM_QUEUES; i++) {
 		struct sim_queue *queue = &sim->queues[i];
 		queue->caller_count = queue->completed = queue->abandoned = queue->next = 0;
+		queue->joined = queue->connected = queue->given_up = 0;
 		queue->hold_sum = queue->talk_sum = 0;
 	}
 }

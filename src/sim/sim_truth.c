@@ -248,6 +248,9 @@ static void put_queues(struct buf *out, const struct sim *sim)
 		begin(out, NULL, '{');
 		put_text(out, "name", queue->name);
 		put_text(out, "strategy", queue->strategy);
+		put_number(out, "offered", queue->joined);
+		put_number(out, "answered", queue->connected);
+		put_number(out, "abandoned", queue->given_up);
 		begin(out, "waiting", '[');
 		list_each(it, &queue->callers) {
 			const struct sim_call *call = list_entry(it, struct sim_call, queue_node);

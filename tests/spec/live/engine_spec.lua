@@ -6,7 +6,7 @@ local simulated = dofile "tests/spec/live/simulated.lua"
 -- Writes the picture as a rule sees it, an object a line.
 local RULE = [[
 local out = sink.open "pictures"
-local kinds = { "calls", "channels", "bridges", "queues", "conferences", "lots", "endpoints" }
+local kinds = { "calls", "channels", "bridges", "queues", "agents", "conferences", "lots", "endpoints" }
 ami.on("picture.please", function(ev)
   for _, kind in ipairs(kinds) do
     for object in live[kind]() do
@@ -19,7 +19,7 @@ ami.on("picture.please", function(ev)
 end)
 ]]
 
-local SINGULAR = { calls = "call", channels = "channel", bridges = "bridge", queues = "queue", conferences = "conference", lots = "lot",
+local SINGULAR = { calls = "call", channels = "channel", bridges = "bridge", queues = "queue", agents = "agent", conferences = "conference", lots = "lot",
                    endpoints = "endpoint" }
 
 describe("the daemon's live picture of a simulated exchange", function()

@@ -187,6 +187,28 @@ function Run:compare_call(want, have)
   for _, field in ipairs(CALL_FIELDS) do self:same_call(want, have, field) end
 end
 
+local DEVICES = { [1] = "free", [2] = "busy", [3] = "busy", [4] = "away", [5] = "away", [6] = "ringing", [7] = "busy", [8] = "busy" }
+
+-- By the queues' members: one agent for each interface, paused who is so in all his queues.
+function Run:compare_agents(truth)
+  local agents = {}
+  for _, queue in ipairs(truth.queues) do
+    for _, member in ipairs(queue.members) do
+      local agent = agents[member.interface] or { paused = true }
+      agents[member.interface] = agent
+      agent.busy = agent.busy or member.in_call
+      agent.paused = agent.paused and member.paused
+      agent.device = DEVICES[member.status]
+    end
+  end
+  for interface, agent in pairs(agents) do
+    local state = agent.busy and "busy" or agent.device
+    if state == "free" and agent.paused then state = "paused" end
+    local have = self.live:find("pbx", "agent", interface)
+    if not have or have.state ~= state then self:fault("agent %s is %s, not %s", interface, have and have.state, state) end
+  end
+end
+
 function Run:compare(truth)
   local l = self.live
   local faults = {}
@@ -200,6 +222,7 @@ function Run:compare(truth)
   end
   support.compare(l, truth, "at " .. truth.now, faults)
   for _, text in ipairs(faults) do self:fault("%s", text) end
+  if self.options.lists ~= false then self:compare_agents(truth) end
   local calls = {}
   for _, call in ipairs(l:walk "call") do calls[call.id] = call end
   for _, want in ipairs(truth.calls) do
@@ -289,16 +312,20 @@ function Run:compare_ended()
   self.truths, self.ended, self.asked_before = {}, {}, self.asked
 end
 
+function Run:truth()
+  return cjson.decode(self.sim:truth())
+end
+
 -- Is everything as it is? Only where nothing disturbed it a moment ago.
 function Run:check()
   self.sim:settle()
   self:pump()
-  local truth = cjson.decode(self.sim:truth())
+  local truth = self:truth()
   self:collect(truth)
   if not self.client or self.sim:now() < self.calm_at or truth.down then return end
   self.sim:settle()
   self:pump()
-  truth = cjson.decode(self.sim:truth())
+  truth = self:truth()
   self:collect(truth)
   self.checks = self.checks + 1
   self:compare(truth)

@@ -167,6 +167,29 @@ describe("snapshots of the live picture", function()
     assert.equal("up", l:find("pbx", "call", "100.1").state)
   end)
 
+  it("free an agent whose AgentComplete was missed", function()
+    local function member(in_call, status)
+      return { { "QueueParams", { Queue = "support" } }, { "QueueMember", { Queue = "support", Name = "Anna", Location = "PJSIP/1002",
+        StateInterface = "PJSIP/1002", Status = status, InCall = in_call, Paused = 0 } } }
+    end
+    l:session("pbx", "13.0.0", 1000)
+    serve(l, { QueueStatus = member(0, 1) })
+    l:event("pbx", "Newchannel", channel(1), 1001)
+    l:event("pbx", "QueueCallerJoin", channel(1, { Queue = "support", Position = 1 }), 1001)
+    local connect = channel(1, { Queue = "support", Interface = "PJSIP/1002", MemberName = "Anna" })
+    for name, value in pairs(channel(2, { Linkedid = "100.1" })) do connect["Dest" .. name] = value end
+    l:event("pbx", "AgentConnect", connect, 1002)
+    assert.equal("busy", l:find("pbx", "agent", "PJSIP/1002").state)
+    l:want("pbx", 1100)
+    serve(l, { QueueStatus = member(1, 2), CoreShowChannels = ONE }, 1100)
+    assert.equal("busy", l:find("pbx", "agent", "PJSIP/1002").state)
+    assert.equal("100.1", l:find("pbx", "agent", "PJSIP/1002").call)
+    l:gap("pbx", 1200)
+    serve(l, { QueueStatus = member(0, 1), CoreShowChannels = ONE }, 1200)
+    assert.equal("free", l:find("pbx", "agent", "PJSIP/1002").state)
+    assert.is_nil(l:find("pbx", "agent", "PJSIP/1002").call)
+  end)
+
   it("take a channel's own id for the youngest that it can have", function()
     l:session("pbx", "13.0.0", 1000)
     serve(l)

@@ -66,6 +66,13 @@ describe("the live picture of a simulated exchange", function()
     live(run, HOURS / 4)
     assert.equal(0, run.incomplete)
     assert.equal(0, run.live:stats("pbx").contradictions)
+    for _, queue in ipairs(run:truth().queues) do
+      local have = run.live:find("pbx", "queue", queue.name)
+      for _, figure in ipairs { "offered", "answered", "abandoned" } do
+        assert.is_true(queue[figure] > 0)
+        assert.equal(queue[figure], have[figure .. "_today"], figure .. " of " .. queue.name)
+      end
+    end
     assert.equal(1, run.counts.session)
   end)
 
