@@ -1,9 +1,24 @@
 #include "base/value_pack.h"
 
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DEPTH_MAX 200 /* deeper ones are never stored */
+
+/* "KIND", the digits of `n`, "END". */
+static int pack_digits(struct buf *out, char kind, bool negative, uint64_t n, char end)
+{
+	char text[24], *at = text + sizeof text;
+	*--at = end;
+	do
+		*--at = (char)('0' + n % 10);
+	while (n /= 10);
+	if (negative)
+		*--at = '-';
+	*--at = kind;
+	return buf_append(out, slice_make(at, (size_t)(text + sizeof text - at)));
+}
 
 int value_pack(struct buf *out, const struct value *value)
 {
@@ -15,11 +30,11 @@ int value_pack(struct buf *out, const struct value *value)
 	case VALUE_BOOL:
 		return buf_append_cstr(out, value->boolean ? "t;" : "f;");
 	case VALUE_INT:
-		return buf_printf(out, "i%" PRId64 ";", value->integer);
+		return pack_digits(out, 'i', value->integer < 0, value->integer < 0 ? 0 - (uint64_t)value->integer : (uint64_t)value->integer, ';');
 	case VALUE_NUMBER:
 		return buf_printf(out, "n%a;", value->number);
 	case VALUE_TEXT:
-		rc = buf_printf(out, "s%zu:", value->text.len);
+		rc = pack_digits(out, 's', false, value->text.len, ':');
 		rc |= buf_append(out, slice_make(value->text.bytes, value->text.len));
 		return rc | buf_append_char(out, ';');
 	case VALUE_TABLE:
@@ -32,25 +47,31 @@ int value_pack(struct buf *out, const struct value *value)
 }
 
 /* The bytes up to `end`, taken off with it; at most 40 of them, as no number is longer. */
-static bool take_until(struct slice *in, char end, char word[48])
+static bool take_until(struct slice *in, char end, struct slice *word)
 {
-	size_t n = 0;
-	while (n < in->len && n < 40 && in->ptr[n] != end) {
-		word[n] = in->ptr[n];
-		n++;
-	}
-	if (n == in->len || in->ptr[n] != end)
+	size_t most = in->len < 41 ? in->len : 41;
+	const char *at = memchr(in->ptr, end, most);
+	if (!at)
 		return false;
-	word[n] = '\0';
-	*in = slice_make(in->ptr + n + 1, in->len - n - 1);
+	*word = slice_make(in->ptr, (size_t)(at - in->ptr));
+	*in = slice_make(at + 1, in->len - word->len - 1);
 	return true;
+}
+
+static bool to_number(struct slice word, double *number)
+{
+	char text[48], *end;
+	memcpy(text, word.ptr, word.len);
+	text[word.len] = '\0';
+	*number = strtod(text, &end);
+	return end != text && *end == '\0';
 }
 
 static bool take_text(struct slice *in, struct value *out)
 {
-	char word[48];
+	struct slice word;
 	int64_t len;
-	if (!take_until(in, ':', word) || !slice_to_int(slice_cstr(word), &len) || len < 0 || (uint64_t)len >= in->len ||
+	if (!take_until(in, ':', &word) || !slice_to_int(word, &len) || len < 0 || (uint64_t)len >= in->len ||
 	    in->ptr[len] != ';')
 		return false;
 	*out = value_text(slice_make(in->ptr, (size_t)len));
@@ -81,7 +102,7 @@ static bool take_table(struct slice *in, struct value *out, int depth)
 
 static bool take(struct slice *in, struct value *out, int depth)
 {
-	char word[48], *end;
+	struct slice word;
 	if (in->len == 0 || depth > DEPTH_MAX)
 		return false;
 	char kind = *in->ptr;
@@ -90,19 +111,19 @@ static bool take(struct slice *in, struct value *out, int depth)
 		return take_text(in, out);
 	if (kind == '{')
 		return take_table(in, out, depth + 1);
-	if (!take_until(in, ';', word))
+	if (!take_until(in, ';', &word))
 		return false;
 	switch (kind) {
 	case 't':
 	case 'f':
 		*out = (struct value){ .type = VALUE_BOOL, .boolean = kind == 't' };
-		return word[0] == '\0';
+		return word.len == 0;
 	case 'i':
 		*out = (struct value){ .type = VALUE_INT };
-		return slice_to_int(slice_cstr(word), &out->integer);
+		return slice_to_int(word, &out->integer);
 	case 'n':
-		*out = (struct value){ .type = VALUE_NUMBER, .number = strtod(word, &end) };
-		return end != word && *end == '\0';
+		*out = (struct value){ .type = VALUE_NUMBER };
+		return to_number(word, &out->number);
 	default:
 		return false;
 	}

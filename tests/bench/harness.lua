@@ -147,13 +147,18 @@ live = { enabled = %s },
 	return folder .. "/hookswitch.lua"
 end
 
--- The engine with a case's rules; `before` (or nil) are the words before its command line, `name` (or nil) tells apart those that
+-- The engine with a case's rules, on core `case.core` (-1: any; nil: its own); `before` (or nil) are the words before its command line, `name` (or nil) tells apart those that
 -- run at the same time.
 function harness.engine(case, port, before, name)
 	local command = {}
 	for _, word in ipairs(before or {}) do command[#command + 1] = word end
 	for _, word in ipairs { harness.build .. "/hookswitch", "run", "--allow-root", "--strict", "-c", prepare(case, port, name) } do command[#command + 1] = word end
-	return launch(harness.engine_core, command)
+	return launch(case.core or harness.engine_core, command)
+end
+
+-- The engine that ran in that folder once more, with what it has left there.
+function harness.again(folder)
+	return launch(harness.engine_core, { harness.build .. "/hookswitch", "run", "--allow-root", "--strict", "-c", folder .. "/hookswitch.lua" })
 end
 
 -- A shell's script on the generator's core; further arguments are its $1, $2 …
