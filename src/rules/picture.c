@@ -321,6 +321,7 @@ uint64_t picture_turn(struct picture *p)
 	picture_now(p);
 	pass_days(p);
 	serve_all(p);
+	picture_event_report_dropped(p); /* the turn delivers */
 	const struct heap_node *top = heap_top(&p->due);
 	uint64_t at = (uint64_t)p->next_day;
 	if (top && top->key < at)

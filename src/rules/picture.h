@@ -49,6 +49,8 @@ void picture_watch(struct picture *picture, bool watched);
 bool picture_event_names(struct slice event);
 /* All of them: NULL behind the last. */
 const char *picture_event_name(uint32_t index);
+/* The field number `index` that such an event may have; NULL behind the last. */
+const char *picture_event_field(struct slice event, uint32_t index);
 
 /* The next list that it asks for, see live_next_request(). Asked for after each turn. */
 bool picture_next_request(struct picture *picture, uint32_t *id, struct live_request *request);

@@ -221,21 +221,26 @@ void picture_event_queue(struct picture *p, const struct live_change *change)
 	p->dropped_of = s->id;
 }
 
-void picture_event_deliver(struct picture *p)
+void picture_event_report_dropped(struct picture *p)
 {
 	struct host *host = p->host;
+	struct host_server server;
+	char text[24];
 
-	if (p->dropped > 0) {
-		struct host_server server;
-		char text[24];
-		int n = snprintf(text, sizeof text, "%" PRIu64, p->dropped);
-		p->dropped = 0;
-		if (host->ops.server_by_id(host->ctx, p->dropped_of, &server))
-			own_event_queue(host, "server.gap", &server, NULL,
-			                (const struct host_field[]){ { "count", slice_make(text, (size_t)n) }, { "names", SLICE("live") }, { "reason", SLICE("live") } }, 3);
-	}
-	if (host->change_count > 0)
-		own_event_deliver_all(host);
+	if (p->dropped == 0)
+		return;
+	int n = snprintf(text, sizeof text, "%" PRIu64, p->dropped);
+	p->dropped = 0;
+	if (host->ops.server_by_id(host->ctx, p->dropped_of, &server))
+		own_event_queue(host, "server.gap", &server, NULL,
+		                (const struct host_field[]){ { "count", slice_make(text, (size_t)n) }, { "names", SLICE("live") }, { "reason", SLICE("live") } }, 3);
+}
+
+void picture_event_deliver(struct picture *p)
+{
+	picture_event_report_dropped(p);
+	if (p->host->change_count > 0)
+		own_event_deliver_all(p->host);
 }
 
 const char *picture_event_name(uint32_t index)
@@ -250,4 +255,41 @@ bool picture_event_names(struct slice event)
 		if (slice_eq_nocase(event, slice_cstr(name)))
 			return true;
 	return false;
+}
+
+/* The object of an event, whose fields it has, and what it has beside them. */
+static const struct {
+	int kind; /* -1: none */
+	const char *more[8];
+} shapes[LIVE_CHANGES] = {
+#define CALL { LIVE_CALL, { "resync", "Event" } }
+	[LIVE_CALL_STARTED] = CALL, [LIVE_CALL_RINGING] = CALL, [LIVE_CALL_ANSWERED] = CALL, [LIVE_CALL_CONNECTED] = CALL, [LIVE_CALL_CHANGED] = CALL,
+	[LIVE_CALL_QUEUED] = CALL, [LIVE_CALL_HELD] = CALL, [LIVE_CALL_UNHELD] = CALL, [LIVE_CALL_TRANSFERRED] = CALL, [LIVE_CALL_PARKED] = CALL,
+	[LIVE_CALL_MERGED] = CALL, [LIVE_CALL_ENDED] = CALL,
+#undef CALL
+	[LIVE_QUEUE_JOINED] = { LIVE_CALLER, { "resync", "Event" } }, [LIVE_QUEUE_LEFT] = { LIVE_CALLER, { "resync", "Event" } },
+	[LIVE_QUEUE_REFUSED] = { -1, { "server", "queue", "number", "name", "reason", "resync", "Event" } },
+	[LIVE_QUEUE_CHANGED] = { LIVE_QUEUE, { "resync", "Event" } }, [LIVE_QUEUE_MEMBER] = { LIVE_MEMBER, { "change", "resync", "Event" } },
+	[LIVE_AGENT_CHANGED] = { LIVE_AGENT, { "reason", "resync", "Event" } }, [LIVE_ENDPOINT_CHANGED] = { LIVE_ENDPOINT, { "reason", "resync", "Event" } },
+	[LIVE_CONFERENCE_JOINED] = { LIVE_PARTICIPANT, { "resync", "Event" } }, [LIVE_CONFERENCE_LEFT] = { LIVE_PARTICIPANT, { "resync", "Event" } },
+	[LIVE_SYNCED] = { -1, { "server", "reason", "state", "unknown", "count", "gone", "corrected", "Event" } },
+	[LIVE_OVERFLOW] = { -1, { "server", "kind", "count", "Event" } },
+};
+
+const char *picture_event_field(struct slice event, uint32_t index)
+{
+	int change = 0;
+	const char *field;
+
+	while (change < LIVE_CHANGES && !slice_eq_nocase(event, slice_cstr(live_change_name((enum live_change_kind)change))))
+		change++;
+	if (change == LIVE_CHANGES)
+		return NULL;
+	uint32_t count = 0;
+	while (shapes[change].kind >= 0 && (field = live_field_name((enum live_kind)shapes[change].kind, count))) {
+		if (count == index)
+			return field;
+		count++;
+	}
+	return index - count < sizeof shapes[change].more / sizeof *shapes[change].more ? shapes[change].more[index - count] : NULL;
 }

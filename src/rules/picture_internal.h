@@ -50,6 +50,8 @@ void picture_destroy(struct picture **picture);
 void picture_event(struct picture *picture, uint32_t id, const struct message *message, double at);
 /* Queues what has changed as an event of the rules, if one of them listens. */
 void picture_event_queue(struct picture *picture, const struct live_change *change);
+/* Queues server.gap for changes that found no place. */
+void picture_event_report_dropped(struct picture *picture);
 /* Gives the rules what is queued. */
 void picture_event_deliver(struct picture *picture);
 /* NULL: it is not in the picture. */

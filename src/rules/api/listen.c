@@ -8,6 +8,7 @@
 #include "rules/api/listen.h"
 #include "rules/loading.h"
 #include "rules/own_event.h"
+#include "rules/picture.h"
 #include "rules/task.h"
 #include "value/luavalue.h"
 #include "sandbox/deadline.h"
@@ -258,6 +259,42 @@ static void read_filter(lua_State *L, int index, struct listen_arguments *out)
 	}
 }
 
+static bool picture_has(struct slice event, struct slice field)
+{
+	const char *name;
+	for (uint32_t i = 0; (name = picture_event_field(event, i)); i++)
+		if (slice_eq_nocase(field, slice_cstr(name)))
+			return true;
+	return false;
+}
+
+/* The fields of the live picture's events are known: a filter on another one would never fit. */
+static void check_picture_fields(lua_State *L, const struct listen_arguments *args, struct slice field)
+{
+	const char *name;
+	luaL_Buffer b;
+
+	for (size_t i = 0; i < args->count; i++)
+		if (!picture_event_names(args->names[i]) || picture_has(args->names[i], field))
+			return;
+	luaL_buffinit(L, &b);
+	for (uint32_t i = 0; (name = picture_event_field(args->names[0], i)); i++) {
+		luaL_addstring(&b, i > 0 ? ", " : "");
+		luaL_addstring(&b, name);
+	}
+	luaL_pushresult(&b);
+	luaL_error(L, "where: %s has no field '%s'; it has %s", args->names[0].ptr, field.ptr, lua_tostring(L, -1));
+}
+
+static void check_fields(lua_State *L, const struct listen_arguments *args)
+{
+	if (!picture_event_names(args->names[0]))
+		return;
+	for (size_t i = 0; i < args->filter->set_count; i++)
+		for (size_t k = 0; k < args->filter->sets[i].count; k++)
+			check_picture_fields(L, args, slice_cstr(args->filter->sets[i].headers[k].name));
+}
+
 void listen_read(lua_State *L, int names, int filter, struct listen_arguments *out)
 {
 	*out = (struct listen_arguments){ .label = NULL };
@@ -268,6 +305,7 @@ void listen_read(lua_State *L, int names, int filter, struct listen_arguments *o
 	luaL_checkstack(L, 20, NULL);
 	read_names(L, names, out);
 	read_filter(L, filter, out);
+	check_fields(L, out);
 	if (!out->label) {
 		/* Names the place: "missed.lua:12 QueueCallerAbandon". */
 		luaL_where(L, 1);

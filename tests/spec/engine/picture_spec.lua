@@ -93,4 +93,46 @@ describe("the live picture of the engine", function()
     local _, refused = peer.received():gsub("Action: CoreShowChannels", "")
     assert.equal(1, refused)
   end)
+
+  it("asks anew when events were lost on the way in", function()
+    local lists = table.concat({
+      "action ListCommands",
+      [[send Response: Success\r\nActionID: $id\r\nCoreShowChannels: x\r\n\r\n]],
+      "action CoreShowChannels",
+      [[send Response: Success\r\nActionID: $id\r\nEventList: start\r\n\r\nEvent: CoreShowChannelsComplete\r\nActionID: $id\r\nEventList: Complete\r\n\r\n]],
+      [[send Event: Newstate\nUniqueid: 1\n\n\r\n\r\n]], -- malformed
+      "action CoreShowChannels",
+    }, "\n")
+    local peer = helper.peer(helper.LOGIN .. "\n" .. lists .. "\nserve")
+    local daemon = helper.daemon { servers = { pbx1 = helper.server(peer, { live = true }) }, config = { live = { resync_every = 1 } } }
+    helper.wait_for(function() return select(2, peer.received():gsub("Action: CoreShowChannels", "")) == 2 end, 20, function() return daemon:tail() end)
+    assert.equal(1, daemon:metric("hookswitch_server_malformed_total", { server = "pbx1" }))
+  end)
+
+  it("knows trunks and variables that the configuration names", function()
+    local folder = helper.folder()
+    local function frame(name, n, number, more)
+      return ("Event: %s\r\nPrivilege: call,all\r\nChannel: PJSIP/%s-0000000%d\r\nUniqueid: 1.%d\r\nLinkedid: 1.1\r\nChannelState: 4\r\nCallerIDNum: 5550199\r\nContext: x\r\nExten: 100\r\n%s\r\n")
+        :format(name, number, n, n, more or "")
+    end
+    helper.write_file(folder .. "/capture", "Asterisk Call Manager/9.0.0\r\n" .. frame("Newchannel", 1, "carrier1") ..
+      frame("VarSet", 1, "carrier1", "Variable: CRM_ID\r\nValue: 4711\r\n") .. frame("VarSet", 1, "carrier1", "Variable: OTHER\r\nValue: 1\r\n") ..
+      frame("Hangup", 1, "carrier1", "Cause: 16\r\n"))
+    local function replay(live)
+      helper.write_file(folder .. "/hookswitch.lua", "return { servers = { pbx = { host = '127.0.0.1', username = 'u', secret = 'secret' } }, live = " .. live .. " }")
+      helper.write_file(folder .. "/scripts/a.lua", [[
+        ami.on("VarSet", { where = { Variable = "OTHER" } }, function(ev, server)
+          local channel = live.channel(server, ev.Uniqueid)
+          log.info("seen", { variables = json.encode(channel.variables or {}), direction = tostring(live.call(server, ev.Uniqueid).direction) })
+        end)]])
+      local code, _, err = helper.run("replay", "-c", folder .. "/hookswitch.lua", "--json", folder .. "/capture")
+      assert.equal(0, code, err)
+      local record = helper.json(err:match '[^\n]*"msg":"seen"[^\n]*')
+      return record.direction, record.variables
+    end
+    assert.same({ "in", '{"CRM_ID":"4711"}' }, { replay "{ trunks = { 'PJSIP/carrier*' }, variables = { 'CRM_ID' } }" })
+    local direction, variables = replay "{}"
+    assert.are_not.equal("in", direction)
+    assert.equal("{}", variables)
+  end)
 end)

@@ -96,7 +96,10 @@ describe("live", function()
       note(pcall(live.calls, { state = {} }))
       note(pcall(live.calls, { "x" }))
       note(pcall(live.call, nil, "x"))
-      note(pcall(live.calls, 7))]]
+      note(pcall(live.calls, 7))
+      note(pcall(ami.on, { "call.ended", "queue.left" }, { where = { quee = "x" } }, print))
+      note((pcall(ami.on, { "call.ended", "queue.left" }, { where = { position = 1, Queue = "x", resync = true } }, print)))
+      note((pcall(ami.on, { "call.ended", "Hangup" }, { where = { Whatever = "x" } }, print)))]]
     local said = t.probe()
     assert.matches("a call has no field 'quee'; it has server, id, from, .*, queue, ", said[1])
     assert.matches("the live picture has no 'call'; it has calls, channels, queues, agents, endpoints, bridges, conferences and lots", said[2])
@@ -104,6 +107,8 @@ describe("live", function()
     assert.matches("a filter is a table { field = value }", said[4])
     assert.matches("a server, or its name, is expected", said[5])
     assert.matches("table expected, got number", said[6])
+    assert.matches("where: call.ended has no field 'quee'; it has server, id, from, ", said[7])
+    assert.same({ "true", "true" }, { said[8], said[9] })
   end)
 
   it("tolerates changes while an iterator waits", function()
@@ -147,6 +152,15 @@ describe("live", function()
     assert.same({ "syncing 0 none" }, t.probe())
     t:snapshot {}
     assert.same({ "full 0 none" }, t.probe())
+  end)
+
+  it("begins the figures of today anew at midnight", function()
+    local t = probing "local q = live.queue(server, 'support') note(q.offered_today, q.abandoned_today, q.offered)"
+    begin(t, 1)
+    t:event("QueueCallerJoin", channel(1, { Queue = "support", Position = 1, Count = 1 }))
+    assert.same({ "1 0 1" }, t.probe())
+    t:advance(24 * 3600)
+    assert.same({ "0 0 0" }, t.probe())
   end)
 
   it("takes lists over as a snapshot brings them", function()
@@ -289,6 +303,20 @@ describe("changes of the live picture", function()
     for _, line in ipairs(t:said()) do table.insert(line:find "^gap" and gaps or heard, line) end
     assert.same({ "1001", "1002", "1003" }, heard)
     assert.equal("gap 3 nil", gaps[#gaps])
+  end)
+
+  it("beyond limits.rule_events at one instant are dropped, which is counted, logged and told to every rule", function()
+    local t = support.run([[
+      ami.on("call.ended", function(call) note(call.from, call.result) end)
+      ami.on("server.gap", function(ev, server) note("gap", ev.count, ev.names, ev.reason, server.name) end)]], { limits = { rule_events = 3 } })
+    for n = 1, 5 do begin(t, n) end
+    local records = support.logged(function()
+      t:lost "pbx1"
+      t:advance(601) -- live.doubt: all of them end at once
+    end)
+    assert.same({ "1001 unseen", "1002 unseen", "1003 unseen", "gap 2 live live pbx1" }, t:said())
+    assert.equal(2, t:metric "hookswitch_engine_events_dropped_total")
+    assert.equal("call.ended", support.record(records, "^an engine event was dropped").event)
   end)
 
   it("cannot be forged by a rule", function()
