@@ -175,6 +175,47 @@ describe("metrics", function()
     helper.wait_for(function() return d:metric "hookswitch_loop_longest_turn_seconds" >= 0.03 end)
   end)
 
+  -- Of the families that have no labels: name -> value, and the seconds of a clock that never jumps.
+  local function loop_times(d)
+    local _, text = d:ctl "metrics"
+    local values = { at = helper.now() }
+    for name, value in text:gmatch "\nhookswitch_loop_([%w_]+) (%S+)" do values[name] = tonumber(value) end
+    return values
+  end
+
+  it("divide the loop's time into turns and waits", function()
+    local d = helper.daemon { rules = { ["busy.lua"] = [[
+      ami.on("crm.busy", function() local t = os.clock() while os.clock() - t < 0.03 do end log.info "worked" end)]] } }
+    local before = loop_times(d)
+    for n = 1, 3 do
+      d:emit "crm.busy"
+      d:await({ msg = "worked" }, { count = n })
+    end
+    helper.wait_for(function() return helper.now() - before.at > 0.5 end)
+    local after = loop_times(d)
+    local turns, waits = after.turn_seconds_sum - before.turn_seconds_sum, after.wait_seconds_total - before.wait_seconds_total
+    assert.is_true(after.turns_total >= before.turns_total + 3)
+    assert.are.equal(after.turns_total, after.turn_seconds_count)
+    assert.is_true(turns >= 0.09, turns)
+    assert.is_true(waits > 0, waits)
+    -- Nothing is left out and nothing counts twice, but the turns in which the two were asked for.
+    assert.is_true(math.abs(turns + waits - (after.at - before.at)) < 0.1, ("%g s of turns, %g s of waits in %g s"):format(turns, waits, after.at - before.at))
+  end)
+
+  it("show how late a timer of the loop was: the process was suspended", function()
+    local d = helper.daemon { rules = { ["late.lua"] = [[
+      ami.on("crm.soon", function() timer.after(0.1, function() log.info "fired" end) log.info "armed" end)]] } }
+    d:emit "crm.soon"
+    d:await { msg = "armed" }
+    d:signal "STOP"
+    local till = helper.now() + 0.5
+    helper.wait_for(function() return helper.now() >= till end)
+    d:signal "CONT"
+    d:await { msg = "fired" }
+    local lag = d:metric "hookswitch_loop_lag_seconds"
+    assert.is_true(lag > 0.2 and lag < 10, lag)
+  end)
+
   it("count Originate apart: a callee who is busy is no failure of the server", function()
     local d = helper.daemon { servers = { pbx1 = helper.server(helper.sim("--speed", "50"), { live = false }) }, rules = { ["dial.lua"] = [[
       ami.on("crm.dial", function()
