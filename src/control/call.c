@@ -194,7 +194,7 @@ static void cancel(struct client *client)
 }
 
 /* 0, or -1 with the refusal in the client's output and its exit code in `*code`. */
-static int build_action(struct request *request, struct action *action, int *code)
+static int action_build(struct request *request, struct action *action, int *code)
 {
 	struct slice name;
 	struct err err;
@@ -247,7 +247,7 @@ int command_call(struct request *request)
 	int code;
 
 	action_init(&action);
-	if (build_action(request, &action, &code)) {
+	if (action_build(request, &action, &code)) {
 		action_close(&action);
 		return code;
 	}

@@ -625,13 +625,8 @@ uint32_t listeners_of_own(const struct host *host, struct slice name)
 	return count;
 }
 
-void subscription_server_lost(struct rule *rule, const char *server)
+bool listener_hears_only(const struct listener *l, const char *server)
 {
-	list_each_safe(it, &rule->listeners) {
-		struct listener *l = list_entry(it, struct listener, of_rule);
-		const struct filter *f = &l->filter;
-		if (l->subscription && !l->cancelled && f->server_count == 1 && f->servers[0].kind == TEST_EQUAL &&
-		    strcmp(f->servers[0].text, server) == 0)
-			subscription_end(l->subscription, ERR_LOST, "the server's session ended");
-	}
+	const struct filter *f = &l->filter;
+	return f->server_count == 1 && f->servers[0].kind == TEST_EQUAL && strcmp(f->servers[0].text, server) == 0;
 }

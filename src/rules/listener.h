@@ -24,6 +24,8 @@ struct listener_table {
 void listener_table_init(struct listener_table *table);
 void listener_table_close(struct listener_table *table);
 
+/* Its filter lets events of that server through alone. */
+bool listener_hears_only(const struct listener *listener, const char *server);
 const char *listener_label(const struct listener *listener);
 struct quarantine *listener_quarantine(struct listener *listener);
 /* How many of the rule's listeners are in quarantine. */

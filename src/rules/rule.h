@@ -63,7 +63,7 @@ struct rule_metas {
 	int event, reply, error, server, route, subscription, listener, test, timer, store, sink, metric, coroutine, live;
 };
 
-/* Its use of the present turn, see quarantine.c. */
+/* Its use of the present turn, see rule_quarantine.c. */
 struct rule_turn {
 	uint64_t overrun;       /* after an overrun, or a deadline's worth of calls, it runs nothing more in that turn */
 	uint64_t turn;          /* the turn that `used` and `calls` count in */
@@ -213,7 +213,7 @@ void rule_memory_ends(struct rule *rule);
 /* Some of its own code may be waiting: tasks, or callbacks of actions. */
 bool rule_has_waits(const struct rule *rule);
 
-/* ---- quarantine.c: who may run ---- */
+/* ---- rule_quarantine.c: who may run ---- */
 
 /* Adds one to the rule's series of `metric`, kept in `*series`: a flood counts much, and looking it up costs more than all the rest. */
 void rule_count(const struct rule *rule, struct metric *metric, struct series **series);

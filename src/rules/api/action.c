@@ -152,7 +152,7 @@ static int add_header(lua_State *L, int index, struct action *action, struct sli
 	return add_list(L, index, action, name, err);
 }
 
-int build_action(lua_State *L, int index, struct action *action, struct err *err)
+int action_build(lua_State *L, int index, struct action *action, struct err *err)
 {
 	struct slice keys[KEYS_MAX], name, async;
 	size_t count;

@@ -135,7 +135,7 @@ static int prepare(lua_State *L, const struct sending *sending, struct err *err)
 {
 	struct rule *rule = rule_of(L);
 
-	if (build_action(L, sending->action, &rule->scratch->action, err) || policy_check(rule->policy, rule->name, &rule->scratch->action, err)) {
+	if (action_build(L, sending->action, &rule->scratch->action, err) || policy_check(rule->policy, rule->name, &rule->scratch->action, err)) {
 		count_denied(rule, err->code);
 		return -1;
 	}

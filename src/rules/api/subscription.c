@@ -81,6 +81,15 @@ void subscription_end(struct subscription *sub, enum err_code code, const char *
 		task_wake_later(sub->next.task);
 }
 
+void subscription_server_lost(struct rule *rule, const char *server)
+{
+	list_each_safe(it, &rule->subscriptions) {
+		struct subscription *sub = list_entry(it, struct subscription, of_rule);
+		if (sub->listener && listener_hears_only(sub->listener, server))
+			subscription_end(sub, ERR_LOST, "the server's session ended");
+	}
+}
+
 void subscription_take(struct subscription *sub, const struct heard *heard)
 {
 	const struct rule_limits *limits = &sub->rule->limits;
