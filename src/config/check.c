@@ -266,7 +266,7 @@ static void fill_servers(struct check *check)
 	const struct value *servers = check_find(&check->reading->root, "servers");
 	size_t count = table_count(servers);
 	if (!servers && !check->reading->incomplete)
-		faults_add(check->faults, "servers: missing; name at least one, with its host, username and secret: servers = { pbx1 = { … } }");
+		faults_add(check->faults, "servers: missing; name at least one (servers = { pbx1 = { … } }), with its host, username and secret");
 	else if (servers && servers->type == VALUE_TABLE && count == 0 && !check->reading->incomplete)
 		faults_warn(check->faults, "servers: empty; there is nothing to connect to");
 	config->servers = mem_zalloc(count * sizeof *config->servers);

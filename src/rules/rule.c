@@ -16,8 +16,6 @@
 #include "rules/timer.h"
 #include "sandbox/deadline.h"
 #include "sandbox/kill.h"
-#include "sandbox/stdlib.h"
-#include "value/json.h"
 
 /* Events are garbage a moment later while the rules themselves are small: a collection each time that the heap has doubled
  * would mark the libraries again every few dozen events. So it may grow tenfold (Lua's largest pause) between two. */
@@ -102,55 +100,6 @@ void rule_memory_ends(struct rule *rule)
 
 /* ---- making ---- */
 
-static double wall_of(void *ctx)
-{
-	return rule_wall(ctx);
-}
-
-static void seal_into(lua_State *L, const char *name)
-{
-	stdlib_seal(L, name);
-	lua_setfield(L, -2, name);
-}
-
-/* Makes everything that rules see. Runs in a protected call. */
-static int set_up(lua_State *L)
-{
-	struct rule *rule = lua_touserdata(L, 1);
-	const struct stdlib_options library = { .wall = wall_of, .ctx = rule, .check = deadline_check, .passed = deadline_passed,
-	                                        .random = random_number, .randomseed = random_seed };
-
-	stdlib_open(L, &library);
-	lua_newtable(L);
-	event_open(L, rule);
-	listen_open(L, rule);
-	server_open(L, rule);
-	seal_into(L, "ami");
-	coroutine_open(L, rule);
-	seal_into(L, "coroutine");
-	timer_open(L, rule);
-	seal_into(L, "timer");
-	log_open(L);
-	seal_into(L, "log");
-	store_open_table(L, rule);
-	seal_into(L, "store");
-	sink_open(L, rule);
-	seal_into(L, "sink");
-	metric_open(L, rule);
-	seal_into(L, "metric");
-	work_open(L);
-	seal_into(L, "work");
-	json_open(L, &rule->json);
-	seal_into(L, "json");
-	log_open_print(L);
-	lua_setfield(L, -2, "print");
-	settings_open(L);
-	require_open(L);
-	object_name_libraries(L);
-	stdlib_end_weak_tables(L);
-	return 0;
-}
-
 static void init_lists(struct rule *r)
 {
 	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool, &r->job_workers, &r->job_tries, &r->job_pushes,
@@ -220,7 +169,7 @@ static void make_state(void *arg)
 	r->L = L;
 	*(struct rule **)lua_getextraspace(L) = r;
 	deadline_begin(L, r->limits.load_deadline, r->limits.load_stuck);
-	lua_pushcfunction(L, set_up);
+	lua_pushcfunction(L, library_set_up);
 	lua_pushlightuserdata(L, r);
 	o->status = kill_pcall(L, 1, 0, 0);
 }

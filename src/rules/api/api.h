@@ -17,7 +17,11 @@ void log_open_print(lua_State *L) RAISES; /* pushes `print` */
 void store_open_table(lua_State *L, struct rule *rule) RAISES;
 void sink_open(lua_State *L, struct rule *rule) RAISES;
 void metric_open(lua_State *L, struct rule *rule) RAISES;
-void work_open(lua_State *L) RAISES;
+void work_open(lua_State *L, struct rule *rule) RAISES;
+/* Makes everything that rules see, for the rule whose light userdata is at 1. A lua_CFunction. */
+int library_set_up(lua_State *L) RAISES;
+/* Pushes the library of that name, sealed, when it is one that is made when a rule first asks for it; else returns false. */
+bool library_open_late(lua_State *L, const char *name) RAISES;
 /* math.random and math.randomseed. */
 int random_number(lua_State *L);
 int random_seed(lua_State *L);
@@ -53,6 +57,8 @@ int object_meta(lua_State *L, const char *name, const luaL_Reg *meta, const luaL
 /* For error texts: "bad argument #1 to 'timer.after'" where the caller has no name for the function. The libraries of the table of
  * globals on top of the stack; one method of an object (object_meta() does it for those in `methods`). */
 void object_name_libraries(lua_State *L) RAISES;
+/* The same for the library on top of the stack, which is not sealed yet. */
+void object_name_library(lua_State *L, const char *name) RAISES;
 void object_name_method(lua_State *L, const char *object, const char *method, lua_CFunction fn) RAISES;
 /* The object of that metatable at `index`, or NULL. */
 void *object_test(lua_State *L, int index, int meta);

@@ -212,8 +212,9 @@ SANDBOX_FUNCTION(server_state)
 	return 2;
 }
 
-void live_open_table(lua_State *L)
+void live_open_table(lua_State *L, struct rule *rule)
 {
+	(void)rule;
 	static const luaL_Reg functions[] = {
 		{ "calls", each_calls }, { "channels", each_channels }, { "queues", each_queues }, { "agents", each_agents },
 		{ "endpoints", each_endpoints }, { "bridges", each_bridges }, { "conferences", each_conferences }, { "lots", each_lots },

@@ -49,6 +49,6 @@ bool live_object_table(lua_State *L, int index) RAISES;
 int live_no_field(lua_State *L, enum live_kind kind, struct slice name) RAISES;
 
 /* Pushes the table `live`. */
-void live_open_table(lua_State *L) RAISES;
+void live_open_table(lua_State *L, struct rule *rule) RAISES;
 
 #endif

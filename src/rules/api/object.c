@@ -26,6 +26,14 @@ void object_name_libraries(lua_State *L)
 	lua_settop(L, globals);
 }
 
+void object_name_library(lua_State *L, const char *name)
+{
+	push_names(L);
+	lua_pushvalue(L, -2);
+	lua_setfield(L, -2, name);
+	lua_pop(L, 1);
+}
+
 void object_name_method(lua_State *L, const char *object, const char *method, lua_CFunction fn)
 {
 	push_names(L);

@@ -179,12 +179,10 @@ const char *require_where(lua_State *L)
 
 static int undefined_global(lua_State *L)
 {
-	if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "live") == 0) {
-		/* Made when a rule first asks for it: most never do. */
-		live_open_table(L);
-		stdlib_seal(L, "live");
-		lua_pushvalue(L, -1);
-		lua_setfield(L, 1, "live");
+	if (lua_type(L, 2) == LUA_TSTRING && library_open_late(L, lua_tostring(L, 2))) {
+		lua_pushvalue(L, 2);
+		lua_pushvalue(L, -2);
+		lua_rawset(L, 1);
 		return 1;
 	}
 	return luaL_error(L, "undefined global '%s'", lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2));

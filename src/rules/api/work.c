@@ -330,8 +330,9 @@ SANDBOX_FUNCTION(work_stats)
 	return 1;
 }
 
-void work_open(lua_State *L)
+void work_open(lua_State *L, struct rule *rule)
 {
+	(void)rule;
 	static const luaL_Reg functions[] = { { "push", work_push }, { "on", work_on }, { "stats", work_stats }, { NULL, NULL } };
 	luaL_newlib(L, functions);
 }

@@ -156,7 +156,7 @@ describe("check", function()
 
   it("masks none of its own hints", function()
     local _, _, err = check "return {}"
-    assert.truthy(err:find("servers: missing; name at least one, with its host, username and secret", 1, true), err)
+    assert.truthy(err:find("servers: missing; name at least one (servers = { pbx1 = { … } }), with its host, username and secret", 1, true), err)
     local project = h.project { rules = { ["quiet.lua"] = "local nothing" } }
     h.write_file(project.config, [[return { servers = { pbx1 = { host = "::1", username = "u", secret = file "pbx1.secret" } },
       redact = { names = { "x" }, values = { "a", "password=(" } } }]])

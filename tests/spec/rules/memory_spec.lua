@@ -6,9 +6,9 @@ local MIB = 1 << 20
 describe("the memory of rules", function()
   after_each(support.cleanup)
 
-  it("is at most 49 KiB of an idle one, all in all", function()
+  it("is at most 48 KiB of an idle one, all in all", function()
     local t = support.run { ["raw:idle.lua"] = 'local n = 0 ami.on("Hangup", { where = { Cause = "16" } }, function() n = n + 1 end)' }
-    assert.is_true(t:rule("idle").memory <= 49 * 1024, t:rule("idle").memory)
+    assert.is_true(t:rule("idle").memory <= 48 * 1024, t:rule("idle").memory)
   end)
 
   it("is given back whole when they are loaded anew or removed", function()
