@@ -35,8 +35,8 @@ static const char usage[] =
 	"Calls:\n"
 	"      --calls-per-second N   begin calls, some to phones, some to the queues (0)\n"
 	"      --max-calls N          at once (10000)\n"
-	"      --features             these calls also hold, transfer, park, pick up, forward and confer, go through Local\n"
-	"                             channels; phones come and go\n"
+	"      --features             these calls also hold, transfer, park, pick up, forward, confer, ring two phones at\n"
+	"                             once, go through Local channels; phones come and go\n"
 	"      --speed X              calls live X times as fast (1); the seconds that events\n"
 	"                             report are those of the calls, not of the clock\n"
 	"\n"
@@ -65,8 +65,8 @@ static const char usage[] =
 	"Extensions of context default, for Originate and Redirect: 100 answers for 1 s, 200 dials a phone that answers,\n"
 	"201 a busy one, 202 one that nobody takes, 300 and 301 are the queues, 302 has an agent who does not answer first,\n"
 	"303 a caller who gives up, 600 and 601 are conferences, 701 to 720 fetch a parked call, 900 waits 60 s, 1000 to 1019\n"
-	"dial a phone (1100 and 1200 on: through a Local channel, one that stays). Of the channels to call, number 102 is busy, 103 congested, 104 is not\n"
-	"answered, every other one is.\n"
+	"dial a phone (from 1100 on through a Local channel, from 1200 on through one that stays, from 1300 on together with\n"
+	"the next phone). Of the channels to call, number 102 is busy, 103 congested, 104 is not answered, every other one is.\n"
 	"\n"
 	"Exit: 0 stopped, 1 could not listen, read the capture or ask, 2 wrong usage.\n";
 

@@ -164,8 +164,12 @@ static void complete(const struct live_reader *r, struct live_queue *queue, stru
 	int64_t talk = live_headers_int(r, LIVE_H_TALK_TIME, 0);
 	talk = talk > 0 && talk < INT32_MAX ? talk * LIVE_SECOND : 0;
 	live_figures_add(queue, &(struct live_figures){ .talk = talk });
-	if (!member)
+	if (!member) { /* taken out of the queue while he talked */
+		struct live_agent *agent = live_agent_get(queue->object.server, live_headers_interface(r), false);
+		if (agent)
+			live_agent_complete(agent, talk, 0);
 		return;
+	}
 	member->in_call = false;
 	/* The QueueMemberStatus with the new number comes before or after this, or not at all (Q72). */
 	if (member->calls == member->calls_before)

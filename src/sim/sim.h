@@ -5,7 +5,8 @@
  *   300, 301   the queues `support` and `sales`                900            waits 60 s
  *   302, 303   `support`: the first agent does not answer; the caller gives up after 2 s
  *   600, 601   the conferences 8600 and 8601                   701-720        fetches the call that is parked there
- *   1000-1019  dials a phone with an outcome by chance; 1100-1119 through a Local channel, 1200-1219 through one that stays
+ *   1000-1019  dials a phone with an outcome by chance; 1100-1119 through a Local channel, 1200-1219 through one that stays,
+ *              1300-1319 together with the next phone
  *   others     answer and hang up after 1 s
  * A channel of Originate behaves by its number: 102 is busy, 103 congested, 104 rings only, `nosuch` and unknown
  * technologies fail, every other one answers (101 and phones after ringing for 1 s).

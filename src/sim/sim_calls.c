@@ -51,6 +51,7 @@ void sim_call_destroy(struct sim_call **call_ptr)
 	sim_channel_destroy(&call->one);
 	sim_channel_destroy(&call->two);
 	sim_channel_destroy(&call->parker);
+	sim_channel_destroy(&call->also);
 	sim_channel_destroy(&call->callee);
 	sim_channel_destroy(&call->caller);
 	sim_originate_free(&call->originate);
@@ -126,6 +127,7 @@ void sim_call_over(struct sim_call *call, unsigned cause, const char *dispositio
 	if (call->caller) {
 		sim_cdr(call, disposition);
 		sim_local_end(call, cause);
+		sim_channel_hangup(&call->also, cause);
 		sim_channel_hangup(&call->callee, cause);
 		sim_channel_hangup(&call->caller, cause);
 	}
@@ -289,6 +291,7 @@ void sim_call_redirect(struct sim_channel *channel, const char *context, const c
 	} else {
 		interrupt(call);
 		sim_local_end(call, 16);
+		sim_channel_hangup(&call->also, 16);
 		sim_channel_hangup(&call->callee, 16);
 	}
 	snprintf(channel->context, sizeof(channel->context), "%s", context);

@@ -32,18 +32,20 @@ static enum sim_outcome by_chance(struct sim_call *call)
 	return plain[sim_random(&call->random, sizeof(plain) / sizeof(plain[0]))];
 }
 
-/* 1000 … 1019 a phone; the same from 1100 on through a Local channel, from 1200 on through one that stays. */
+/* 1000 … 1019 a phone; the same from 1100 on through a Local channel, from 1200 on through one that stays, from 1300 on together
+ * with the next one. */
 static bool phone(struct sim_call *call, long number)
 {
-	char name[24];
+	char name[24], next[24];
 	long index = number % 100, way = number / 100 - 10;
 
-	if (number < 1000 || way > 2 || index >= SIM_PHONES)
+	if (number < 1000 || way > 3 || index >= SIM_PHONES)
 		return false;
 	snprintf(name, sizeof(name), "%ld", 1000 + index);
+	snprintf(next, sizeof(next), "%ld", 1000 + (index + 1) % SIM_PHONES);
 	enum sim_outcome outcome = by_chance(call);
-	if (way == 0)
-		sim_dial(call, name, outcome);
+	if (way == 0 || way == 3)
+		sim_dial(call, name, way == 3 ? next : NULL, outcome);
 	else
 		sim_local_dial(call, name, way == 2, outcome == SIM_FORWARDED || outcome == SIM_PICKED_UP ? SIM_ANSWERED : outcome);
 	return true;
@@ -61,7 +63,7 @@ void sim_call_run(struct sim_call *call)
 	} else if (number >= 200 && number <= 202) {
 		static const enum sim_outcome outcomes[] = { SIM_ANSWERED, SIM_BUSY, SIM_NO_ANSWER };
 		static const char *const phones[] = { "101", "102", "104" };
-		sim_dial(call, phones[number - 200], outcomes[number - 200]);
+		sim_dial(call, phones[number - 200], NULL, outcomes[number - 200]);
 	} else if (phone(call, number)) {
 		return;
 	} else if (number == 600 || number == 601) {

@@ -216,6 +216,7 @@ struct sim_call {
 	bool by_chance;  /* else it goes as the dialplan says */
 	uint64_t random; /* its own, from the seed and its number */
 	struct sim_channel *caller, *callee;
+	struct sim_channel *also;        /* another phone that rings at the same time, or NULL */
 	struct sim_channel *one, *two;   /* halves of a Local channel between them, or NULL */
 	bool stays;                      /* that is not optimised away */
 	struct sim_originate *originate; /* owned, until it is answered */
@@ -435,7 +436,8 @@ void sim_cdr(struct sim_call *call, const char *disposition);
 void sim_hangup_request(struct sim_channel *channel, unsigned cause, bool soft);
 
 /* sim_dial.c */
-void sim_dial(struct sim_call *call, const char *number, enum sim_outcome outcome);
+/* `also`: a second phone that is rung at the same time, or NULL. */
+void sim_dial(struct sim_call *call, const char *number, const char *also, enum sim_outcome outcome);
 void sim_dial_timer(struct sim_call *call);
 /* Makes the phone that `app` rings, as the caller's counterpart. */
 struct sim_channel *sim_dial_callee(struct sim_call *call, const char *prefix, const char *number, const char *app);

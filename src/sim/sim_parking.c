@@ -118,7 +118,7 @@ static void timed_out(struct sim_call *call)
 	snprintf(who->exten, sizeof(who->exten), "PJSIP_%.70s", number);
 	parking_event(call, "ParkedCallTimeOut", NULL);
 	free_space(call);
-	sim_dial(call, number, SIM_ANSWERED);
+	sim_dial(call, number, NULL, SIM_ANSWERED);
 }
 
 /* Somebody dials the space. */

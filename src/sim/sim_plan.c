@@ -96,7 +96,7 @@ static void consult(struct sim_call *call)
 	sim_call_begins(own, sim_channel_new(own, interface, NULL, 4, strchr(interface, '/') + 1, "", number, NULL),
 	                strchr(interface, '/') + 1, number);
 	/* Mostly somebody answers; he who waits may lose patience. */
-	sim_dial(own, number, sim_random(&call->random, 6) == 0 ? SIM_BUSY : SIM_ANSWERED);
+	sim_dial(own, number, NULL, sim_random(&call->random, 6) == 0 ? SIM_BUSY : SIM_ANSWERED);
 	call->step = CONSULTING;
 	sim_call_after(call, sim_random_range(&call->random, 8, 60));
 }

@@ -32,6 +32,9 @@ static void choose_exten(struct sim_call *call, char *exten, size_t size)
 	case 4:
 		snprintf(exten, size, "%u", 1200 + phone);
 		return;
+	case 5:
+		snprintf(exten, size, "%u", 1300 + phone);
+		return;
 	default:
 		snprintf(exten, size, "%u", 1000 + phone);
 	}

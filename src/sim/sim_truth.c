@@ -102,7 +102,7 @@ static void put_calls(struct buf *out, const struct sim *sim)
 	begin(out, "calls", '[');
 	list_each(it, &sim->calls) {
 		const struct sim_call *call = list_entry(it, struct sim_call, node);
-		const struct sim_channel *const all[] = { call->caller, call->callee, call->one, call->two, call->parker };
+		const struct sim_channel *const all[] = { call->caller, call->callee, call->also, call->one, call->two, call->parker };
 		if (!call->story.id[0])
 			continue;
 		begin(out, NULL, '{');

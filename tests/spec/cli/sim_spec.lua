@@ -321,12 +321,17 @@ expect Event: HangupHandlerRun]])
                             "ContactStatus", "PeerStatus", "DeviceStateChange", "QueueCallerAbandon", "AgentRingNoAnswer" } do
       assert.is_truthy(seen[name], name)
     end
-    local forwarded, swapped = 0, 0
+    local forwarded, swapped, forked, lost = 0, 0, {}, 0
     for _, frame in ipairs(all) do
       if frame.Event == "DialEnd" and frame.Forward then forwarded = forwarded + 1 end
       if frame.Event == "BridgeEnter" and frame.SwapUniqueid then swapped = swapped + 1 end
+      -- Two phones at once, of which one answers.
+      if frame.Event == "Newexten" and frame.AppData:find "^PJSIP/%d+&PJSIP/%d+,20$" then forked[frame.Uniqueid] = {} end
+      local ends = frame.Event == "DialEnd" and forked[frame.Uniqueid]
+      if ends then ends[#ends + 1] = frame.DialStatus end
+      if ends and table.concat(ends, " ") == "CANCEL ANSWER" then lost = lost + 1 end
     end
-    assert.is_true(forwarded > 0 and swapped > 0)
+    assert.is_true(forwarded > 0 and swapped > 0 and lost > 0)
   end)
 
   it("sends the events of a transfer with the headers of a real one, in their order", function()

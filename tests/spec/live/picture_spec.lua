@@ -138,6 +138,22 @@ describe("the live picture", function()
     assert.equal("PJSIP/1002", call.waits[1].agent)
   end)
 
+  it("frees an agent at the end of a call whose queue he was taken out of meanwhile", function()
+    local function member(queue, status) return { Queue = queue, Interface = "PJSIP/1002", StateInterface = "PJSIP/1002", MemberName = "Anna", Status = status, Paused = 0 } end
+    for _, queue in ipairs { "support", "sales" } do l:event("pbx", "QueueMemberAdded", member(queue, 1), 1000) end
+    local on = both(both(channel(1, { ChannelState = 6 }), dest(2, { Linkedid = "5.1", ChannelState = 6 })),
+      { Queue = "support", Interface = "PJSIP/1002", MemberName = "Anna", TalkTime = 7 })
+    l:event("pbx", "Newchannel", channel(1), 1001)
+    l:event("pbx", "QueueCallerJoin", channel(1, { ChannelState = 6, Queue = "support", Position = 1 }), 1001)
+    l:event("pbx", "AgentConnect", on, 1002)
+    l:event("pbx", "QueueMemberRemoved", member("support", 1), 1005)
+    assert.equal("busy", l:find("pbx", "agent", "PJSIP/1002").state)
+    l:event("pbx", "AgentComplete", on, 1009)
+    local agent = l:find("pbx", "agent", "PJSIP/1002")
+    assert.equal("free", agent.state)
+    assert.equal(7, agent.talk)
+  end)
+
   it("calls a conference answered that somebody was in, for however short", function()
     local bridge = { BridgeUniqueid = "c1", BridgeType = "base", BridgeTechnology = "softmix", BridgeCreator = "ConfBridge", BridgeName = "8600" }
     l:event("pbx", "Newchannel", channel(1), 1000)
