@@ -12,6 +12,7 @@ work.on("q", { at_once = 2, tries = 3, backoff = 0.01 }, function(job)
   local closed <close> = setmetatable({}, { __close = function() log.info("end", { n = job.n, try = job.try }) end })
   if job.what == "wait" then timer.sleep(600) end
   if job.what == "fail" then error("no " .. job.n) end
+  if job.what == "event" then assert(ami.wait("Newchannel", { server = "pbx" }, 600)) end -- `lost` when the session ends
   if job.what == "stuck" then local t = {} for k = 1, 131073 do t[k * 262143] = true end end
 end)]]
 
@@ -86,6 +87,31 @@ describe("a job", function()
       assert.is_true((daemon:reload()))
       daemon:await({ msg = "end", n = "long", try = 1 }, { from = from })
     end
+  end)
+
+  it("uses up no try when a stop ends what it waits for", function()
+    local with_server = options()
+    with_server.servers = { pbx = h.server(h.sim()) }
+    local project = h.project(with_server)
+    local daemon = h.daemon(project)
+    daemon:ready "pbx"
+    push(daemon, "waits", "event")
+    daemon:await { msg = "begin", n = "waits", try = 1 }
+    assert.equal(0, daemon:stop())
+    daemon:await { msg = "end", n = "waits", try = 1 }
+    daemon = h.daemon(project)
+    daemon:await { msg = "begin", n = "waits", try = 1 }
+  end)
+
+  it("is served by one rule: another one that would serve its queue is left out at the start", function()
+    local two = options()
+    two.rules["zz.lua"] = 'work.on("q", function() log.info "wrong" end)'
+    local daemon = h.daemon(two)
+    assert.matches('zz.lua: the queue "q" is served by scripts/worker.lua already', (daemon:await { msg = "left out, the rest runs" }).reason)
+    push(daemon, "a")
+    daemon:await { msg = "end", n = "a" }
+    local _, out = daemon:ctl "work"
+    assert.matches("\nq +worker ", out)
   end)
 
   it("uses up a try when its rule is killed in it; those that wait beside it do not", function()

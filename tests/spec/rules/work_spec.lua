@@ -41,6 +41,13 @@ describe("work.push", function()
     assert.same({ "integer nil" }, t:said())
   end)
 
+  it("calls a callback with `cancelled` when the engine stops before the answer", function()
+    local t = support.run [[ami.on("Hangup", function() work.push("q", {}, function(id, err) note(id, err.code) end) end)]]
+    t:event "Hangup"
+    t:stop()
+    assert.same({ "nil cancelled" }, t:said())
+  end)
+
   it("knows an id while its job waits or runs, and for `dedup` after its end", function()
     local t = support.run(rule("{ id = ev.N, dedup = 60 }", "{}", "note('run', job.n)"))
     t:event("Hangup", { N = "a" })
@@ -246,6 +253,17 @@ describe("work.on", function()
     t:advance(6)
     assert.same({ "begin 1", "end" }, t:said())
     assert.same({}, states(t))
+  end)
+
+  it("gives back a job that was taken and has not begun when its rule is quarantined", function()
+    local t = support.run(rule(nil, "{ at_once = 4, tries = 1 }", "if job.n ~= 'd' then while true do end end note(job.n)"))
+    push(t, "a", "b", "c", "d")
+    t:work()
+    assert.is_true(t:rule().quarantined)
+    assert.same({}, t:said())
+    local all = states(t)
+    table.sort(all)
+    assert.same({ "a dead 1", "b dead 1", "c dead 1", "d waiting 0" }, all)
   end)
 
   it("lets a job that runs end though its rule is quarantined", function()
