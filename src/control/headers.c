@@ -1,10 +1,21 @@
 #include "control/headers.h"
 
 #include "control/json_writer.h"
+#include "control/packed.h"
 #include "control/table.h"
+
+/* Of the engine's own events some values are numbers, booleans and tables. */
+static enum message_type type_of(const struct headers *headers, uint32_t i)
+{
+	return headers->message ? message_header_type(headers->message, i) : MESSAGE_TEXT;
+}
 
 void headers_value_text(const struct headers *headers, uint32_t i, struct buf *out)
 {
+	if (type_of(headers, i) == MESSAGE_TABLE) {
+		packed_json(headers_value(headers, i), out);
+		return;
+	}
 	text_clean(out, headers_masked(headers, i));
 }
 
@@ -31,6 +42,22 @@ static void write_repeated(const struct headers *headers, struct writer *writer,
 	writer_close(writer, ']');
 }
 
+static void write_typed(const struct headers *headers, struct writer *writer, uint32_t i)
+{
+	struct slice value = headers_value(headers, i);
+	char name[64];
+	struct buf json;
+
+	buf_init(&json, 0);
+	if (type_of(headers, i) == MESSAGE_TABLE)
+		packed_json(value, &json);
+	else
+		buf_append(&json, value); /* it prints as JSON has it */
+	slice_to_text(headers_name(headers, i), name, sizeof name);
+	writer_json(writer, name, buf_slice(&json));
+	buf_close(&json);
+}
+
 void headers_json(const struct headers *headers, struct writer *writer, const char *key)
 {
 	uint32_t count = headers_count(headers);
@@ -43,7 +70,9 @@ void headers_json(const struct headers *headers, struct writer *writer, const ch
 			continue;
 		while (second < count && !slice_eq_nocase(headers_name(headers, second), name))
 			second++;
-		if (second < count)
+		if (type_of(headers, i) != MESSAGE_TEXT)
+			write_typed(headers, writer, i);
+		else if (second < count)
 			write_repeated(headers, writer, i, second);
 		else
 			writer_slice(writer, name, headers_masked(headers, i));

@@ -39,20 +39,33 @@ struct live_reader live_headers_read(struct live_headers *headers, uint32_t even
 	return (struct live_reader){ message, headers->places[event] };
 }
 
-/* As it is nearly always written; whole words at once, the last one overlaps the one before. */
-static bool same_bytes(const char *a, const char *b, size_t len)
+/* As it is nearly always written. Whole words at once, the last one overlaps the one before: several headers are looked up for each
+ * event. */
+static inline bool same_bytes(const char *a, const char *b, size_t len)
 {
-	if (len < 8)
-		return memcmp(a, b, len) == 0;
-	for (size_t i = 0;; i = i + 16 <= len ? i + 8 : len - 8) {
-		uint64_t x, y;
-		memcpy(&x, a + i, sizeof x);
-		memcpy(&y, b + i, sizeof y);
-		if (x != y)
-			return false;
-		if (i + 8 == len)
-			return true;
+	uint64_t x, y;
+	uint32_t p, q;
+
+	if (len >= 8) {
+		for (size_t i = 0; i + 8 < len; i += 8) {
+			memcpy(&x, a + i, sizeof x);
+			memcpy(&y, b + i, sizeof y);
+			if (x != y)
+				return false;
+		}
+		memcpy(&x, a + len - 8, sizeof x);
+		memcpy(&y, b + len - 8, sizeof y);
+		return x == y;
 	}
+	if (len < 4)
+		return memcmp(a, b, len) == 0;
+	memcpy(&p, a, sizeof p);
+	memcpy(&q, b, sizeof q);
+	if (p != q)
+		return false;
+	memcpy(&p, a + len - 4, sizeof p);
+	memcpy(&q, b + len - 4, sizeof q);
+	return p == q;
 }
 
 /* Index of the header, or -1. */

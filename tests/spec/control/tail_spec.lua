@@ -56,6 +56,22 @@ describe("ctl tail", function()
     event("Event: Hangup", "Channel: PJSIP/200-2"),
   }
 
+  it("shows changes of the live picture, whether or not a rule listens, with numbers and lists as they are", function()
+    local d = helper.daemon { servers = { pbx1 = helper.server(helper.sim("--calls-per-second", "20", "--speed", "20")) } }
+    d:ready "pbx1"
+    local text, json = tail(d, "--event", "call.ringing"), tail(d, "--event", "call.ringing", "--json")
+    local call
+    helper.wait_for(function()
+      call = json:stdout():match "([^\n]*)\n"
+      return call and text:stdout():find "\n"
+    end)
+    call = helper.json(call).headers
+    assert.same({ "number", "boolean", "string", "table", "table" },
+      { type(call.started), type(call.incomplete), type(call.from), type(call.waits), type(call.channels) })
+    assert.is_true(#call.channels > 0)
+    assert.matches('channels=%["[^"]+"', text:stdout())
+  end)
+
   it("prints events as they come, for people, without secrets", function()
     local d, go = daemon(CALLS)
     local t = tail(d, "--server", "pbx1")
