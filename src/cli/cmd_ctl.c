@@ -22,6 +22,7 @@
 #include "control/commands.h"
 #include "control/console.h"
 
+#define WATCH_S 1   /* between two answers of --watch */
 #define IDLE_MS 200 /* so long without a byte, and what has come is shown before the rest */
 
 static void print_help(void)
@@ -55,6 +56,7 @@ struct request {
 	char **words;   /* the command and its arguments */
 	int word_count;
 	bool json; /* given before the command */
+	bool watch; /* asks again and again */
 };
 
 /* ---- where the daemon is ---- */
@@ -435,6 +437,45 @@ static int read_top(struct request *request)
 	return CMD_OK;
 }
 
+static bool can_watch(const char *command)
+{
+	static const char *const commands[] = { "calls", "queues", "agents", "channels", "endpoints" };
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+		if (strcmp(command, commands[i]) == 0)
+			return true;
+	return false;
+}
+
+/* --watch is for who shows the answers; the daemon sees one request after the other. */
+static void take_watch(struct request *request)
+{
+	int kept = 0;
+
+	for (int i = 0; i < request->word_count; i++)
+		if (i > 0 && strcmp(request->words[i], "--watch") == 0)
+			request->watch = true;
+		else
+			request->words[kept++] = request->words[i];
+	request->word_count = kept;
+}
+
+/* Until it fails or Ctrl-C ends it. */
+static int ask_again_and_again(const struct request *request, const char *path)
+{
+	bool terminal = isatty(STDOUT_FILENO) && !request->json;
+	int code;
+
+	for (bool first = true;; first = false) {
+		if (terminal)
+			fputs("\033[H\033[J", stdout);
+		else if (!first && !request->json)
+			putchar('\n');
+		if ((code = ask(request, path)) != CMD_OK)
+			return code;
+		sleep(WATCH_S);
+	}
+}
+
 int cmd_ctl(int argc, char **argv)
 {
 	struct request request = { .timeout = 0 };
@@ -464,10 +505,12 @@ int cmd_ctl(int argc, char **argv)
 			request.word_count = 2;
 		}
 	}
+	if (can_watch(request.words[0]))
+		take_watch(&request);
 	if (strcmp(request.words[0], "top") == 0 && read_top(&request) != CMD_OK)
 		code = cmd_usage_error("ctl");
 	else
-		code = ask(&request, request.socket);
+		code = request.watch ? ask_again_and_again(&request, request.socket) : ask(&request, request.socket);
 	free(configured);
 	return code;
 }

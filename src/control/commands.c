@@ -101,6 +101,21 @@ static const struct command commands[] = {
 	  "missed events, errors, overruns, CPU time), its memory, its file and the file's digest.\n", 0, 0, false, ROLE_LOOK, run_scripts },
 	{ "pending", "[--json]", "the actions that wait for their answer",
 	  "Of each action: its server, who sent it, for how long it has waited and until when it may.\n", 0, 0, false, ROLE_LOOK, run_pending },
+	{ "calls", "[FIELD=VALUE...] [--limit N] [--watch] [--json]", "who talks to whom: the calls of all servers",
+	  "  FIELD=VALUE  only those, such as queue=support, state=queued, server=pbx1; several: all of them\n"
+	  "  --limit N    at most N of them (500)\n"
+	  "  --watch      again every second, until Ctrl-C\n"
+	  "With --json each has every field that rules see (lib/README.md, live).\n"
+	  "example: hookswitch ctl calls queue=support state=queued\n", 0, -1, false, ROLE_LOOK, command_calls },
+	{ "queues", "[NAME | FIELD=VALUE...] [--limit N] [--watch] [--json]", "who waits: the queues, or one with its callers and members",
+	  "Figures are those of today (live.day_starts); in time: answered within live.service_level.\n"
+	  "example: hookswitch ctl queues support --watch\n", 0, -1, false, ROLE_LOOK, command_queues },
+	{ "agents", "[FIELD=VALUE...] [--limit N] [--watch] [--json]", "who is free: the agents of the queues",
+	  "example: hookswitch ctl agents state=free\n", 0, -1, false, ROLE_LOOK, command_agents },
+	{ "channels", "[FIELD=VALUE...] [--limit N] [--watch] [--json]", "the channels of all servers",
+	  "example: hookswitch ctl channels state=ringing\n", 0, -1, false, ROLE_LOOK, command_channels },
+	{ "endpoints", "[FIELD=VALUE...] [--limit N] [--watch] [--json]", "the endpoints: registered or not, and their devices",
+	  "example: hookswitch ctl endpoints registered=false\n", 0, -1, false, ROLE_LOOK, command_endpoints },
 	{ "persist", "status|backup FILE [--json]", "the state file: whether it is written, how large it is; or a copy of it",
 	  "  status       whether the file is written, what waits for the disk, sizes\n"
 	  "  backup FILE  a copy, while the daemon runs; FILE is absolute and must not exist\n"

@@ -135,6 +135,11 @@ int command_emit(struct request *request);
 /* One file each. */
 int command_persist(struct request *request);
 int command_work(struct request *request);
+int command_calls(struct request *request);
+int command_queues(struct request *request);
+int command_agents(struct request *request);
+int command_channels(struct request *request);
+int command_endpoints(struct request *request);
 int command_call(struct request *request);
 int command_tail(struct request *request);
 int command_top(struct request *request);

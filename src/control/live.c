@@ -1,0 +1,484 @@
+/* `calls`, `queues`, `agents`, `channels`, `endpoints`: the live picture of all servers as tables, or as JSON with every field. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/internal.h"
+#include "control/json_writer.h"
+#include "control/table.h"
+#include "rules/picture.h"
+
+#define ROWS_DEFAULT 500
+#define ROWS_MAX 10000
+#define DEPTH_MAX 2 /* of lists in lists, in JSON */
+
+/* How a field is shown to people. */
+enum show { SHOW_TEXT, SHOW_PERSON, SHOW_AGE, SHOW_SECONDS, SHOW_RATIO, SHOW_ROUND_TRIP, SHOW_YES };
+
+struct live_column {
+	const char *field, *number; /* `number`: of SHOW_PERSON, whose name is `field` */
+	enum show show;
+};
+
+/* The two lists below go together. */
+#define COLUMNS_MAX TABLE_COLUMNS_MAX
+struct live_table {
+	enum live_kind kind;
+	size_t count;
+	struct table_column titles[COLUMNS_MAX];
+	struct live_column columns[COLUMNS_MAX];
+};
+
+static const struct live_table calls = {
+	.kind = LIVE_CALL, .count = 10,
+	.titles = { { "FROM", false }, { "TO", false }, { "STATE", false }, { "FOR", true }, { "TALK", true }, { "QUEUE", false },
+	            { "AGENT", false }, { "TRUNK", false }, { "SERVER", false }, { "ID", false } },
+	.columns = { { "from_name", "from", SHOW_PERSON }, { "to_name", "to", SHOW_PERSON }, { .field = "state" }, { .field = "started", .show = SHOW_AGE },
+	             { .field = "talk", .show = SHOW_SECONDS }, { .field = "queue" }, { "agent_name", "agent", SHOW_PERSON }, { .field = "trunk" },
+	             { .field = "server" }, { .field = "id" } },
+};
+
+static const struct live_table queues = {
+	.kind = LIVE_QUEUE, .count = 11,
+	.titles = { { "QUEUE", false }, { "WAITING", true }, { "LONGEST", true }, { "FREE", true }, { "MEMBERS", true }, { "TODAY", true },
+	            { "ANSWERED", true }, { "GAVE UP", true }, { "IN TIME", true }, { "AVERAGE WAIT", true }, { "SERVER", false } },
+	.columns = { { .field = "name" }, { .field = "count" }, { .field = "longest_wait", .show = SHOW_SECONDS }, { .field = "free" },
+	             { .field = "member_count" }, { .field = "offered_today" }, { .field = "answered_today" }, { .field = "abandoned_today" },
+	             { .field = "service_level_today", .show = SHOW_RATIO }, { .field = "speed_of_answer_today", .show = SHOW_SECONDS },
+	             { .field = "server" } },
+};
+
+static const struct live_table callers = {
+	.kind = LIVE_CALLER, .count = 5,
+	.titles = { { "CALLER", false }, { "POSITION", true }, { "WAITS", true }, { "PRIORITY", true }, { "CHANNEL", false } },
+	.columns = { { "name", "number", SHOW_PERSON }, { .field = "position" }, { .field = "since", .show = SHOW_AGE }, { .field = "priority" },
+	             { .field = "channel" } },
+};
+
+static const struct live_table members = {
+	.kind = LIVE_MEMBER, .count = 7,
+	.titles = { { "MEMBER", false }, { "STATE", false }, { "PAUSED", false }, { "REASON", false }, { "CALLS", true }, { "PENALTY", true },
+	            { "INTERFACE", false } },
+	.columns = { { .field = "name" }, { .field = "state" }, { .field = "paused", .show = SHOW_YES }, { .field = "paused_reason" },
+	             { .field = "calls" }, { .field = "penalty" }, { .field = "interface" } },
+};
+
+static const struct live_table agents = {
+	.kind = LIVE_AGENT, .count = 9,
+	.titles = { { "AGENT", false }, { "STATE", false }, { "FOR", true }, { "REASON", false }, { "CALLS", true }, { "TALK", true },
+	            { "MISSED", true }, { "INTERFACE", false }, { "SERVER", false } },
+	.columns = { { .field = "name" }, { .field = "state" }, { .field = "since", .show = SHOW_AGE }, { .field = "paused_reason" },
+	             { .field = "calls" }, { .field = "talk", .show = SHOW_SECONDS }, { .field = "missed" }, { .field = "interface" },
+	             { .field = "server" } },
+};
+
+static const struct live_table channels = {
+	.kind = LIVE_CHANNEL, .count = 9,
+	.titles = { { "CALLER", false }, { "CONNECTED", false }, { "STATE", false }, { "FOR", true }, { "EXTENSION", false }, { "APPLICATION", false },
+	            { "HELD", false }, { "CHANNEL", false }, { "SERVER", false } },
+	.columns = { { "caller_name", "number", SHOW_PERSON }, { "connected_name", "connected_number", SHOW_PERSON }, { .field = "state" },
+	             { .field = "since", .show = SHOW_AGE }, { .field = "exten" }, { .field = "application" }, { .field = "held", .show = SHOW_YES },
+	             { .field = "name" }, { .field = "server" } },
+};
+
+static const struct live_table endpoints = {
+	.kind = LIVE_ENDPOINT, .count = 8,
+	.titles = { { "ENDPOINT", false }, { "REGISTERED", false }, { "DEVICE", false }, { "ROUND TRIP", true }, { "CHANNELS", true },
+	            { "MESSAGES", true }, { "CONTACT", false }, { "SERVER", false } },
+	.columns = { { .field = "name" }, { .field = "registered", .show = SHOW_YES }, { .field = "device" },
+	             { .field = "round_trip", .show = SHOW_ROUND_TRIP }, { .field = "channels" }, { .field = "messages" }, { .field = "contact" },
+	             { .field = "server" } },
+};
+
+/* ---- values ---- */
+
+static struct live_value read_field(const struct live_object *object, const char *name, int64_t now)
+{
+	return live_get(object, live_field(live_object_kind(object), slice_cstr(name)), now);
+}
+
+static double number_of(const struct live_value *v)
+{
+	return v->type == LIVE_INT ? (double)v->integer : v->number;
+}
+
+static void cell(struct table *table, const struct live_object *object, const struct live_column *column, int64_t now)
+{
+	struct live_value v = read_field(object, column->field, now), n;
+	char text[TEXT_SHORT];
+
+	if (column->show == SHOW_PERSON) {
+		n = read_field(object, column->number, now);
+		bool named = v.type == LIVE_TEXT && v.text.len > 0, numbered = n.type == LIVE_TEXT && n.text.len > 0;
+		if (named && numbered && !slice_eq(v.text, n.text))
+			table_cell(table, "%.*s (%.*s)", SLICE_ARG(v.text), SLICE_ARG(n.text));
+		else
+			table_cell(table, "%.*s", SLICE_ARG(named ? v.text : numbered ? n.text : SLICE("")));
+		return;
+	}
+	switch (v.type) {
+	case LIVE_NIL:
+		table_cell(table, "%s", "");
+		break;
+	case LIVE_BOOL:
+		table_cell(table, "%s", v.boolean ? "yes" : "no");
+		break;
+	case LIVE_TEXT:
+		table_cell(table, "%.*s", SLICE_ARG(v.text));
+		break;
+	case LIVE_LIST:
+	case LIVE_MAP:
+		table_cell(table, "%u", v.list.count);
+		break;
+	default:
+		if (column->show == SHOW_AGE)
+			table_cell(table, "%s", text_age((double)now / 1e6 - number_of(&v), text));
+		else if (column->show == SHOW_SECONDS)
+			table_cell(table, "%s", number_of(&v) > 0 ? text_age(number_of(&v), text) : "");
+		else if (column->show == SHOW_RATIO)
+			table_cell(table, "%.0f %%", number_of(&v) * 100);
+		else if (column->show == SHOW_ROUND_TRIP)
+			table_cell(table, "%.1f ms", number_of(&v) * 1000);
+		else
+			table_cell(table, "%.15g", number_of(&v));
+	}
+}
+
+static void row(struct table *table, const struct live_table *form, const struct live_object *object, int64_t now)
+{
+	for (size_t i = 0; i < form->count; i++)
+		cell(table, object, &form->columns[i], now);
+}
+
+static void write_object(struct writer *writer, const char *key, const struct live_object *object, int64_t now, int depth);
+
+static void write_value(struct writer *writer, const char *key, const struct live_value *v, int64_t now, int depth)
+{
+	switch (v->type) {
+	case LIVE_NIL:
+		writer_null(writer, key);
+		break;
+	case LIVE_BOOL:
+		writer_bool(writer, key, v->boolean);
+		break;
+	case LIVE_INT:
+		writer_number(writer, key, (double)v->integer);
+		break;
+	case LIVE_NUMBER:
+	case LIVE_TIME:
+		writer_number(writer, key, v->number);
+		break;
+	case LIVE_TEXT:
+		if (key)
+			writer_slice(writer, slice_cstr(key), v->text);
+		else
+			writer_item(writer, v->text);
+		break;
+	case LIVE_LIST:
+	case LIVE_MAP: {
+		bool map = v->type == LIVE_MAP;
+		writer_open(writer, key, map ? '{' : '[');
+		for (uint32_t i = 0; i < v->list.count && depth < DEPTH_MAX; i++) {
+			struct slice name = SLICE("");
+			struct live_value item = { .type = LIVE_NIL };
+			char text[LIVE_TEXT_MAX + 1];
+			const struct live_object *object = live_item(v, i, &name, &item);
+			slice_to_text(name, text, sizeof text);
+			if (object)
+				write_object(writer, map ? text : NULL, object, now, depth + 1);
+			else
+				write_value(writer, map ? text : NULL, &item, now, depth + 1);
+		}
+		writer_close(writer, map ? '}' : ']');
+		break;
+	}
+	}
+}
+
+static void write_object(struct writer *writer, const char *key, const struct live_object *object, int64_t now, int depth)
+{
+	enum live_kind kind = live_object_kind(object);
+	const char *name;
+
+	writer_open(writer, key, '{');
+	for (uint32_t i = 0; (name = live_field_name(kind, i)); i++) {
+		struct live_value v = live_get(object, (int)i, now);
+		write_value(writer, name, &v, now, depth);
+	}
+	writer_close(writer, '}');
+}
+
+/* ---- requests ---- */
+
+struct query {
+	const struct live_table *form;
+	const char *plural;
+	struct live *live;
+	struct live_filter filter;
+	const char *name; /* of `queues NAME` */
+	uint32_t limit;
+	int64_t now;
+};
+
+static void list_fields(enum live_kind kind, struct buf *out)
+{
+	const char *name;
+	for (uint32_t i = 0; (name = live_field_name(kind, i)); i++)
+		buf_printf(out, "%s%s", i ? ", " : "", name);
+}
+
+static int read_limit(struct request *request, const char *plural, const char *text, uint32_t *limit)
+{
+	int64_t n;
+	if (!slice_to_int(slice_cstr(text), &n) || n < 1 || n > ROWS_MAX)
+		return client_refuse(request->client, 2, "%s: --limit is a number from 1 to %d", plural, ROWS_MAX);
+	*limit = (uint32_t)n;
+	return 0;
+}
+
+static int read_condition(struct request *request, struct query *q, const char *word, const char *equals)
+{
+	struct slice name = slice_make(word, (size_t)(equals - word));
+	int field = live_field(q->form->kind, name);
+	struct buf known;
+	int rc;
+
+	if (field >= 0 && q->filter.count < LIVE_FILTERS) {
+		q->filter.equal[q->filter.count].field = field;
+		q->filter.equal[q->filter.count++].value = slice_cstr(equals + 1);
+		return 0;
+	}
+	if (field >= 0)
+		return client_refuse(request->client, 2, "%s: at most %d conditions", q->plural, LIVE_FILTERS);
+	buf_init(&known, 0);
+	list_fields(q->form->kind, &known);
+	rc = client_refuse(request->client, 2, "%s: there is no field '%.*s'; there are %.*s", q->plural, SLICE_ARG(name), SLICE_ARG(buf_slice(&known)));
+	buf_close(&known);
+	return rc;
+}
+
+/* 0, or the exit code. */
+static int read_query(struct request *request, struct query *q)
+{
+	for (int i = 0; i < request->argc; i++) {
+		const char *word = request->argv[i], *equals = strchr(word, '=');
+		int rc;
+		if (strcmp(word, "--limit") == 0 && i + 1 < request->argc)
+			rc = read_limit(request, q->plural, request->argv[++i], &q->limit);
+		else if (strncmp(word, "--limit=", 8) == 0)
+			rc = read_limit(request, q->plural, word + 8, &q->limit);
+		else if (word[0] != '-' && equals)
+			rc = read_condition(request, q, word, equals);
+		else if (word[0] != '-' && q->form == &queues && !q->name) {
+			q->name = word;
+			rc = 0;
+		} else {
+			rc = client_refuse(request->client, 2, "%s: '%s' is not understood; conditions are FIELD=VALUE, options --limit N, --watch and --json",
+			                   q->plural, word);
+		}
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* ---- answers ---- */
+
+/* What of a server is unknown. True when anything is. */
+static bool name_unknown(const struct live_server *server, struct buf *out)
+{
+	unsigned unknown = live_unknown(server);
+	bool any = false;
+
+	for (unsigned part = 1; live_part_name(part); part <<= 1) {
+		if (!(unknown & part))
+			continue;
+		buf_printf(out, "%s%s", any ? ", " : "", live_part_name(part));
+		any = true;
+	}
+	return any;
+}
+
+/* A line for each server whose picture is not full. */
+static void print_states(const struct query *q, struct buf *out)
+{
+	struct buf unknown;
+
+	buf_init(&unknown, 0);
+	for (struct live_server *s = live_server_next(q->live, NULL); s; s = live_server_next(q->live, s)) {
+		if (live_state(s) == LIVE_FULL)
+			continue;
+		buf_clear(&unknown);
+		bool any = name_unknown(s, &unknown);
+		text_clean(out, live_server_name(s));
+		buf_printf(out, ": %s%.*s\n",
+		           live_state(s) == LIVE_NONE ? "no session, this is what was known last" : live_state(s) == LIVE_SYNCING ? "its lists are being read" :
+		           any ? "not everything is known, the server does not tell: " : "not everything is known, a limit of limits.live_* is reached",
+		           SLICE_ARG(any && live_state(s) == LIVE_PARTIAL ? buf_slice(&unknown) : SLICE("")));
+	}
+	buf_close(&unknown);
+}
+
+static void print_list(const struct live_table *form, const struct live_object *of, const char *field, int64_t now, struct buf *out)
+{
+	struct live_value list = read_field(of, field, now), item;
+	struct table table;
+	struct slice key;
+
+	if (list.type != LIVE_LIST || list.list.count == 0)
+		return;
+	buf_append_char(out, '\n');
+	table_init(&table, form->titles, form->count);
+	for (uint32_t i = 0; i < list.list.count && i < ROWS_DEFAULT; i++) {
+		const struct live_object *object = live_item(&list, i, &key, &item);
+		if (object)
+			row(&table, form, object, now);
+	}
+	table_print(&table, "  ", out);
+}
+
+/* One queue of each server that has it, with callers and members. */
+static int show_queue(struct request *request, struct query *q)
+{
+	struct slice name = slice_cstr(q->name);
+	struct table table;
+	struct writer writer;
+	bool found = false;
+
+	writer_init(&writer, request->out);
+	if (request->json) {
+		writer_open(&writer, NULL, '{');
+		writer_open(&writer, "queues", '[');
+	}
+	for (struct live_server *s = live_server_next(q->live, NULL); s; s = live_server_next(q->live, s)) {
+		const struct live_object *queue = live_find(s, LIVE_QUEUE, name);
+		if (!queue)
+			continue;
+		if (request->json) {
+			write_object(&writer, NULL, queue, q->now, 0);
+		} else {
+			if (found)
+				buf_append_char(request->out, '\n');
+			table_init(&table, queues.titles, queues.count);
+			row(&table, &queues, queue, q->now);
+			table_print(&table, "", request->out);
+			print_list(&callers, queue, "waiting", q->now, request->out);
+			print_list(&members, queue, "members", q->now, request->out);
+		}
+		found = true;
+	}
+	if (!found) {
+		buf_clear(request->out);
+		return client_refuse(request->client, 1, "queues: no server has a queue '%s'; `queues` lists them", q->name);
+	}
+	if (request->json) {
+		writer_close(&writer, ']');
+		writer_close(&writer, '}');
+		buf_append_char(request->out, '\n');
+	}
+	return 0;
+}
+
+static void show_json(struct request *request, struct query *q)
+{
+	struct live_cursor cursor;
+	const struct live_object *object;
+	struct writer writer;
+	uint32_t shown = 0;
+
+	writer_init(&writer, request->out);
+	writer_open(&writer, NULL, '{');
+	writer_open(&writer, q->plural, '[');
+	live_walk(q->live, q->form->kind, &q->filter, &cursor);
+	while (shown < q->limit && (object = live_next(&cursor, q->now))) {
+		write_object(&writer, NULL, object, q->now, 0);
+		shown++;
+	}
+	writer_close(&writer, ']');
+	writer_integer(&writer, "total", shown < q->limit ? shown : live_count(q->live, q->form->kind, &q->filter, q->now));
+	writer_open(&writer, "servers", '[');
+	for (struct live_server *s = live_server_next(q->live, NULL); s; s = live_server_next(q->live, s)) {
+		writer_open(&writer, NULL, '{');
+		writer_slice(&writer, SLICE("name"), live_server_name(s));
+		writer_text(&writer, "state", live_state_name(live_state(s)));
+		writer_open(&writer, "unknown", '[');
+		for (unsigned part = 1; live_part_name(part); part <<= 1)
+			if (live_unknown(s) & part)
+				writer_item(&writer, slice_cstr(live_part_name(part)));
+		writer_close(&writer, ']');
+		writer_close(&writer, '}');
+	}
+	writer_close(&writer, ']');
+	writer_close(&writer, '}');
+	buf_append_char(request->out, '\n');
+}
+
+static void show_table(struct request *request, struct query *q)
+{
+	struct live_cursor cursor;
+	const struct live_object *object;
+	struct table table;
+	uint32_t shown = 0;
+
+	table_init(&table, q->form->titles, q->form->count);
+	live_walk(q->live, q->form->kind, &q->filter, &cursor);
+	while (shown < q->limit && (object = live_next(&cursor, q->now))) {
+		row(&table, q->form, object, q->now);
+		shown++;
+	}
+	if (shown == 0) {
+		buf_close(&table.text);
+		buf_printf(request->out, "no %s%s\n", q->plural, q->filter.count > 0 ? " with these conditions" : "");
+	} else {
+		table_print(&table, "", request->out);
+	}
+	uint64_t total = shown < q->limit ? shown : live_count(q->live, q->form->kind, &q->filter, q->now);
+	if (total > shown)
+		buf_printf(request->out, "%llu more; see --limit, or name conditions\n", (unsigned long long)(total - shown));
+	print_states(q, request->out);
+}
+
+static int run(struct request *request, const struct live_table *form, const char *plural)
+{
+	struct picture *picture = host_picture(engine_host(request->engine));
+	struct query q = { .form = form, .plural = plural, .live = picture_live(picture), .limit = ROWS_DEFAULT };
+	int rc;
+
+	if (!q.live)
+		return client_refuse(request->client, 1, "%s: the live picture is off; set live.enabled and reload", plural);
+	if ((rc = read_query(request, &q)))
+		return rc;
+	q.now = picture_now(picture);
+	if (q.name)
+		return show_queue(request, &q);
+	if (request->json)
+		show_json(request, &q);
+	else
+		show_table(request, &q);
+	return 0;
+}
+
+int command_calls(struct request *request)
+{
+	return run(request, &calls, "calls");
+}
+
+int command_queues(struct request *request)
+{
+	return run(request, &queues, "queues");
+}
+
+int command_agents(struct request *request)
+{
+	return run(request, &agents, "agents");
+}
+
+int command_channels(struct request *request)
+{
+	return run(request, &channels, "channels");
+}
+
+int command_endpoints(struct request *request)
+{
+	return run(request, &endpoints, "endpoints");
+}
