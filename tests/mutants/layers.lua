@@ -54,7 +54,7 @@ return {
   link = { unit "link", specs("link/counts", "link/ends", "engine/losses", "link/deadlines", "link/writes", "link/reconnect", "link/login"),
     specs("engine/session", "engine/leaks"), scenario "backlog,session,writes that,memory for" },
   rules = { only({ "store" }, unit "store"), module(specs("rules/listening", "rules/waiting", "rules/acting", "rules/events", "rules/timers",
-    "rules/store", "rules/servers", "rules/settings", "rules/output", "rules/order", "rules/engine_events", "rules/live", "rules/work")),
+    "rules/store", "rules/servers", "rules/settings", "rules/output", "rules/order", "rules/engine_events", "rules/live", "rules/work", "rules/coroutines")),
     module(specs("rules/faults", "rules/reload", "rules/files")), specs("engine/losses", "rules/links", "control/disable", "engine/leaks"),
     only({ "call_clock" }, specs "rules/call_clock"), only({ "picture", "live" }, specs "engine/picture"),
     only({ "store" }, specs "engine/persist"), only({ "job", "work" }, specs "engine/work"), only({ "task", "rule", "revive", "host", "quarantine",

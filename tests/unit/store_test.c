@@ -151,6 +151,29 @@ static void counts(void)
 	store_destroy(&store);
 }
 
+/* Stores are few, and a rule may have a quarter of them; its error says which bound it was. */
+static void stores_are_bounded(void)
+{
+	struct store *store = store_create(&(struct store_limits){ .entries = 100, .bytes = 100000, .spaces = 8 });
+	unsigned greedy = store_owner(store, SLICE("greedy"));
+	struct err err;
+
+	CHECK(store_open(store, greedy, SLICE("a"), &err) && store_open(store, greedy, SLICE("b"), &err));
+	CHECK(store_open(store, greedy, SLICE("a"), &err)); /* it is there already */
+	CHECK(!store_open(store, greedy, SLICE("c"), &err) && err.code == ERR_OVERFLOW);
+	CHECK_NAMED(strcmp(err.text, "store: the rule has opened 2 stores already") == 0, err.text);
+	static const char *const rules[] = { "r1", "r2", "r3" };
+	for (size_t i = 0; i < 3; i++) {
+		char names[2][3] = { { (char)('d' + i), '1' }, { (char)('d' + i), '2' } };
+		unsigned owner = store_owner(store, slice_cstr(rules[i]));
+		CHECK(store_open(store, owner, slice_cstr(names[0]), &err) && store_open(store, owner, slice_cstr(names[1]), &err));
+	}
+	CHECK(!store_open(store, store_owner(store, SLICE("late")), SLICE("z"), &err) && err.code == ERR_OVERFLOW);
+	CHECK_NAMED(strcmp(err.text, "store: there are 8 stores already, the most in all") == 0, err.text);
+	CHECK(!store_open(store, greedy, SLICE(""), &err) && err.code == ERR_INVALID);
+	store_destroy(&store);
+}
+
 static void charges_the_writer(void)
 {
 	struct store_limits limits = { .entries = 10, .bytes = 20000, .spaces = 3 };
@@ -249,6 +272,7 @@ int main(void)
 	keys_are_as_in_lua();
 	expires();
 	counts();
+	stores_are_bounded();
 	charges_the_writer();
 	agrees_with_a_model();
 	return check_report();

@@ -15,7 +15,7 @@ static int body_ended(lua_State *co, int status, lua_KContext ctx)
 	(void)ctx;
 	bool ok = status == LUA_OK || status == LUA_YIELD;
 	if (!ok) {
-		lua_replace(co, 2);
+		lua_copy(co, -1, 2);
 		lua_settop(co, 2);
 	}
 	lua_pushboolean(co, ok);

@@ -35,6 +35,17 @@ describe("listening", function()
     assert.same({ "Newchannel", "Hangup", "NobodyKnows" }, t:said())
   end)
 
+  it("hears names that were heard before as * from the next event on, until it is cancelled", function()
+    local t = support.run [[
+      local all
+      ami.on("Hangup", function(ev)
+        note "named"
+        if ev.Do == "listen" then all = ami.on("*", function() note "all" end) elseif ev.Do == "cancel" then all:cancel() end
+      end)]]
+    for _, what in ipairs { "nothing", "listen", "nothing", "cancel", "nothing" } do t:event("Hangup", { Do = what }) end
+    assert.same("named named named all named named", table.concat(t:said(), " "))
+  end)
+
   it("calls once what was made with once", function()
     local t = support.run [[ami.once("Hangup", function(ev) note(ev.Cause) end)]]
     t:event("Hangup", { Cause = 16 })
