@@ -201,6 +201,10 @@ void live_call_decide(struct live_channel *channel, bool originated)
 void live_call_attach(struct live_call *call, struct live_channel *channel)
 {
 	struct live_call *from = channel->call;
+	if (!list_empty(&call->lingering)) { /* it has not ended after all */
+		list_remove(&call->lingering);
+		call->ended = 0;
+	}
 	channel->call = call;
 	list_remove(&channel->in_call);
 	list_append(&call->channels, &channel->in_call);
@@ -238,6 +242,7 @@ void live_call_detach(struct live_channel *channel)
 
 void live_call_blind(struct live_server *s)
 {
+	s->blind = true;
 	s->found_ranks = s->ranks;
 	s->ranks += FOUND_RANKS;
 }
@@ -474,6 +479,13 @@ static bool waits_for_response(const struct live_call *call)
 	       call->object.server->connected;
 }
 
+/* Something of it may be there that nothing told of: the server was out of sight, and no list of channels came since. */
+static bool may_go_on(const struct live_call *call)
+{
+	const struct live_server *s = call->object.server;
+	return s->blind && s->connected && call->incomplete && call->result != LIVE_RESULT_UNSEEN;
+}
+
 static void settle(struct live_call *call)
 {
 	struct live_server *s = call->object.server;
@@ -486,7 +498,7 @@ static void settle(struct live_call *call)
 		if (call->ended == 0)
 			call->ended = now;
 		stop_clocks(call, call->ended);
-		if (!waits_for_response(call))
+		if (!waits_for_response(call) && !may_go_on(call))
 			live_call_finish(call);
 		else if (list_empty(&call->lingering))
 			list_append(&s->lingering, &call->lingering);

@@ -326,6 +326,7 @@ struct live_server {
 	uint32_t parts[LIVE_KINDS];  /* how many of the kinds from LIVE_SETS on, and of all others */
 	struct live_recent recent[LIVE_RECENT];
 	uint32_t recent_first, recent_count;
+	bool blind;                  /* no list of channels came since it was out of sight */
 	uint64_t ranks, found_ranks; /* of calls that were seen to begin, and of those that were found: see live_call_found() */
 	uint64_t indexed;            /* no number that an index gave is above it */
 	struct list touched;         /* calls that this message changed */

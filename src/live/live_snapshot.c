@@ -416,6 +416,7 @@ void live_answer(struct live_server *s, enum live_answer how, const struct messa
 	if (!s->open)
 		return;
 	s->open = false;
+	s->blind &= s->step != LIVE_STEP_CHANNELS;
 	s->list_ended = s->live->now;
 	s->resync = true;
 	if (how == LIVE_REFUSED && is_empty(s, response))

@@ -167,6 +167,32 @@ describe("snapshots of the live picture", function()
     assert.equal("up", l:find("pbx", "call", "100.1").state)
   end)
 
+  it("are awaited before a call ends that may have channels which began out of sight", function()
+    local function after_gap(found)
+      l:session("pbx", "13.0.0", 1000)
+      serve(l, { CoreShowChannels = ONE })
+      l:gap("pbx", 1100)
+      l:event("pbx", "Hangup", channel(1, { Cause = 16 }), 1100.5)
+      assert.equal(1, l:count "call")
+      serve(l, { CoreShowChannels = found }, 1101)
+    end
+    after_gap { { "CoreShowChannel", channel(2, { Linkedid = "100.1", BridgeId = "" }) } }
+    l:tick(1110)
+    assert.equal("100.1", l:find("pbx", "call", "100.2").id)
+    l:event("pbx", "Hangup", channel(2, { Linkedid = "100.1", Cause = 16 }), 1120)
+    local ends = kinds(l:changes(), "^call%.ended$")
+    assert.same({ "call.ended" }, ends)
+    assert.equal(0, l:count "call")
+    -- Nothing goes on: it ended when it did, reported a moment later.
+    l:close()
+    l = support.new()
+    after_gap {}
+    l:tick(1103)
+    local ended = of(l:changes(), "call.ended")
+    assert.equal(1100.5, ended.object.ended)
+    assert.equal(0, l:count "call")
+  end)
+
   it("free an agent whose AgentComplete was missed", function()
     local function member(in_call, status)
       return { { "QueueParams", { Queue = "support" } }, { "QueueMember", { Queue = "support", Name = "Anna", Location = "PJSIP/1002",
