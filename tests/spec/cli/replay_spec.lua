@@ -44,6 +44,19 @@ describe("replay", function()
     end)
   end
 
+  it("shows the jobs that rules push, and runs them with --jobs", function()
+    local rule = [[
+      local out = sink.open "out"
+      work.on("calls", function(job) out:write { try = job.try, n = job.n } end)
+      ami.once("Hangup", function() work.push("calls", { n = 1, list = { "a", true } }) end)]]
+    local code, lines, err = replay(rule, DIAL)
+    assert.equal(0, code, err)
+    assert.same({ { rule = "probe", queue = "calls", job = { n = 1, list = { "a", true } } } }, lines)
+    code, lines = replay(rule, "--jobs", DIAL)
+    assert.equal(0, code)
+    assert.same({ sink = "out", line = '{"n":1,"try":1}' }, { sink = lines[2].sink, line = lines[2].line:gsub('"try":1,"n":1', '"n":1,"try":1') })
+  end)
+
   it("gives one summary for each capture", function()
     local code, out = h.run("replay", "--summary", DIAL, h.captures .. "queue.ami")
     assert.equal(0, code)

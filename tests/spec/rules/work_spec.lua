@@ -343,6 +343,23 @@ describe("work.on", function()
     assert.same({ "a" }, t:said())
   end)
 
+  it("drops the oldest dead job beyond limits.queue_dead, counted and logged; a full queue refuses", function()
+    local t
+    local records = support.logged(function()
+      t = support.run(rule(nil, "{ tries = 1, at_once = 2 }", "error 'x'"), { limits = { queue_dead = 1, queue_jobs = 2 } })
+      t:event("Hangup", { N = "a" })
+      t:event("Hangup", { N = "b" })
+      t:event("Hangup", { N = "c" })
+      t:advance()
+      assert.matches("pushed nil backpressure: work: the queue q is full", t:said()[1])
+      t:work()
+    end)
+    assert.same({ "b dead 1" }, states(t))
+    assert.equal("q", support.record(records, "dead job dropped").queue)
+    assert.equal(1, t:metric 'hookswitch_jobs_total{queue="q",fate="dropped"}')
+    assert.equal(2, t:metric 'hookswitch_jobs_total{queue="q",fate="died"}')
+  end)
+
   it("logs an error with queue and job", function()
     local t
     local records = support.logged(function()
