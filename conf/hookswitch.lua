@@ -52,6 +52,11 @@ return {
 		},
 	},
 
+	-- The live picture of calls, queues and agents. Trunks make the direction of calls known.
+	live = {
+		-- trunks = { "PJSIP/carrier*" },
+	},
+
 	-- What survives a restart: persistent stores and jobs of rules. The shipped rules use it where it is there.
 	persist = { file = "build/state.db" },
 
