@@ -56,4 +56,31 @@ describe("events of the live picture", function()
     assert.is_false((daemon:reload()))
     assert.equal(0, daemon:stop())
   end)
+
+  it("and objects of a picture that is turned off know nothing any more", function()
+    local servers = { pbx1 = helper.server(helper.sim("--calls-per-second=50", "--speed=2")) }
+    local daemon = helper.daemon { servers = servers, rules = { ["holder.lua"] = [[
+      local call, each
+      timer.every(0.05, function()
+        if not each then
+          each = live.calls()
+          call = each()
+          if not call then each = nil return end
+          log.info("held", { state = call.state })
+        elseif not call.state then
+          log.info("nothing", { from = tostring(call.from), copy = tostring(next(ami.table(call))), next = tostring(each()), count = live.count "calls",
+            state = (live.state "pbx1") })
+        end
+      end)]] } }
+    daemon:await { msg = "held" }
+    daemon.project.write { servers = servers, config = { live = { enabled = false } } }
+    assert.is_true(daemon:reload())
+    local record = daemon:await { msg = "nothing" }
+    assert.same({ "nil", "nil", "nil", 0, "none" }, { record.from, record.copy, record.next, record.count, record.state })
+    -- On again: an iterator of the old picture has ended, the object is what it was.
+    daemon.project.write { servers = servers }
+    assert.is_true(daemon:reload())
+    helper.wait_for(function() return (daemon:find { msg = "nothing", next = "nil", state = "full" })[1] or (daemon:find { msg = "nothing", next = "nil", state = "partial" })[1] end)
+    assert.equal(0, daemon:stop())
+  end)
 end)

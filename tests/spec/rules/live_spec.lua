@@ -142,6 +142,13 @@ describe("live", function()
     assert.same({ "1002", "0 none", "a 1001" }, t:said())
   end)
 
+  it("takes no item of a list that somebody asked for as something that happens", function()
+    local t = probing "note(live.count 'channels')"
+    begin(t, 1, { ActionID = "somebody-1" })
+    begin(t, 2)
+    assert.same({ "1" }, t.probe())
+  end)
+
   it("says of each server how much is known", function()
     local t = probing "local state, unknown = live.state(server) note(state, #unknown, (live.state 'nowhere'))"
     assert.same({ "full 0 none" }, t.probe())
@@ -303,6 +310,13 @@ describe("changes of the live picture", function()
     for _, line in ipairs(t:said()) do table.insert(line:find "^gap" and gaps or heard, line) end
     assert.same({ "1001", "1002", "1003" }, heard)
     assert.equal("gap 3 nil", gaps[#gaps])
+    -- What was taken makes room again.
+    for _ = 1, 2 do t:event "Probe" end
+    for n = 11, 13 do begin(t, n) finish(t, n) end
+    t:advance(5)
+    heard = {}
+    for _, line in ipairs(t:said()) do heard[#heard + 1] = line:match "^10%d%d$" end
+    assert.same({ "1011", "1012", "1013" }, heard)
   end)
 
   it("beyond limits.rule_events at one instant are dropped, which is counted, logged and told to every rule", function()
