@@ -285,6 +285,22 @@ describe("changes of the live picture", function()
     assert.same({ "busy 1002", "waited busy pbx1 float" }, t:said())
   end)
 
+  it("are heard from the moment on at which somebody listens, and no longer", function()
+    local t = support.run [[
+      local ended
+      ami.on("call.started", function(call) note("started", call.from) end)
+      ami.on("Probe", function(ev)
+        if ended then ended:cancel() else ended = ami.on("call.ended", function(call) note("ended", call.from) end) end
+      end)]]
+    for n = 1, 3 do
+      begin(t, n)
+      finish(t, n)
+      t:event "Probe"
+      t:advance(5)
+    end
+    assert.same({ "started 1001", "started 1002", "ended 1002", "started 1003" }, t:said())
+  end)
+
   it("are to a rule that lags what they were when they happened, in their place", function()
     local t = support.run([[
       ami.on("*", function(ev) note(ev.Event) end)
