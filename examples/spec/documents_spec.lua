@@ -19,7 +19,7 @@ for _, path in ipairs { "README.md", "lib/README.md" } do
       if not block.text:find "^return {" then
         it("shows at line " .. block.line .. " a rule that runs", function()
           local folder = support.folder({}, { ["scripts/shown.lua"] = block.text })
-          local _, log = folder:replay(support.CAPTURES .. "queue.ami")
+          local _, log = folder:replay(support.CAPTURES .. "queue.ami", "--jobs")
           folder:close()
           assert.is_nil(log:match '"level":"error"[^\n]*', log)
           log = log:gsub("[^\n]*has no server 'pbx%d?'\n", "") -- they are not in this capture
