@@ -127,7 +127,7 @@ void sim_transfer_blind(struct sim_call *call, bool by_caller, const char *exten
 }
 
 struct sim_attended {
-	struct sim_call *call, *consultation;
+	struct sim_call *call;
 	struct sim_channel *first, *second; /* the transferer's, of the one and of the other */
 	struct sim_channel *who, *target;
 	struct sim_bridge *from, *to;       /* `to` NULL: the target still rings */
@@ -201,7 +201,7 @@ void sim_transfer_attended(struct sim_call *call)
 	bool agent = call->state == SIM_AGENT_TALKING, rings = consultation->state == SIM_RINGING;
 	struct sim_channel *holder = call->by_caller ? call->caller : call->callee;
 	struct sim_attended a = {
-		.call = call, .consultation = consultation, .first = holder, .second = consultation->caller,
+		.call = call, .first = holder, .second = consultation->caller,
 		.who = call->by_caller ? call->callee : call->caller, .target = consultation->callee,
 		.from = holder->bridge, .to = rings ? NULL : consultation->callee->bridge,
 	};
