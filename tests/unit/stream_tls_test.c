@@ -179,6 +179,36 @@ static void bytes_behind_the_handshake_are_not_lost(void)
 	tls_pool_destroy(&pool);
 }
 
+/* The rest of a record that was read in part is not in the socket any more: nothing there would report it. */
+static void what_openssl_holds_is_reported_when_reading_starts(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+	size_t n;
+	char first;
+
+	secure(tls, "good");
+	AWAIT(seen.secured == 1 && server.shaken);
+	seen.reads = true;
+	stream_start_read(seen.stream);
+	settle();
+	CHECK(seen.readable == 0); /* nothing is held, and nothing is reported */
+	end();
+
+	secure(tls, "good");
+	AWAIT(seen.secured == 1 && server.shaken);
+	CHECK(SSL_write_ex(server.ssl, "banner", 6, &n) == 1);
+	AWAIT(stream_read(seen.stream, &first, 1, &seen.why, &seen.err) == 1);
+	CHECK(first == 'b');
+	seen.reads = true;
+	stream_start_read(seen.stream);
+	AWAIT(seen.len == 5);
+	CHECK(seen.len == 5 && memcmp(seen.bytes, "anner", 5) == 0);
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
 static void bad_certificates_end_the_handshake(void)
 {
 	struct tls_pool *pool = tls_pool_create();
@@ -298,6 +328,7 @@ int main(int argc, char **argv)
 	tls_hands_out_everything_before_the_end();
 	tls_that_breaks_is_named();
 	bytes_behind_the_handshake_are_not_lost();
+	what_openssl_holds_is_reported_when_reading_starts();
 	bad_certificates_end_the_handshake();
 	a_port_without_tls_is_named();
 	tls_waits_for_the_other_direction(true);
