@@ -46,7 +46,7 @@ return {
   net = { unit "net", unit "stream", unit "stream_tls", unit "tls", unit "resolve", unit "link",
     specs("link/login", "link/reconnect", "engine/session"), scenario "authority,handshakes", sanitized(unit "stream"), sanitized(unit "stream_tls"), sanitized(unit "resolve"),
     sanitized(unit "tls") },
-  live = { module(specs("live/captures", "live/snapshot", "live/picture", "live/truth")) },
+  live = { module(specs("live/snapshot", "live/picture")), module(specs "live/captures"), module(specs "live/truth") },
   persist = { unit "persist", unit "persist_faults", unit "persist_damage" },
   sandbox = { module(specs("rules/faults", "rules/waiting", "rules/files", "rules/output")), unit "stdlib", unit "arena", unit "kill",
     unit "kill_api", module(specs("rules/memory", "rules/hostile")), specs "rules/kill" },
