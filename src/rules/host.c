@@ -646,7 +646,7 @@ uint64_t host_turn(struct host *host)
 		if (disk < expiry)
 			expiry = disk;
 	}
-	if (more || !list_empty(&host->wakes) || !list_empty(&host->events) || order_waits(host))
+	if (more || !list_empty(&host->wakes) || !list_empty(&host->events) || order_waits(host) || jobs_changed(host))
 		return 0;
 	if (order_next_late(host) < next)
 		next = order_next_late(host);

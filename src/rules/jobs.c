@@ -165,7 +165,7 @@ static void try_free(struct job_try *t)
 {
 	let_go(t);
 	t->queue->tries--;
-	t->queue->jobs->idle = false;
+	t->queue->jobs->changed = true;
 	free(t);
 }
 
@@ -292,7 +292,7 @@ void jobs_arm(struct rule *rule)
 		worker->queue = open_queue(rule->host->jobs, worker->name);
 		worker->queue->worker = worker;
 		pace_set(&worker->queue->pace, worker->terms.per_second);
-		rule->host->jobs->idle = false;
+		rule->host->jobs->changed = true;
 	}
 }
 
@@ -334,10 +334,11 @@ static bool take_one(struct job_queue *queue, uint64_t now, uint64_t *when)
 	*when = UINT64_MAX;
 	if (rc == 1)
 		return true;
-	bool idle = jobs->idle;
+	bool changed = jobs->changed;
 	if (t)
 		try_free(t);
-	jobs->idle = idle && rc == 0;
+	jobs->changed = changed;
+	jobs->idle &= rc == 0;
 	if (rc == -1)
 		*when = queue->hold = now + HOLD;
 	return false;
@@ -441,9 +442,10 @@ uint64_t jobs_turn(struct host *host, uint64_t now)
 		return UINT64_MAX;
 	if (!jobs_call_back(jobs))
 		return 0;
-	if (jobs->idle && jobs->starting == 0 && persist_jobs_readied(disk_of(jobs)) == jobs->seen)
+	if (jobs->idle && jobs->starting == 0 && !jobs_changed(host))
 		return UINT64_MAX;
 	jobs->seen = persist_jobs_readied(disk_of(jobs));
+	jobs->changed = false;
 	jobs->idle = true;
 	for (size_t n = jobs->queues.count; n > 0; n--) {
 		struct job_queue *queue = list_entry(jobs->order.next, struct job_queue, in_order);
@@ -460,6 +462,12 @@ uint64_t jobs_turn(struct host *host, uint64_t now)
 	return next;
 }
 
+bool jobs_changed(const struct host *host)
+{
+	const struct jobs *jobs = host->jobs;
+	return disk_of(jobs) && (jobs->changed || persist_jobs_readied(disk_of(jobs)) != jobs->seen);
+}
+
 void host_stop_jobs(struct host *host)
 {
 	host->jobs->stopping = true;
@@ -468,7 +476,7 @@ void host_stop_jobs(struct host *host)
 void host_allow_jobs(struct host *host, bool allow)
 {
 	host->jobs->held = !allow;
-	host->jobs->idle = false;
+	host->jobs->changed = true;
 }
 
 uint64_t jobs_begun(const struct host *host)

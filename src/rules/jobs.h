@@ -54,6 +54,8 @@ uint64_t jobs_turn(struct host *host, uint64_t now);
 /* Tries that have begun so far, and tries that were taken and have not begun. */
 uint64_t jobs_begun(const struct host *host);
 uint32_t jobs_starting(const struct host *host);
+/* Something has happened since then that may let a job begin: another turn is wanted. */
+bool jobs_changed(const struct host *host);
 /* New rules were adopted: reports queues with jobs that no rule serves. */
 void jobs_adopted(struct host *host);
 

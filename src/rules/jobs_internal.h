@@ -52,6 +52,7 @@ struct jobs {
 	struct list answers; /* struct job_push.answered */
 	uint64_t seen;       /* persist_jobs_readied() of the last walk */
 	bool idle;           /* no queue had a job ready then */
+	bool changed;        /* a place has become free since then, or a rule serves one more queue */
 	bool stopping, held;
 	uint64_t begun;
 	uint32_t starting;   /* tries that were taken and have not begun */

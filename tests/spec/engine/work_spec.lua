@@ -129,6 +129,14 @@ describe("a job", function()
     assert.matches("q +worker %(down%)", out)
   end)
 
+  it("follows the one before it at once, though nothing else happens", function()
+    local daemon = h.daemon(options [[
+      ami.on("test.push", function() for i = 1, 10 do work.push("q", { n = i }, function() end) end end)
+      work.on("q", function(job) timer.sleep(0.02) if job.n == 10 then log.info "last" end end)]])
+    daemon:emit "test.push"
+    daemon:await({ msg = "last" }, { timeout = 3 })
+  end)
+
   it("waits while its rule is disabled, and in a queue that no rule serves, which is reported", function()
     local project = h.project(options())
     local daemon = h.daemon(project)
