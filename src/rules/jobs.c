@@ -322,7 +322,7 @@ void jobs_detach(struct rule *rule)
 
 /* ---- taking and beginning ---- */
 
-/* Of several that may be taken in this turn, one. False when there is none now; `*when` is when to ask again. */
+/* False when there is none now; `*when` is when to ask again. */
 static bool take_one(struct job_queue *queue, uint64_t now, uint64_t *when)
 {
 	struct jobs *jobs = queue->jobs;

@@ -48,9 +48,9 @@ void job_workers_free(struct rule *rule);
 
 /* ---- in every turn, after persist_poll() ---- */
 
-/* Callbacks of pushes, tries whose begin is on disk, then new ones. Returns when it wants to be called again, as host_turn(). */
+/* Callbacks of pushes, tries whose begin is on disk, then new ones. Returns when it wants to be called again, as host_turn().
+ * host_stop_jobs() and host_allow_jobs() steer it. */
 uint64_t jobs_turn(struct host *host, uint64_t now);
-/* host_stop_jobs() and host_allow_jobs() steer it. */
 /* Tries that have begun so far, and tries that were taken and have not begun. */
 uint64_t jobs_begun(const struct host *host);
 uint32_t jobs_starting(const struct host *host);
