@@ -52,7 +52,7 @@ return {
     unit "kill_api", module(specs("rules/memory", "rules/hostile")), specs "rules/kill" },
   value = { unit "json", unit "stdlib", module(specs("rules/output", "rules/store", "rules/settings")) },
   link = { unit "link", specs("link/counts", "link/ends", "engine/losses", "link/deadlines", "link/writes", "link/reconnect", "link/login"),
-    specs("engine/session", "engine/leaks"), scenario "backlog,session,writes that,memory for" },
+    specs("engine/session", "engine/leaks"), scenario "backlog,session,writes that,memory for", sanitized(unit "link") },
   rules = { only({ "store" }, unit "store"), module(specs("rules/listening", "rules/waiting", "rules/acting", "rules/events", "rules/timers",
     "rules/store", "rules/servers", "rules/settings", "rules/output", "rules/order", "rules/engine_events", "rules/live", "rules/work", "rules/coroutines")),
     module(specs("rules/faults", "rules/reload", "rules/files")), specs("engine/losses", "rules/links", "control/disable", "engine/leaks"),

@@ -137,7 +137,7 @@ struct bench {
 	struct link_hub *hub;
 	struct link *link;
 	struct server server;
-	unsigned ready, lost, shed;
+	unsigned ready, lost, shed, stopped;
 	bool lags;
 	struct frame_cursor cursor;
 	uint64_t stamp;
@@ -189,7 +189,9 @@ static void on_gap(void *ctx, struct link *link, uint64_t count, const char *nam
 
 static void on_stopped(void *ctx, struct link *link)
 {
-	(void)ctx, (void)link;
+	struct bench *b = ctx;
+	(void)link;
+	b->stopped++;
 }
 
 static void on_spin(struct ev_loop *loop, ev_idle *idle, int events)
@@ -426,6 +428,26 @@ static void nothing_is_counted_of_a_link_that_is_gone(void)
 	bench_close(&b);
 }
 
+/* What the hub would have done for it in its next turn is forgotten with it. */
+static void a_link_may_go_when_its_stop_was_asked_for(void)
+{
+	for (int n = 0; n < 2; n++) {
+		struct bench b;
+		bench_open(&b);
+		ev_idle_start(b.loop, &b.spin);
+		bench_start(&b, &(struct pace){ .wait = 60 });
+		CHECK(await(&b, &b.ready, 1));
+		link_stop(b.link, "removed");
+		link_destroy(&b.link);
+		for (int i = 0; i < 10; i++)
+			ev_run(b.loop, EVRUN_NOWAIT);
+		CHECK(b.stopped == 0);
+		bench_start(&b, &(struct pace){ .wait = 60 });
+		CHECK(await(&b, &b.ready, 2));
+		bench_close(&b);
+	}
+}
+
 #define MANY 12
 
 /* Links that are past waiting, by state. */
@@ -510,6 +532,7 @@ int main(void)
 	waits_grow_while_sessions_do_not_last();
 	waits_begin_again_behind_a_session_that_lasted();
 	breaker_is_never_open_while_a_session_stands();
+	a_link_may_go_when_its_stop_was_asked_for();
 	only_so_many_connects_begin_in_a_turn();
 	a_connect_is_in_flight_until_its_login();
 	ten_thousand_failures_cost_no_memory();

@@ -100,8 +100,11 @@ describe("what is counted of a server", function()
 send Event: A\r\nPrivilege: call,all\r\nEvent: B\r\nPrivilege: call,all\r\n\r\nEvent: UserEvent\r\nUserEvent: Good\r\n\r\n
 hold]])
     local daemon = h.daemon { servers = { pbx1 = h.server(peer) }, rules = { ["probe.lua"] = [[
-      ami.on("UserEvent", function(ev) log.info("heard", { name = ev.UserEvent }) end)]] } }
+      ami.on("UserEvent", function(ev) log.info("heard", { name = ev.UserEvent }) end)
+      ami.on("server.gap", function(ev) log.info("gap", { count = ev.count, names = ev.names, reason = ev.reason }) end)]] } }
     assert.equal("Good", daemon:await({ msg = "heard" }).name)
+    local gap = daemon:await { msg = "gap" }
+    assert.same({ "1", "", "malformed" }, { gap.count, gap.names, gap.reason })
     daemon:await { msg = "a malformed frame: bare line feeds, or two frames glued; dropped" }
   end)
 
