@@ -417,11 +417,11 @@ static int state_of(const struct live_call *call)
 
 #define UP_LOOKS 8
 
-/* Of a call that was found when its caller had gone: who is up has been answered, or he would not be there. */
+/* Something was missed, and its caller has gone: who is up has been answered, or he would not be there. */
 static bool outlives_caller(const struct live_call *call)
 {
 	int looked = 0;
-	if (!call->no_history || call->caller_key)
+	if (!call->incomplete || call->caller)
 		return false;
 	list_each(node, &call->channels) {
 		if (list_entry(node, struct live_channel, in_call)->state == LIVE_IS_UP)

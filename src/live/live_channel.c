@@ -218,7 +218,7 @@ void live_channel_end(struct live_channel *channel, bool unseen)
 		channel->pair = NULL;
 	}
 	if (channel->call) {
-		if (unseen)
+		if (unseen && channel->call->channel_count == 1) /* nobody is left who could say how it ended */
 			channel->call->result = LIVE_RESULT_UNSEEN;
 		live_call_leave(channel);
 	}

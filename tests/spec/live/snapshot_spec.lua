@@ -216,6 +216,24 @@ describe("snapshots of the live picture", function()
     assert.is_nil(l:find("pbx", "agent", "PJSIP/1002").call)
   end)
 
+  it("know that a call goes on without its caller, who was answered and hung up out of sight", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l)
+    l:event("pbx", "Newchannel", channel(1, { ChannelState = 4 }), 1010)
+    l:event("pbx", "Newchannel", channel(2, { ChannelState = 0, Linkedid = "100.1" }), 1010)
+    l:event("pbx", "DialBegin", { DestChannel = "PJSIP/1002-00000002", DestUniqueid = "100.2", DestLinkedid = "100.1", DestChannelState = 0,
+      Channel = "PJSIP/1001-00000001", Uniqueid = "100.1", Linkedid = "100.1", ChannelState = 4, DialString = "1002" }, 1010)
+    l:gap("pbx", 1100)
+    local list = { { "CoreShowChannel", channel(2, { Linkedid = "100.1", BridgeId = "" }) } }
+    serve(l, { CoreShowChannels = list }, 1100)
+    serve(l, { CoreShowChannels = list }, 1102)
+    assert.equal(1, l:count "channel")
+    assert.equal("up", l:find("pbx", "call", "100.1").state)
+    -- One of its channels was not seen to end, but it was.
+    l:event("pbx", "Hangup", channel(2, { Linkedid = "100.1", Cause = 16 }), 1110)
+    assert.not_equal("unseen", of(l:changes(), "call.ended").object.result)
+  end)
+
   it("take a channel's own id for the youngest that it can have", function()
     l:session("pbx", "13.0.0", 1000)
     serve(l)
