@@ -14,6 +14,7 @@
 #include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
+#include "rules/picture.h"
 
 #define ACTIONS_SHOWN 1000 /* in one sample */
 #define FIRST_SAMPLE 0.5 /* seconds: rates need two looks */
@@ -155,12 +156,40 @@ static void row_integer(struct row_writer *row, const char *name, uint64_t value
 		buf_printf(row->out, "\t%s=%llu", name, (unsigned long long)value);
 }
 
-static void put_server(struct row_writer *row, const struct sample *s, const struct link_view *view)
+/* What the live picture has of it; nothing while it is off. */
+static void put_picture(struct row_writer *row, struct engine *engine, const char *name)
+{
+	struct picture *picture = host_picture(engine_host(engine));
+	struct live *live = picture_live(picture);
+	struct live_server *server = live ? live_server_find(live, slice_cstr(name)) : NULL;
+	const struct live_object *queue;
+	struct live_cursor cursor;
+	int64_t now = live ? picture_now(picture) : 0;
+	double waiting = 0, longest = 0;
+
+	if (!server)
+		return;
+	const struct live_filter filter = { .server = server };
+	row_integer(row, "calls", live_count(live, LIVE_CALL, &filter, now));
+	live_walk(live, LIVE_QUEUE, &filter, &cursor);
+	while ((queue = live_next(&cursor, now))) {
+		struct live_value count = live_get(queue, live_field(LIVE_QUEUE, SLICE("count")), now);
+		struct live_value wait = live_get(queue, live_field(LIVE_QUEUE, SLICE("longest_wait")), now);
+		waiting += count.type == LIVE_INT ? (double)count.integer : 0;
+		if (wait.type == LIVE_NUMBER && wait.number > longest)
+			longest = wait.number;
+	}
+	row_number(row, "callers_waiting", waiting);
+	row_number(row, "longest_wait", longest);
+}
+
+static void put_server(struct row_writer *row, struct engine *engine, const struct sample *s, const struct link_view *view)
 {
 	row_begin(row, "server");
 	row_text(row, "name", s->name);
 	row_text(row, "state", view->state);
 	row_number(row, "state_age", view->state_age);
+	put_picture(row, engine, s->name);
 	row_number(row, "events_per_second", s->rates[0]);
 	row_number(row, "bytes_in_per_second", s->rates[1]);
 	row_number(row, "bytes_out_per_second", s->rates[2]);
@@ -255,7 +284,7 @@ static void put_sample(struct top *top, const struct look *look, struct buf *out
 		row_end(&row);
 	list_begin(&row, "servers");
 	for (size_t i = 0; i < look->server_count && engine_server_view(engine, i, &server); i++)
-		put_server(&row, &look->servers[i], &server);
+		put_server(&row, engine, &look->servers[i], &server);
 	list_end(&row);
 	list_begin(&row, "rules");
 	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), i, &rule); i++)

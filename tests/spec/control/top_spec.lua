@@ -36,6 +36,23 @@ describe("ctl top", function()
     assert.matches("\27%[%?1049l.*ended the stream", t:stdout())
   end)
 
+  it("shows the calls of each server, and who waits in its queues", function()
+    local d = helper.daemon { servers = { pbx1 = helper.server(helper.sim("--calls-per-second", "20", "--max-calls", "60")) } }
+    d:ready "pbx1"
+    local server = helper.wait_for(function()
+      local code, out, err = d:ctl("top", "--once", "--json")
+      assert.equal(0, code, err)
+      local row = helper.json(out).servers[1]
+      return row.calls and row.calls > 10 and row.callers_waiting > 2 and row.longest_wait > 0 and row
+    end)
+    local code, out, err = d:ctl("queues", "--json")
+    assert.equal(0, code, err)
+    local waiting = 0
+    for _, queue in ipairs(helper.json(out).queues) do waiting = waiting + queue.count end
+    assert.is_true(math.abs(server.callers_waiting - waiting) <= 20)
+    assert.matches("\nSERVER +STATE +EVENTS/S%S* +CALLS +WAITING ", (select(2, d:ctl("top", "--once"))))
+  end)
+
   it("gives programs all rates, a JSON object a line", function()
     local d = daemon()
     local t = helper.start(helper.binary, { "ctl", "-s", d.project.folder .. "/console", "top", "--json" })
