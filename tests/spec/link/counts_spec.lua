@@ -70,6 +70,9 @@ describe("what is counted of a server", function()
       assert.equal("pbx1", daemon:await({ msg = text }).server, text)
       assert.is_true(daemon:metric("hookswitch_server_" .. counter .. "_total", { server = "pbx1" }) >= 1, counter)
     end
+    -- One late, one unmatched; what is neither event nor answer is none of them.
+    assert.equal(2, #daemon:find { msg = "an answer came for an action that had ended or is not ours" })
+    assert.equal(1, #daemon:find { msg = "a frame that is neither event nor answer" })
   end)
 
   it("P9 has a log record for an answer that is too large, which fails its action as overflow", function()
