@@ -96,7 +96,8 @@ struct slice live_server_name(const struct live_server *server);
 
 /* A login was answered. `ami_version` as of catalogue_ami_version(). A snapshot is wanted at once. */
 void live_session(struct live_server *server, unsigned ami_version, int64_t now);
-/* The session ended. What it had stays shown, `live_state` is none; after `doubt` without a session it ends as unseen. */
+/* The session ended. What it had stays shown, `live_state` is none; after `doubt` without a session it ends as unseen, some of it
+ * in each live_tick(). */
 void live_lost(struct live_server *server, int64_t now);
 /* Events were shed: a snapshot is wanted, and what goes on now is incomplete. */
 void live_gap(struct live_server *server, int64_t now);

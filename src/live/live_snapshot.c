@@ -30,6 +30,7 @@ static const struct {
 	[LIVE_STEP_BRIDGE] = { "BridgeInfo", "BridgeUniqueid", LIVE_PART_BRIDGES, true },
 	[LIVE_STEP_STATUS] = { "Status", "Channel", LIVE_PART_CHANNELS, true },
 };
+#define ENDED_AT_ONCE 1000u /* channels of a server that stays away, in one tick */
 #define BIT(step) (1u << (step))
 #define ALL_LISTS (BIT(LIVE_STEPS) - 1 - BIT(LIVE_STEP_COMMANDS) - BIT(LIVE_STEP_ROOM) - BIT(LIVE_STEP_BRIDGE) - BIT(LIVE_STEP_STATUS))
 #define FROM_12 (BIT(LIVE_STEP_BRIDGES) | BIT(LIVE_STEP_BRIDGE) | BIT(LIVE_STEP_DEVICES))
@@ -550,9 +551,23 @@ void live_snapshot_close(struct live_server *s)
 	clear_set(s, LIVE_ENDPOINT, end_endpoint);
 }
 
+/* Ends some of its channels; true when none is left. A hundred thousand at once would hold up everybody. */
+static bool end_some_channels(struct live_server *s)
+{
+	struct live_object *o;
+	uint64_t at = 0;
+	bool was = s->resync;
+	s->resync = true;
+	for (unsigned i = 0; i < ENDED_AT_ONCE && (o = live_set_next(&s->sets[LIVE_CHANNEL], &at)); i++)
+		end_channel(o);
+	live_call_settle(s);
+	s->resync = was;
+	return s->sets[LIVE_CHANNEL].count == 0;
+}
+
 void live_snapshot_tick(struct live_server *s, int64_t now)
 {
-	if (s->connected || s->lost_at == 0 || now - s->lost_at < s->live->options.doubt)
+	if (s->connected || s->lost_at == 0 || now - s->lost_at < s->live->options.doubt || !end_some_channels(s))
 		return;
 	live_snapshot_clear(s);
 	live_snapshot_close(s);

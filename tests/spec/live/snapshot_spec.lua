@@ -484,6 +484,22 @@ describe("snapshots of the live picture", function()
     for _, kind in ipairs { "channel", "call", "queue", "agent", "endpoint" } do assert.equal(0, l:count(kind)) end
   end)
 
+  it("end many of them in several steps, so that no step takes long", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l)
+    for n = 1, 2500 do l:event("pbx", "Newchannel", channel(n), 1010) end
+    l:lost("pbx", 1020)
+    local left = {}
+    repeat
+      assert.is_true(l:deadline() <= 1620)
+      l:tick(1620)
+      left[#left + 1] = l:count "channel"
+    until left[#left] == 0
+    assert.same({ 1500, 500, 0 }, left)
+    assert.equal(0, l:count "call")
+    assert.is_nil(l:deadline())
+  end)
+
   it("of a list that fails leave that part unknown, and the rest is asked for", function()
     l:session("pbx", "13.0.0", 1000)
     serve(l, { CoreShowChannels = "failed" })
