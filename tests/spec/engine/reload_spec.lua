@@ -304,6 +304,23 @@ describe("a reload that fails", function()
     assert.is_false(h.exists(late.folder .. "/first") or h.exists(late.folder .. "/second"))
   end)
 
+  it("leaves no file of a sink open", function()
+    local project = h.project { rules = { ["probe.lua"] = probe "one" } }
+    local daemon = h.daemon(project)
+    local function open_files()
+      local count = 0
+      for name in require "lfs".dir("/proc/" .. daemon.pid .. "/fd") do count = count + (name:match "^%d" and 1 or 0) end
+      return count
+    end
+    h.write_file(project.folder .. "/there", "a line\n")
+    project.write { config = { sinks = { there = { file = "there" }, wrong = { file = "nowhere/wrong" } } } }
+    assert.is_false(daemon:reload())
+    local before = open_files()
+    for _ = 1, 5 do assert.is_false(daemon:reload()) end
+    assert.equal(before, open_files())
+    assert.equal("a line\n", h.read(project.folder .. "/there"))
+  end)
+
   it("logs each of many faults", function()
     local options = {}
     for n = 1, 12 do options["option" .. n] = n end
