@@ -65,7 +65,7 @@ return {
   engine = { unit "engine", specs("engine/losses", "control/disable", "link/ends", "engine/start", "engine/picture", "engine/work", "control/call",
       "control/redact", "cli/replay"),
     specs("engine/shutdown", "engine/leaks", "engine/log", "link/counts", "link/reconnect", "engine/session"), specs("engine/reload", "engine/persist",
-      "control/tail", "control/metrics", "control/ctl"), sanitized(specs("engine/reload", "engine/leaks", "cli/replay")) },
+      "control/tail", "control/metrics", "control/ctl"), only({ "restart" }, specs "rules/kill"), sanitized(specs("engine/reload", "engine/leaks", "cli/replay")) },
   control = { unit "console", unit "capture", specs("control/ctl", "control/call", "control/http"),
     specs("control/tail", "control/record", "control/metrics", "control/top") },
   sim = { specs "cli/sim" },
