@@ -393,17 +393,22 @@ static int read_options(struct request *request, int argc, char **argv)
 	return explain(request);
 }
 
-/* Where --json stands among the words of a command that is partly done here. */
-static void take_json(struct request *request)
+/* Takes this option from the words of a command that is partly done here; true when it stood there. */
+static bool take_option(struct request *request, const char *option)
 {
-	int kept = 0;
+	int kept = 0, count = request->word_count;
 
-	for (int i = 0; i < request->word_count; i++)
-		if (strcmp(request->words[i], "--json") == 0)
-			request->json = true;
-		else
+	for (int i = 0; i < count; i++)
+		if (strcmp(request->words[i], option) != 0)
 			request->words[kept++] = request->words[i];
 	request->word_count = kept;
+	return kept < count;
+}
+
+static void take_json(struct request *request)
+{
+	if (take_option(request, "--json"))
+		request->json = true;
 }
 
 /* The options of `top` are for who draws it; the daemon learns how many samples to send. */
@@ -444,19 +449,6 @@ static bool can_watch(const char *command)
 		if (strcmp(command, commands[i]) == 0)
 			return true;
 	return false;
-}
-
-/* --watch is for who shows the answers; the daemon sees one request after the other. */
-static void take_watch(struct request *request)
-{
-	int kept = 0;
-
-	for (int i = 0; i < request->word_count; i++)
-		if (i > 0 && strcmp(request->words[i], "--watch") == 0)
-			request->watch = true;
-		else
-			request->words[kept++] = request->words[i];
-	request->word_count = kept;
 }
 
 /* Until it fails or Ctrl-C ends it. */
@@ -505,8 +497,9 @@ int cmd_ctl(int argc, char **argv)
 			request.word_count = 2;
 		}
 	}
+	/* That is for who shows the answers; the daemon sees one request after the other. */
 	if (can_watch(request.words[0]))
-		take_watch(&request);
+		request.watch = take_option(&request, "--watch");
 	if (strcmp(request.words[0], "top") == 0 && read_top(&request) != CMD_OK)
 		code = cmd_usage_error("ctl");
 	else

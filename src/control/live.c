@@ -13,7 +13,7 @@
 #define DEPTH_MAX 2 /* of lists in lists, in JSON */
 
 /* How a field is shown to people. */
-enum show { SHOW_TEXT, SHOW_PERSON, SHOW_AGE, SHOW_SECONDS, SHOW_RATIO, SHOW_ROUND_TRIP, SHOW_YES };
+enum show { SHOW_TEXT, SHOW_PERSON, SHOW_AGE, SHOW_SECONDS, SHOW_RATIO, SHOW_ROUND_TRIP };
 
 struct live_column {
 	const char *field, *number; /* `number`: of SHOW_PERSON, whose name is `field` */
@@ -21,12 +21,11 @@ struct live_column {
 };
 
 /* The two lists below go together. */
-#define COLUMNS_MAX TABLE_COLUMNS_MAX
 struct live_table {
 	enum live_kind kind;
 	size_t count;
-	struct table_column titles[COLUMNS_MAX];
-	struct live_column columns[COLUMNS_MAX];
+	struct table_column titles[TABLE_COLUMNS_MAX];
+	struct live_column columns[TABLE_COLUMNS_MAX];
 };
 
 static const struct live_table calls = {
@@ -59,7 +58,7 @@ static const struct live_table members = {
 	.kind = LIVE_MEMBER, .count = 7,
 	.titles = { { "MEMBER", false }, { "STATE", false }, { "PAUSED", false }, { "REASON", false }, { "CALLS", true }, { "PENALTY", true },
 	            { "INTERFACE", false } },
-	.columns = { { .field = "name" }, { .field = "state" }, { .field = "paused", .show = SHOW_YES }, { .field = "paused_reason" },
+	.columns = { { .field = "name" }, { .field = "state" }, { .field = "paused" }, { .field = "paused_reason" },
 	             { .field = "calls" }, { .field = "penalty" }, { .field = "interface" } },
 };
 
@@ -77,7 +76,7 @@ static const struct live_table channels = {
 	.titles = { { "CALLER", false }, { "CONNECTED", false }, { "STATE", false }, { "FOR", true }, { "EXTENSION", false }, { "APPLICATION", false },
 	            { "HELD", false }, { "CHANNEL", false }, { "SERVER", false } },
 	.columns = { { "caller_name", "number", SHOW_PERSON }, { "connected_name", "connected_number", SHOW_PERSON }, { .field = "state" },
-	             { .field = "since", .show = SHOW_AGE }, { .field = "exten" }, { .field = "application" }, { .field = "held", .show = SHOW_YES },
+	             { .field = "since", .show = SHOW_AGE }, { .field = "exten" }, { .field = "application" }, { .field = "held" },
 	             { .field = "name" }, { .field = "server" } },
 };
 
@@ -85,16 +84,33 @@ static const struct live_table endpoints = {
 	.kind = LIVE_ENDPOINT, .count = 8,
 	.titles = { { "ENDPOINT", false }, { "REGISTERED", false }, { "DEVICE", false }, { "ROUND TRIP", true }, { "CHANNELS", true },
 	            { "MESSAGES", true }, { "CONTACT", false }, { "SERVER", false } },
-	.columns = { { .field = "name" }, { .field = "registered", .show = SHOW_YES }, { .field = "device" },
+	.columns = { { .field = "name" }, { .field = "registered" }, { .field = "device" },
 	             { .field = "round_trip", .show = SHOW_ROUND_TRIP }, { .field = "channels" }, { .field = "messages" }, { .field = "contact" },
 	             { .field = "server" } },
 };
 
 /* ---- values ---- */
 
-static struct live_value read_field(const struct live_object *object, const char *name, int64_t now)
+/* A table that is being filled, with the numbers of its fields: there may be thousands of rows. */
+struct rows {
+	struct table table;
+	const struct live_table *form;
+	int fields[TABLE_COLUMNS_MAX], numbers[TABLE_COLUMNS_MAX];
+	int64_t now;
+	uint32_t count;
+};
+
+static void rows_begin(struct rows *rows, const struct live_table *form, int64_t now)
 {
-	return live_get(object, live_field(live_object_kind(object), slice_cstr(name)), now);
+	rows->form = form;
+	rows->now = now;
+	rows->count = 0;
+	table_init(&rows->table, form->titles, form->count);
+	for (size_t i = 0; i < form->count; i++) {
+		rows->fields[i] = live_field(form->kind, slice_cstr(form->columns[i].field));
+		if (form->columns[i].show == SHOW_PERSON)
+			rows->numbers[i] = live_field(form->kind, slice_cstr(form->columns[i].number));
+	}
 }
 
 static double number_of(const struct live_value *v)
@@ -102,13 +118,15 @@ static double number_of(const struct live_value *v)
 	return v->type == LIVE_INT ? (double)v->integer : v->number;
 }
 
-static void cell(struct table *table, const struct live_object *object, const struct live_column *column, int64_t now)
+static void cell(struct rows *rows, size_t column, const struct live_object *object)
 {
-	struct live_value v = read_field(object, column->field, now), n;
+	struct live_value v = live_get(object, rows->fields[column], rows->now), n;
+	enum show show = rows->form->columns[column].show;
+	struct table *table = &rows->table;
 	char text[TEXT_SHORT];
 
-	if (column->show == SHOW_PERSON) {
-		n = read_field(object, column->number, now);
+	if (show == SHOW_PERSON) {
+		n = live_get(object, rows->numbers[column], rows->now);
 		bool named = v.type == LIVE_TEXT && v.text.len > 0, numbered = n.type == LIVE_TEXT && n.text.len > 0;
 		if (named && numbered && !slice_eq(v.text, n.text))
 			table_cell(table, "%.*s (%.*s)", SLICE_ARG(v.text), SLICE_ARG(n.text));
@@ -131,26 +149,49 @@ static void cell(struct table *table, const struct live_object *object, const st
 		table_cell(table, "%u", v.list.count);
 		break;
 	default:
-		if (column->show == SHOW_AGE)
-			table_cell(table, "%s", text_age((double)now / 1e6 - number_of(&v), text));
-		else if (column->show == SHOW_SECONDS)
+		if (show == SHOW_AGE)
+			table_cell(table, "%s", text_age((double)rows->now / 1e6 - number_of(&v), text));
+		else if (show == SHOW_SECONDS)
 			table_cell(table, "%s", number_of(&v) > 0 ? text_age(number_of(&v), text) : "");
-		else if (column->show == SHOW_RATIO)
+		else if (show == SHOW_RATIO)
 			table_cell(table, "%.0f %%", number_of(&v) * 100);
-		else if (column->show == SHOW_ROUND_TRIP)
+		else if (show == SHOW_ROUND_TRIP)
 			table_cell(table, "%.1f ms", number_of(&v) * 1000);
 		else
 			table_cell(table, "%.15g", number_of(&v));
 	}
 }
 
-static void row(struct table *table, const struct live_table *form, const struct live_object *object, int64_t now)
+static void rows_add(struct rows *rows, const struct live_object *object)
 {
-	for (size_t i = 0; i < form->count; i++)
-		cell(table, object, &form->columns[i], now);
+	for (size_t i = 0; i < rows->form->count; i++)
+		cell(rows, i, object);
+	rows->count++;
 }
 
 static void write_object(struct writer *writer, const char *key, const struct live_object *object, int64_t now, int depth);
+
+static void write_value(struct writer *writer, const char *key, const struct live_value *v, int64_t now, int depth);
+
+struct items {
+	struct writer *writer;
+	bool map;
+	int64_t now;
+	int depth;
+};
+
+static bool write_item(void *ctx, const struct live_object *object, struct slice key, const struct live_value *value)
+{
+	const struct items *items = ctx;
+	char name[LIVE_TEXT_MAX + 1];
+
+	slice_to_text(key, name, sizeof name);
+	if (object)
+		write_object(items->writer, items->map ? name : NULL, object, items->now, items->depth);
+	else
+		write_value(items->writer, items->map ? name : NULL, value, items->now, items->depth);
+	return true;
+}
 
 static void write_value(struct writer *writer, const char *key, const struct live_value *v, int64_t now, int depth)
 {
@@ -178,17 +219,8 @@ static void write_value(struct writer *writer, const char *key, const struct liv
 	case LIVE_MAP: {
 		bool map = v->type == LIVE_MAP;
 		writer_open(writer, key, map ? '{' : '[');
-		for (uint32_t i = 0; i < v->list.count && depth < DEPTH_MAX; i++) {
-			struct slice name = SLICE("");
-			struct live_value item = { .type = LIVE_NIL };
-			char text[LIVE_TEXT_MAX + 1];
-			const struct live_object *object = live_item(v, i, &name, &item);
-			slice_to_text(name, text, sizeof text);
-			if (object)
-				write_object(writer, map ? text : NULL, object, now, depth + 1);
-			else
-				write_value(writer, map ? text : NULL, &item, now, depth + 1);
-		}
+		if (depth < DEPTH_MAX)
+			live_each_item(v, write_item, &(struct items){ writer, map, now, depth + 1 });
 		writer_close(writer, map ? '}' : ']');
 		break;
 	}
@@ -319,29 +351,35 @@ static void print_states(const struct query *q, struct buf *out)
 	buf_close(&unknown);
 }
 
-static void print_list(const struct live_table *form, const struct live_object *of, const char *field, int64_t now, struct buf *out)
+static bool add_item(void *ctx, const struct live_object *object, struct slice key, const struct live_value *value)
 {
-	struct live_value list = read_field(of, field, now), item;
-	struct table table;
-	struct slice key;
+	struct rows *rows = ctx;
+	(void)key;
+	(void)value;
+	if (object)
+		rows_add(rows, object);
+	return rows->count < ROWS_DEFAULT;
+}
+
+/* A list of a queue. */
+static void print_list(const struct live_table *form, const struct live_object *queue, const char *field, int64_t now, struct buf *out)
+{
+	struct live_value list = live_get(queue, live_field(LIVE_QUEUE, slice_cstr(field)), now);
+	struct rows rows;
 
 	if (list.type != LIVE_LIST || list.list.count == 0)
 		return;
 	buf_append_char(out, '\n');
-	table_init(&table, form->titles, form->count);
-	for (uint32_t i = 0; i < list.list.count && i < ROWS_DEFAULT; i++) {
-		const struct live_object *object = live_item(&list, i, &key, &item);
-		if (object)
-			row(&table, form, object, now);
-	}
-	table_print(&table, "  ", out);
+	rows_begin(&rows, form, now);
+	live_each_item(&list, add_item, &rows);
+	table_print(&rows.table, "  ", out);
 }
 
 /* One queue of each server that has it, with callers and members. */
 static int show_queue(struct request *request, struct query *q)
 {
 	struct slice name = slice_cstr(q->name);
-	struct table table;
+	struct rows rows;
 	struct writer writer;
 	bool found = false;
 
@@ -359,9 +397,9 @@ static int show_queue(struct request *request, struct query *q)
 		} else {
 			if (found)
 				buf_append_char(request->out, '\n');
-			table_init(&table, queues.titles, queues.count);
-			row(&table, &queues, queue, q->now);
-			table_print(&table, "", request->out);
+			rows_begin(&rows, &queues, q->now);
+			rows_add(&rows, queue);
+			table_print(&rows.table, "", request->out);
 			print_list(&callers, queue, "waiting", q->now, request->out);
 			print_list(&members, queue, "members", q->now, request->out);
 		}
@@ -417,20 +455,18 @@ static void show_table(struct request *request, struct query *q)
 {
 	struct live_cursor cursor;
 	const struct live_object *object;
-	struct table table;
-	uint32_t shown = 0;
+	struct rows rows;
 
-	table_init(&table, q->form->titles, q->form->count);
+	rows_begin(&rows, q->form, q->now);
 	live_walk(q->live, q->form->kind, &q->filter, &cursor);
-	while (shown < q->limit && (object = live_next(&cursor, q->now))) {
-		row(&table, q->form, object, q->now);
-		shown++;
-	}
+	while (rows.count < q->limit && (object = live_next(&cursor, q->now)))
+		rows_add(&rows, object);
+	uint32_t shown = rows.count;
 	if (shown == 0) {
-		buf_close(&table.text);
+		buf_close(&rows.table.text);
 		buf_printf(request->out, "no %s%s\n", q->plural, q->filter.count > 0 ? " with these conditions" : "");
 	} else {
-		table_print(&table, "", request->out);
+		table_print(&rows.table, "", request->out);
 	}
 	uint64_t total = shown < q->limit ? shown : live_count(q->live, q->form->kind, &q->filter, q->now);
 	if (total > shown)

@@ -165,6 +165,7 @@ static void put_picture(struct row_writer *row, struct engine *engine, const cha
 	const struct live_object *queue;
 	struct live_cursor cursor;
 	int64_t now = live ? picture_now(picture) : 0;
+	int count_field = live_field(LIVE_QUEUE, SLICE("count")), wait_field = live_field(LIVE_QUEUE, SLICE("longest_wait"));
 	double waiting = 0, longest = 0;
 
 	if (!server)
@@ -173,8 +174,8 @@ static void put_picture(struct row_writer *row, struct engine *engine, const cha
 	row_integer(row, "calls", live_count(live, LIVE_CALL, &filter, now));
 	live_walk(live, LIVE_QUEUE, &filter, &cursor);
 	while ((queue = live_next(&cursor, now))) {
-		struct live_value count = live_get(queue, live_field(LIVE_QUEUE, SLICE("count")), now);
-		struct live_value wait = live_get(queue, live_field(LIVE_QUEUE, SLICE("longest_wait")), now);
+		struct live_value count = live_get(queue, count_field, now);
+		struct live_value wait = live_get(queue, wait_field, now);
 		waiting += count.type == LIVE_INT ? (double)count.integer : 0;
 		if (wait.type == LIVE_NUMBER && wait.number > longest)
 			longest = wait.number;
