@@ -2,57 +2,18 @@
  * through: at its load, its calls, its waits, its callbacks, and while it is replaced. Each time the host goes on, the other
  * rule hears what comes, all that the killed one had is given back, and it begins anew. The layers of the rules are built for
  * this test so that they count crossings (KILL_AT_CALL, sandbox/kill.h). */
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/mem.h"
-#include "check.h"
-#include "harness/module_harness.h"
 #include "observe/log.h"
 #include "rules/jobs.h"
+#include "rules_folder.h"
 #include "sandbox/kill.h"
 
 #define SECOND UINT64_C(1000000000)
 #define PAUSE 31 /* seconds until a rule that was killed begins anew */
 
-static const char part[] = "local part = {} function part.use(...) return select('#', ...) end return part\n";
-
 /* Nothing that it does counts while crossings do. */
 static const char other[] = "local heard = sink.open 'heard' ami.on('Probe', function() heard:write 'x' end)\n";
-
-static char folder[] = "/tmp/hookswitch-kill-XXXXXX";
-
-static void write_file(const char *name, const char *text)
-{
-	char path[128];
-	snprintf(path, sizeof path, "%s/%s", folder, name);
-	FILE *file = fopen(path, "w");
-	if (!file || fputs(text, file) == EOF || fclose(file) == EOF) {
-		perror(path);
-		exit(1);
-	}
-}
-
-static void make_folder(const char *name)
-{
-	char path[128];
-	snprintf(path, sizeof path, "%s/%s", folder, name);
-	if (mkdir(path, 0700) == -1) {
-		perror(path);
-		exit(1);
-	}
-}
-
-/* A command of the shell; %s: the folder. */
-static bool run(const char *command)
-{
-	char text[160];
-	const char *at = strstr(command, "%s");
-	snprintf(text, sizeof text, "%.*s%s%s", (int)(at - command), command, folder, at + 2);
-	return system(text) == 0;
-}
 
 static void feed(struct harness *h, const char *text)
 {
@@ -106,11 +67,7 @@ static void start(struct harness *h)
 	h->limits.stuck = h->limits.load_stuck = 40;
 	h->limits.load_total = 60;
 	h->limits.drain = 2;
-	char path[128];
-	snprintf(path, sizeof path, "%s/scripts", folder);
-	h->rules = mem_strdup(path);
-	snprintf(path, sizeof path, "%s/lib", folder);
-	h->lib = mem_strdup(path);
+	rules_folder_use(h);
 	harness_add_server(h, SLICE("pbx"));
 }
 
@@ -228,16 +185,7 @@ int main(void)
 {
 	uint64_t lives = 1, replaced = 1;
 	log_set_level(LOG_ERROR);
-	if (!mkdtemp(folder)) {
-		perror(folder);
-		return 1;
-	}
-	make_folder("scripts");
-	make_folder("lib");
-	if (!CHECK(run("cp tests/unit/kill_api_test.lua %s/scripts/everything.lua")))
-		return check_report();
-	write_file("scripts/other.lua", other);
-	write_file("lib/part.lua", part);
+	rules_folder_make(other);
 
 	while (killed_while_it_lives(lives) && !check_failed)
 		lives++;
@@ -247,6 +195,6 @@ int main(void)
 	       (unsigned long long)replaced);
 	CHECK(check_failed || kills > 300);
 
-	CHECK(run("rm -rf %s"));
+	rules_folder_remove();
 	return check_report();
 }

@@ -9,14 +9,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/mem.h"
-#include "check.h"
-#include "harness/module_harness.h"
 #include "live/live.h"
 #include "observe/log.h"
+#include "rules_folder.h"
 
 #define RESERVE ((size_t)48 << 10) /* little, so that what should be refused would use it up */
 #define SECOND UINT64_C(1000000000)
@@ -108,30 +104,8 @@ static void a_reserve_serves_what_cannot_fail(void)
 
 /* ---- rules ---- */
 
-static char folder[] = "/tmp/hookswitch-mem-XXXXXX";
-
-static const char part[] = "local part = {} function part.use(...) return select('#', ...) end return part\n";
 static const char other[] = "local heard = sink.open 'heard' ami.on('Probe', function() heard:write 'x' end)\n"
                             "ami.on('Grow', function() for _ = 1, 1000 do pcall(timer.after, 9, print) end end)\n";
-
-static void write_file(const char *name, const char *text)
-{
-	char path[128];
-	snprintf(path, sizeof path, "%s/%s", folder, name);
-	FILE *file = fopen(path, "w");
-	if (!file || fputs(text, file) == EOF || fclose(file) == EOF) {
-		perror(path);
-		exit(1);
-	}
-}
-
-static bool run(const char *command)
-{
-	char text[256];
-	const char *at = strstr(command, "%s");
-	snprintf(text, sizeof text, "%.*s%s%s", (int)(at - command), command, folder, at + 2);
-	return system(text) == 0;
-}
 
 /* Calls fn(ctx, message) with memory as the test has it; the message itself is made without failures. */
 static void with_message(const char *text, void (*fn)(void *ctx, const struct message *message), void *ctx)
@@ -211,8 +185,7 @@ static bool a_rule_without_memory(unsigned long n, bool loads)
 
 	harness_init(&h);
 	h.limits.drain = 2;
-	h.rules = mem_printf("%s/scripts", folder);
-	h.lib = mem_printf("%s/lib", folder);
+	rules_folder_use(&h);
 	harness_add_server(&h, SLICE("pbx"));
 	CHECK(harness_load(&h) == 0);
 	harness_ready(&h, h.servers[0], SLICE("18.0"));
@@ -251,8 +224,7 @@ static void a_rule_that_wants_much(void)
 {
 	struct harness h;
 	harness_init(&h);
-	h.rules = mem_printf("%s/scripts", folder);
-	h.lib = mem_printf("%s/lib", folder);
+	rules_folder_use(&h);
 	h.limits.deadline = h.limits.stuck = 20;
 	harness_add_server(&h, SLICE("pbx"));
 	CHECK(harness_load(&h) == 0);
@@ -402,14 +374,7 @@ int main(void)
 	CHECK(runs > 25);
 	CHECK(a_picture_without_memory(100, 500));
 
-	if (!mkdtemp(folder)) {
-		perror(folder);
-		return 1;
-	}
-	if (!CHECK(run("cd %s && mkdir scripts lib") && run("cp tests/unit/kill_api_test.lua %s/scripts/everything.lua")))
-		return check_report();
-	write_file("scripts/other.lua", other);
-	write_file("lib/part.lua", part);
+	rules_folder_make(other);
 	for (n = 0, runs = 0; a_rule_without_memory(n, false) && check_failed == 0; n++)
 		runs++;
 	CHECK(runs > 100);
@@ -417,7 +382,7 @@ int main(void)
 		runs++;
 	CHECK(runs > 50);
 	a_rule_that_wants_much();
-	CHECK(run("rm -rf %s"));
+	rules_folder_remove();
 	mem_reserve(0);
 	return check_report();
 }
