@@ -287,13 +287,11 @@ void live_queue_status(struct live_channel *channel, struct slice status)
 
 void live_queue_merged(struct live_call *from, struct live_call *to)
 {
-	if (from->waiting == 0)
-		return;
-	int looked = 0;
+	/* Who has left and waits for a reason counts no more in `waiting`, and must move as well. */
 	list_each(node, &from->channels) {
 		struct live_channel *channel = list_entry(node, struct live_channel, in_call);
 		struct live_caller *caller = channel->in_queue;
-		if (!caller || caller->call != from || looked++ == 64)
+		if (!caller || caller->call != from)
 			continue;
 		if (caller->wait && !caller->left)
 			caller->wait->until = from->object.server->live->now;

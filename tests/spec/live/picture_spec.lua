@@ -242,6 +242,21 @@ describe("the live picture", function()
     assert.equal(1, queue.abandoned)
   end)
 
+  it("keeps who has left a queue, and why is not known yet, through the end of its call in another", function()
+    l:event("pbx", "Newchannel", channel(1), 1000)
+    l:event("pbx", "Newchannel", channel(2), 1001)
+    l:event("pbx", "QueueCallerJoin", channel(2, { Queue = "support", Position = 1 }), 1002)
+    l:event("pbx", "QueueCallerLeave", channel(2, { Queue = "support", Position = 1 }), 1005)
+    l:event("pbx", "NewConnectedLine", channel(2, { Linkedid = "5.1" }), 1005) -- call 5.2 turns out to be part of 5.1
+    local merged = { Linkedid = "5.1", ChannelState = 6 }
+    l:event("pbx", "BlindTransfer", both(both(as("Transferer", 1, merged), as("Transferee", 2, merged)), { Result = "Success", Extension = "600" }), 1006)
+    l:tick(1010)
+    local left = only(l:changes(), "^queue.left")
+    assert.equal(1, #left)
+    assert.equal("transferred", left[1].reason)
+    assert.equal(3, left[1].object.wait)
+  end)
+
   it("reports who is refused by a queue, and which", function()
     l:event("pbx", "Newchannel", channel(1), 1000)
     l:event("pbx", "Newexten", channel(1, { Application = "Queue", AppData = "night,tT,,,20", Extension = "504" }), 1000)
