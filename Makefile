@@ -12,7 +12,7 @@ OBJ     := $(BUILD)/obj
 JOBS    := -j$(shell nproc)
 
 # What is needed, by its Debian packages.
-PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libmicrohttpd-dev libpcre2-dev libsystemd-dev libsqlite3-dev lua-cjson lua-busted
+PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libhttp-parser-dev libpcre2-dev libsystemd-dev libsqlite3-dev lua-cjson lua-busted
 # What only the tests need: a second compiler and its fuzzer, a counter of instructions, who reads the metrics, the package and
 # the state file.
 TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian sqlite3
@@ -35,9 +35,9 @@ LTO_LAYERS := base ami live link sandbox rules rules/api engine
 LTO_CFLAGS := $(if $(LTO),-flto -ffat-lto-objects)
 LTO_LDFLAGS := $(if $(LTO),-flto=auto $(CFLAGS))
 NO_LTO   := $(if $(LTO),-fno-lto)
-LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libmicrohttpd libpcre2-8 libsystemd sqlite3) -lev -lm
+LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libpcre2-8 libsystemd sqlite3) -lhttp_parser -lev -lm
 
-LAYERS  := base observe ami live persist net link sandbox value rules rules/api config engine control sim cli harness
+LAYERS  := base observe ami live persist net link sandbox value rules rules/api config engine control web sim cli harness
 SOURCES := $(wildcard $(LAYERS:%=src/%/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OBJ)/%.o)
 # The Lua module links the pure layers, the rules and the simulator, for tests and for trying rules without a daemon.

@@ -10,9 +10,9 @@
 #include "cli/cmd.h"
 #include "cli/daemon.h"
 #include "control/console.h"
-#include "control/http.h"
 #include "engine/engine.h"
 #include "observe/log.h"
+#include "web/web.h"
 
 /* Bytes for what is under way when the system has no memory left; untouched until then. */
 #define MEMORY_RESERVE ((size_t)4 << 20)
@@ -53,22 +53,18 @@ static void report_faults(const struct faults *faults, bool started)
 	}
 }
 
-/* The doors for operators that the configuration asks for. */
-static int open_doors(struct engine *engine, struct console **console, struct http **http)
+/* The ways in that the configuration names. */
+static int open_ways_in(struct engine *engine, struct console **console, struct web **web)
 {
-	const struct config *config = engine_config(engine);
 	struct err err;
 
 	if (!(*console = console_open(engine, &err)) && err.code != ERR_NONE) {
 		log_write(LOG_ERROR, "the console cannot be opened", F_TEXT("reason", err.text));
 		return -1;
 	}
-	if (config->http.listen) {
-		if (!(*http = http_create(engine, &err))) {
-			log_write(LOG_ERROR, "metrics cannot be served", F_TEXT("reason", err.text));
-			return -1;
-		}
-		log_write(LOG_INFO, "metrics are served", F_TEXT("listen", config->http.listen), F_INT("port", http_port(*http)));
+	if (!(*web = web_create(engine, &err)) && err.code != ERR_NONE) {
+		log_write(LOG_ERROR, "HTTP cannot be served", F_TEXT("reason", err.text));
+		return -1;
 	}
 	return 0;
 }
@@ -78,7 +74,7 @@ static int run(const struct engine_options *options)
 	struct notifier *notifier = NULL;
 	struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
 	struct console *console = NULL;
-	struct http *http = NULL;
+	struct web *web = NULL;
 	struct faults faults;
 	int rc = CMD_FAULT;
 
@@ -94,7 +90,7 @@ static int run(const struct engine_options *options)
 		log_stop(1);
 		return CMD_FAULT;
 	}
-	if (open_doors(engine, &console, &http) == 0) {
+	if (open_ways_in(engine, &console, &web) == 0) {
 		log_write(LOG_INFO, "started", F_TEXT("version", HOOKSWITCH_VERSION), F_INT("servers", engine_config(engine)->server_count),
 		          F_INT("generation", host_generation(engine_host(engine))));
 		engine_start(engine);
@@ -103,7 +99,7 @@ static int run(const struct engine_options *options)
 		rc = CMD_OK;
 	}
 	notifier_destroy(&notifier);
-	http_destroy(&http);
+	web_destroy(&web);
 	console_destroy(&console);
 	engine_destroy(&engine);
 	log_text(LOG_INFO, "stopped");

@@ -25,12 +25,20 @@ struct stream {
 	struct address *addresses; /* owned */
 	size_t count, next;        /* `next - 1` is being tried or connected */
 	uint64_t deadline;         /* of all addresses together */
-	bool write_wanted;
+	bool read_wanted, write_wanted;
 	bool read_wants_write, write_wants_read; /* TLS may need the other direction first */
 	bool broken; /* the last bytes were handed out, and behind them the connection was over */
 	enum stream_failure broken_why;
 	struct err *broken_err; /* owned; NULL unless broken */
 };
+
+static void update_reader(struct stream *stream)
+{
+	if (stream->read_wanted || stream->write_wants_read || stream->phase == HANDSHAKE)
+		ev_io_start(stream->loop, &stream->reader);
+	else
+		ev_io_stop(stream->loop, &stream->reader);
+}
 
 static void update_writer(struct stream *stream)
 {
@@ -56,7 +64,7 @@ static void close_socket(struct stream *stream)
 	if (stream->fd >= 0)
 		close(stream->fd);
 	stream->fd = -1;
-	stream->write_wanted = stream->read_wants_write = stream->write_wants_read = false;
+	stream->read_wanted = stream->write_wanted = stream->read_wants_write = stream->write_wants_read = false;
 	stream->broken = false;
 	free(stream->broken_err);
 	stream->broken_err = NULL;
@@ -238,10 +246,10 @@ static void handshake(struct stream *stream)
 	errno = 0;
 	int result = SSL_do_handshake(stream->ssl);
 	if (result == 1) {
-		ev_io_stop(stream->loop, &stream->reader);
 		stream->write_wanted = false;
-		update_writer(stream);
 		stream->phase = OPEN;
+		update_reader(stream);
+		update_writer(stream);
 		stream->handler->secured(stream->ctx);
 		return;
 	}
@@ -267,6 +275,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	} else if (stream->write_wants_read) {
 		/* Once: the watcher is level-triggered and comes back for the reader. */
 		stream->write_wants_read = false;
+		update_reader(stream);
 		stream->handler->writable(stream->ctx);
 	} else {
 		stream->handler->readable(stream->ctx);
@@ -336,7 +345,35 @@ void stream_start_tls(struct stream *stream, struct tls *tls, const char *name)
 		return;
 	}
 	stream->phase = HANDSHAKE;
-	ev_io_start(stream->loop, &stream->reader);
+	update_reader(stream);
+	handshake(stream);
+}
+
+void stream_accept(struct stream *stream, int fd, const struct address *peer)
+{
+	stream_close(stream);
+	stream->addresses = mem_alloc(sizeof *peer);
+	*stream->addresses = *peer;
+	stream->count = stream->next = 1;
+	stream->fd = fd;
+	ev_io_set(&stream->reader, fd, EV_READ);
+	ev_io_set(&stream->writer, fd, EV_WRITE);
+	set_options(fd);
+	stream->phase = OPEN;
+}
+
+void stream_serve_tls(struct stream *stream, struct tls *tls)
+{
+	struct err err;
+
+	stream->name = mem_strdup("the client");
+	stream->ssl = tls_serve(tls, stream->fd, &err);
+	if (!stream->ssl) {
+		fail(stream, STREAM_TLS, &err);
+		return;
+	}
+	stream->phase = HANDSHAKE;
+	update_reader(stream);
 	handshake(stream);
 }
 
@@ -350,10 +387,18 @@ void stream_poll(struct stream *stream)
 
 void stream_start_read(struct stream *stream)
 {
-	ev_io_start(stream->loop, &stream->reader);
+	stream->read_wanted = true;
+	update_reader(stream);
 	/* TLS may have read ahead in the handshake. */
 	if (stream->ssl && SSL_has_pending(stream->ssl))
 		ev_feed_event(stream->loop, &stream->reader, EV_READ);
+}
+
+void stream_stop_read(struct stream *stream)
+{
+	stream->read_wanted = false;
+	ev_clear_pending(stream->loop, &stream->reader);
+	update_reader(stream);
 }
 
 void stream_want_write(struct stream *stream, bool wanted)
@@ -430,8 +475,10 @@ static ssize_t tls_write(struct stream *stream, struct slice bytes, enum stream_
 	if (result == 1)
 		return (ssize_t)n;
 	int wants = SSL_get_error(stream->ssl, result);
-	if (wants == SSL_ERROR_WANT_READ)
+	if (wants == SSL_ERROR_WANT_READ) {
 		stream->write_wants_read = true;
+		update_reader(stream);
+	}
 	if (wants == SSL_ERROR_WANT_READ || wants == SSL_ERROR_WANT_WRITE)
 		return 0;
 	return tls_broken(stream, result, why, err);
@@ -466,6 +513,15 @@ ssize_t stream_write(struct stream *stream, struct slice bytes, enum stream_fail
 	if (n >= 0)
 		return n;
 	return errno == EAGAIN || errno == EINTR ? 0 : broke(why, err);
+}
+
+void stream_finish(struct stream *stream)
+{
+	if (stream->ssl && !stream->broken)
+		SSL_shutdown(stream->ssl);
+	ERR_clear_error();
+	/* It fails when the peer has gone, which the next read reports. */
+	shutdown(stream->fd, SHUT_WR);
 }
 
 bool stream_is_tls(const struct stream *stream)

@@ -1,9 +1,11 @@
-/* A byte stream to a server: TCP, with TLS on top where it is wanted. Non-blocking, driven by the loop.
+/* A byte stream to a server, or from a client that was accepted: TCP, with TLS on top where it is wanted. Non-blocking, driven by
+ * the loop.
  *
  *   CLOSED -- stream_connect() --> CONNECTING -- connected() --> OPEN -- stream_start_tls() --> HANDSHAKE -- secured() --> OPEN
  *     ^                                |                          |                                 |
  *     +--------------------------------+--- failed(), a read or write that says -1, stream_close() -+
  *
+ * A client's begins OPEN, with stream_accept(); stream_serve_tls() stands for stream_start_tls() there.
  * One object serves one connection after the other. It buffers nothing of its own: what may wait is its user's to bound.
  * The process must ignore SIGPIPE.
  */
@@ -47,9 +49,15 @@ void stream_connect(struct stream *stream, const struct address *addresses, size
 /* From OPEN, before anything was read or written. `name` as in tls_session(). The deadline is the caller's. May call
  * failed() before it returns. */
 void stream_start_tls(struct stream *stream, struct tls *tls, const char *name);
+/* Takes over `fd`, the connected, non-blocking socket of a client at `peer` (copied): from CLOSED to OPEN. */
+void stream_accept(struct stream *stream, int fd, const struct address *peer);
+/* The server's side of stream_start_tls(), with a `tls` of tls_options.server. */
+void stream_serve_tls(struct stream *stream, struct tls *tls);
 /* Does at once what the socket is ready for while connecting or in the handshake: for deadlines that are due. */
 void stream_poll(struct stream *stream);
 void stream_start_read(struct stream *stream);
+/* readable() is not called until stream_start_read(). */
+void stream_stop_read(struct stream *stream);
 void stream_want_write(struct stream *stream, bool wanted);
 
 /* Bytes read (> 0); 0: nothing now; -1: the connection is over, `*why` and `err` say how. */
@@ -58,6 +66,8 @@ ssize_t stream_read(struct stream *stream, char *to, size_t space, enum stream_f
  * already. */
 ssize_t stream_write(struct stream *stream, struct slice bytes, enum stream_failure *why, struct err *err);
 
+/* Nothing more is written; the peer reads the end, and may still send. */
+void stream_finish(struct stream *stream);
 /* Ends the connection at once; what was not taken is gone. */
 void stream_close(struct stream *stream);
 bool stream_is_tls(const struct stream *stream);

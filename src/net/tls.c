@@ -19,7 +19,7 @@ struct tls {
 	struct list node;  /* in the pool */
 	atomic_uint users; /* the pool is one of them */
 	SSL_CTX *ctx;
-	bool verify;
+	bool verify, server;
 	char *ca, *cert, *key; /* as in the options, owned */
 	struct file_stamp stamps[STAMPS];
 };
@@ -64,7 +64,9 @@ static int on_verify(int accepted, X509_STORE_CTX *store)
 
 static int load_files(SSL_CTX *ctx, const struct tls_options *options, struct err *err)
 {
-	if (options->ca) {
+	if (options->server) {
+		/* Whoever comes may. */
+	} else if (options->ca) {
 		if (SSL_CTX_load_verify_locations(ctx, options->ca, NULL) != 1)
 			return err_set(err, ERR_INVALID, "tls.ca: cannot read certificates from %s: %s", options->ca,
 			               queue_text(ERR_peek_error()));
@@ -95,7 +97,7 @@ static SSL_CTX *make_context(const struct tls_options *options, struct err *err)
 {
 	pthread_once(&refused_once, make_refused_index);
 	ERR_clear_error();
-	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL_CTX *ctx = SSL_CTX_new(options->server ? TLS_server_method() : TLS_client_method());
 	if (!ctx) {
 		err_set(err, ERR_SYSTEM, "TLS cannot start: %s", queue_text(ERR_get_error()));
 		return NULL;
@@ -106,8 +108,8 @@ static SSL_CTX *make_context(const struct tls_options *options, struct err *err)
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
-	SSL_CTX_set_verify(ctx, options->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
-	                   options->verify ? on_verify : NULL);
+	bool verify = options->verify && !options->server;
+	SSL_CTX_set_verify(ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, verify ? on_verify : NULL);
 	if (load_files(ctx, options, err)) {
 		SSL_CTX_free(ctx);
 		ERR_clear_error();
@@ -145,7 +147,7 @@ static bool same_text(const char *a, const char *b)
 
 static bool is_same(const struct tls *tls, const struct tls_options *options, const struct file_stamp stamps[STAMPS])
 {
-	return tls->verify == options->verify && same_text(tls->ca, options->ca) && same_text(tls->cert, options->cert) &&
+	return tls->verify == options->verify && tls->server == options->server && same_text(tls->ca, options->ca) && same_text(tls->cert, options->cert) &&
 	       same_text(tls->key, options->key) && memcmp(tls->stamps, stamps, sizeof tls->stamps) == 0;
 }
 
@@ -168,6 +170,7 @@ static struct tls *tls_create(const struct tls_options *options, const struct fi
 	struct tls *tls = mem_zalloc(sizeof *tls);
 	tls->ctx = ctx;
 	tls->verify = options->verify;
+	tls->server = options->server;
 	tls->ca = options->ca ? mem_strdup(options->ca) : NULL;
 	tls->cert = options->cert ? mem_strdup(options->cert) : NULL;
 	tls->key = options->key ? mem_strdup(options->key) : NULL;
@@ -251,6 +254,19 @@ failed:
 	err_set(err, ERR_SYSTEM, "TLS cannot start for %s: %s", name, queue_text(ERR_get_error()));
 	SSL_free(ssl);
 	return NULL;
+}
+
+SSL *tls_serve(struct tls *tls, int fd, struct err *err)
+{
+	ERR_clear_error();
+	SSL *ssl = SSL_new(tls->ctx);
+	if (!ssl || SSL_set_fd(ssl, fd) != 1) {
+		err_set(err, ERR_SYSTEM, "TLS cannot start: %s", queue_text(ERR_get_error()));
+		SSL_free(ssl);
+		return NULL;
+	}
+	SSL_set_accept_state(ssl);
+	return ssl;
 }
 
 /* The names in the certificate ("pbx1.example, pbx2.example"; without any its subject), and the day it ended. */

@@ -10,7 +10,8 @@
 struct tls_options {
 	bool verify;            /* the certificate and the name in it */
 	const char *ca;         /* PEM file of trusted authorities; NULL: the system's */
-	const char *cert, *key; /* PEM files of the client's certificate; NULL: none */
+	const char *cert, *key; /* PEM files of the own certificate, with what is between it and an authority; NULL: none */
+	bool server;            /* for tls_serve(), whose clients show no certificate: `verify` and `ca` mean nothing */
 };
 
 /* What sessions with the same options share: a set of trusted authorities takes a megabyte and 50 ms to read. */
@@ -29,6 +30,8 @@ void tls_release(struct tls **tls);
 /* A client session on the connected socket `fd`, handshake not begun. `name` is asked for and, with verify, must stand in
  * the certificate; an IP literal is checked as an address. NULL with `err`. */
 SSL *tls_session(struct tls *tls, int fd, const char *name, struct err *err);
+/* A server's session on the accepted socket `fd`, handshake not begun. NULL with `err`. */
+SSL *tls_serve(struct tls *tls, int fd, struct err *err);
 /* Says in `err` why a call on `ssl` that returned `result` failed, with OpenSSL's name of it; empties the error queue.
  * True when the peer just went away (`err` is ERR_SYSTEM then, else ERR_PROTOCOL). */
 bool tls_failed(SSL *ssl, int result, const char *name, struct err *err);

@@ -5,7 +5,7 @@
 FUZZ_SECONDS ?= 600
 FUZZ_CC      ?= clang
 FUZZ_BUILD   := build-fuzz
-FUZZ_TARGETS := framer action pending frame_log config redact live
+FUZZ_TARGETS := framer action pending frame_log config redact live web_reader
 FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Isrc -D_GNU_SOURCE $(WARNINGS) -fno-sanitize-recover=all \
                 -fsanitize=fuzzer,address,undefined
 FUZZ_SOURCES := $(wildcard src/ami/*.c) $(addprefix src/base/,buf.c err.c heap.c mem.c pool.c slice.c utf8.c)
@@ -30,6 +30,10 @@ $(FUZZ_BUILD)/fuzz_frame_log: tests/unit/frame_log_drive.h
 $(FUZZ_BUILD)/fuzz_live: tests/fuzz/fuzz_live.c $(FUZZ_LIVE_SOURCES) $(wildcard src/live/*.h src/ami/*.h src/base/*.h) tests/fuzz/require.h
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $< $(FUZZ_LIVE_SOURCES)
+
+$(FUZZ_BUILD)/fuzz_web_reader: tests/fuzz/fuzz_web_reader.c src/web/web_reader.c src/web/web_request.c $(FUZZ_SOURCES) $(wildcard src/web/*.h src/base/*.h) tests/fuzz/require.h
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -o $@ $< src/web/web_reader.c src/web/web_request.c $(FUZZ_SOURCES) -lhttp_parser
 
 $(FUZZ_BUILD)/fuzz_config: tests/fuzz/fuzz_config.c $(FUZZ_CONFIG_SOURCES) $(wildcard src/config/*.h src/base/*.h) tests/fuzz/require.h
 	@mkdir -p $(@D)

@@ -73,3 +73,10 @@ for i = 1, 24 do
   for n = 1, 160 * i do bytes[n] = string.char(math.random(0, 255)) end
   write("live", "life" .. i, table.concat(bytes))
 end
+
+local HOST = "Host: a.example\r\n"
+write("web_reader", "get", "\0GET /api/calls?state=up HTTP/1.1\r\n" .. HOST .. "\r\nGET http://a.example/b%20c HTTP/1.0\r\n" .. HOST .. "\r\n")
+write("web_reader", "post", "\1POST /hooks/a HTTP/1.1\r\n" .. HOST .. "Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabcPOST / HTTP/1.1\r\n" .. HOST .. "\r\n")
+write("web_reader", "chunks", "\7POST / HTTP/1.1\r\n" .. HOST .. "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\nA\r\n0123456789\r\n0\r\n\r\nGET / HTTP/1.1\r\n" .. HOST .. "\r\n")
+write("web_reader", "upgrade", "\3GET / HTTP/1.1\r\nHost: [::1]:80\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+write("web_reader", "two-lengths", "\3POST / HTTP/1.1\r\n" .. HOST .. "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")

@@ -66,8 +66,9 @@ return {
       "control/redact", "cli/replay"),
     specs("engine/shutdown", "engine/leaks", "engine/log", "link/counts", "link/reconnect", "engine/session"), specs("engine/reload", "engine/persist",
       "control/tail", "control/metrics", "control/ctl"), only({ "restart" }, specs "rules/kill"), sanitized(specs("engine/reload", "engine/leaks", "cli/replay")) },
-  control = { unit "console", unit "capture", specs("control/ctl", "control/call", "control/http"),
+  control = { unit "console", unit "capture", specs("control/ctl", "control/call"),
     specs("control/tail", "control/record", "control/metrics", "control/top") },
+  web = { unit "web_reader", specs "web/http", sanitized(unit "web_reader") },
   sim = { specs "cli/sim" },
   cli = { specs("cli/help", "cli/check", "cli/replay"), specs("cli/daemon", "control/record") },
 }

@@ -125,7 +125,7 @@ scrape_configs: [{ job_name: hookswitch, static_configs: [{ targets: ["127.0.0.1
   it("knows no other path and no other method", function()
     local d = daemon()
     assert.are.equal(404, (ask(d, "/")))
-    assert.are.equal(404, (ask(d, "/metrics/../../etc/passwd")))
+    assert.are.equal(404, (ask(d, "/metrics/")))
     local status, head = ask(d, "/metrics", "POST")
     assert.are.equal(405, status)
     assert.matches("Allow: GET, HEAD\r\n", head)
@@ -143,6 +143,32 @@ scrape_configs: [{ job_name: hookswitch, static_configs: [{ targets: ["127.0.0.1
     assert.are.equal("", got)
     d:await { msg = "http connection dropped", reason = "slow" }
     assert.are.equal(1, d:metric("hookswitch_http_dropped_total", { reason = "slow" }))
+    assert.are.equal(200, (ask(d, "/healthz")))
+  end)
+
+  it("refuses what could hide another request, closes, counts and logs that", function()
+    local d = daemon()
+    local hidden = "GET /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"
+    local count = 0
+    for _, form in ipairs {
+      "POST /healthz HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 5\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\n",
+      "POST /healthz HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 0\\r\\nContent-Length: 44\\r\\n\\r\\n",
+      "POST /healthz HTTP/1.1\\r\\nHost: x\\r\\nContent-Length : 44\\r\\n\\r\\n",
+      "GET /healthz HTTP/1.1\\nHost: x\\n\\n",
+      "GET /healthz HTTP/1.1\\r\\nHost: x\\r\\nHost: y\\r\\n\\r\\n",
+      "GET /healthz HTTP/1.1\\r\\nHost: x\\x00y\\r\\n\\r\\n",
+      "GET /%2e%2e/metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n",
+    } do
+      local answer, closed = helper.client(d.http_port, "send " .. form .. hidden .. "\nhold")
+      assert.is_true(closed, form)
+      assert.matches("^HTTP/1.1 400 Bad Request\r\n", answer)
+      assert.is_nil(answer:find("hookswitch_", 1, true), form)
+      assert.are.equal(1, select(2, answer:gsub("HTTP/1%.1 %d%d%d", "")), form)
+      count = count + 1
+    end
+    d:await({ msg = "http connection dropped", reason = "malformed", address = "127.0.0.1", error = "more than one Host" })
+    assert.are.equal(count, d:metric("hookswitch_http_dropped_total", { reason = "malformed" }))
+    assert.is_nil(d:metric("hookswitch_http_requests_total", { path = "/metrics" }) > 0 or nil)
     assert.are.equal(200, (ask(d, "/healthz")))
   end)
 
