@@ -13,13 +13,13 @@
 
 /* ---- servers ---- */
 
+/* Its place in by_id is install()'s to fill. */
 static uint32_t new_id(struct engine *e)
 {
 	if (e->id_count == e->id_cap) {
 		e->id_cap = e->id_cap ? e->id_cap * 2 : 16;
 		e->by_id = mem_realloc(e->by_id, e->id_cap, sizeof(struct server *));
 	}
-	e->by_id[e->id_count] = NULL;
 	return ++e->id_count;
 }
 

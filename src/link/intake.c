@@ -17,12 +17,11 @@
 void link_give_gap(struct link *link)
 {
 	struct link_gap *gap = &link->gap;
-	char names[sizeof gap->names + LINK_GAP_NAMES];
-	size_t n = 0;
 
 	if (gap->count == 0)
 		return;
-	names[0] = '\0';
+	char names[sizeof gap->names + LINK_GAP_NAMES] = "";
+	size_t n = 0;
 	for (uint32_t i = 0; i < gap->name_count; i++)
 		n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? "," : "", gap->names[i]);
 	uint64_t count = gap->count;

@@ -126,16 +126,16 @@ static bool variable_harmless(struct slice variable)
 static bool variables_harmless(struct slice list)
 {
 	size_t start = 0;
-	for (size_t i = 0; i <= list.len; i++) {
-		if (i < list.len && list.ptr[i] == '\\') {
+	for (size_t i = 0; i < list.len; i++) {
+		if (list.ptr[i] == '\\') {
 			i++;
-		} else if (i == list.len || list.ptr[i] == ',') {
+		} else if (list.ptr[i] == ',') {
 			if (!variable_harmless(slice_make(list.ptr + start, i - start)))
 				return false;
 			start = i + 1;
 		}
 	}
-	return start >= list.len || variable_harmless(slice_make(list.ptr + start, list.len - start));
+	return variable_harmless(slice_make(list.ptr + start, list.len - start));
 }
 
 static int check_functions(const char *rule, const struct action *action, struct slice name, struct err *err)

@@ -2,18 +2,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "check.h"
-#include "engine/engine.h"
+#include "engine/internal.h"
 #include "observe/log.h"
+#include "rules/rule.h"
+#include "rules/state.h"
 #include "sim/sim.h"
 
 #define PATIENCE 10.0 /* seconds */
 
 static struct engine *engine;
 static struct ev_loop *loop;
+static char *log_path;
 
 /* ---- a watcher that counts ---- */
 
@@ -168,6 +172,82 @@ static void a_server_that_is_none_gets_nothing(void)
 	action_close(&action);
 }
 
+/* ---- a rule that begins anew ---- */
+
+/* Fails whenever it is loaded again. */
+static const char FAILS[] = "local fate = store.open 'fate'\n"
+                            "assert(not fate:get 'sealed', 'not again')\n"
+                            "ami.on('script.loaded', function() fate:set('sealed', true) log.warn 'sealed' end)\n";
+static const char LOADS[] = "log.warn 'good loads'\n";
+
+static void write_rule(const char *folder, const char *name, const char *text)
+{
+	char *path = mem_printf("%s/%s", folder, name);
+	FILE *file = fopen(path, "w");
+	if (CHECK(file)) {
+		fputs(text, file);
+		fclose(file);
+	}
+	free(path);
+}
+
+static unsigned times_logged(const char *text)
+{
+	char line[4096];
+	unsigned count = 0;
+	FILE *file = fopen(log_path, "r");
+
+	while (file && fgets(line, sizeof line, file))
+		count += strstr(line, text) != NULL;
+	if (file)
+		fclose(file);
+	return count;
+}
+
+/* Waits until the log has that text so often; the loop runs meanwhile or stands still. */
+static bool logs(const char *text, unsigned count, bool running)
+{
+	for (int ms = 0; ms < PATIENCE * 1000; ms++) {
+		if (times_logged(text) >= count)
+			return true;
+		if (running)
+			ev_run(loop, EVRUN_NOWAIT);
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	return false;
+}
+
+static struct rule_source *source_of(const char *rule)
+{
+	const struct host *host = engine->host;
+
+	for (size_t i = 0; i < host->rule_count; i++)
+		if (strcmp(host->rules[i]->name, rule) == 0)
+			return host->rules[i]->source;
+	abort();
+}
+
+static void a_rule_that_fails_to_begin_anew_is_named(void)
+{
+	CHECK(logs("sealed", 1, true));
+	CHECK(times_logged("not again") == 0);
+	engine_restart_rule(engine, source_of("bad"));
+	CHECK(logs("not again", 1, true));
+	CHECK(times_logged("a rule could not begin anew") == 1);
+	CHECK(times_logged("bad.lua:2") == 1);
+}
+
+/* Nothing is left of it; the sanitizers' build sees that. */
+static void a_rule_that_was_loaded_anew_for_an_engine_that_stops_is_dropped(void)
+{
+	CHECK(times_logged("good loads") == 0); /* the log began after the first load */
+	engine_restart_rule(engine, source_of("good"));
+	CHECK(logs("good loads", 1, false));
+	engine_stop(engine, "test");
+	engine_destroy(&engine);
+	CHECK(!engine);
+}
+
 int main(void)
 {
 	const char *where = getenv("TMPDIR");
@@ -186,21 +266,24 @@ int main(void)
 	sim_options_init(&options);
 	options.port = 0;
 	struct sim *sim = sim_create(loop, &options, &err);
-	char *path = mem_printf("%s/hookswitch.lua", folder), *scripts = mem_printf("%s/scripts", folder),
-	     *log = mem_printf("%s/log", folder);
+	char *path = mem_printf("%s/hookswitch.lua", folder), *scripts = mem_printf("%s/scripts", folder);
+	log_path = mem_printf("%s/log", folder);
 	FILE *file = fopen(path, "w");
 	if (!CHECK(sim) || !CHECK(file))
 		return EXIT_FAILURE;
 	mkdir(scripts, 0700);
+	write_rule(scripts, "bad.lua", FAILS);
+	write_rule(scripts, "good.lua", LOADS);
 	fprintf(file, "return { live = { enabled = false }, scripts = { rules = '%s' }, log = { file = '%s' }, servers = { pbx = { host = '127.0.0.1', port = %u, "
-	        "username = '%s', secret = '%s' } } }\n", scripts, log, sim_port(sim), options.user, options.secret);
+	        "username = '%s', secret = '%s' } } }\n", scripts, log_path, sim_port(sim), options.user, options.secret);
 	fclose(file);
 	engine = engine_create(loop, &(struct engine_options){ .config_path = path }, &faults);
 	if (CHECK(engine)) {
 		every_watcher_sees_all();
 		who_forgets_is_not_called();
 		a_server_that_is_none_gets_nothing();
-		engine_destroy(&engine);
+		a_rule_that_fails_to_begin_anew_is_named();
+		a_rule_that_was_loaded_anew_for_an_engine_that_stops_is_dropped();
 	} else if (faults.count > 0) {
 		printf("%s\n", faults.lines[0]);
 	}
@@ -208,12 +291,11 @@ int main(void)
 	log_stop(1);
 	sim_destroy(&sim);
 	ev_loop_destroy(loop);
-	unlink(log);
-	unlink(path);
-	rmdir(scripts);
-	rmdir(folder);
+	char *command = mem_printf("rm -rf '%s'", folder);
+	CHECK(system(command) == 0);
+	free(command);
 	free(scripts);
-	free(log);
+	free(log_path);
 	free(path);
 	free(folder);
 	return check_report();

@@ -135,4 +135,74 @@ describe("the live picture of the engine", function()
     assert.are_not.equal("in", direction)
     assert.equal("{}", variables)
   end)
+
+  it("begins the figures of today anew at live.day_starts, local time, also when the clocks change", function()
+    local folder = helper.folder()
+    local frames, n = {}, 0
+    local function event(at, name, fields)
+      n = n + 1
+      frames[#frames + 1] = ("Event: %s\r\nPrivilege: call,all\r\nTimestamp: %d.5\r\n%s\r\n"):format(name, at, fields)
+    end
+    local function caller(at)
+      event(at, "Newchannel", ("Channel: PJSIP/a-%08d\r\nUniqueid: 1.%d\r\nLinkedid: 1.%d\r\nChannelState: 4\r\nContext: x\r\nExten: 100\r\n"):format(n, n, n))
+      event(at, "QueueCallerJoin", ("Channel: PJSIP/a-%08d\r\nUniqueid: 1.%d\r\nLinkedid: 1.%d\r\nQueue: support\r\nPosition: 1\r\nCount: 1\r\n")
+        :format(n - 1, n - 1, n - 1))
+    end
+    local expected = {}
+    local function offered(at, count)
+      expected[#expected + 1] = count
+      event(at, "UserEvent", "UserEvent: Check\r\n")
+    end
+    local function utc(day, hour, min, sec) return 1729900800 + (day - 26) * 86400 + hour * 3600 + min * 60 + (sec or 0) end
+    caller(utc(26, 22, 30, 45)) -- 00:30:45, an hour and a half before the clocks go back
+    offered(utc(27, 4, 45), 1)  -- 05:45
+    offered(utc(27, 5, 29, 58), 1)
+    offered(utc(27, 5, 30, 3), 0)
+    caller(utc(27, 6, 0))
+    offered(utc(28, 5, 29, 58), 1)
+    offered(utc(28, 5, 30, 3), 0)
+    helper.write_file(folder .. "/capture", "Asterisk Call Manager/9.0.0\r\n" .. table.concat(frames))
+    helper.write_file(folder .. "/hookswitch.lua", [[return { servers = { pbx = { host = "127.0.0.1", username = "u", secret = "secret" } }, live = { day_starts = "06:30" } }]])
+    helper.write_file(folder .. "/scripts/a.lua", [[
+      ami.on("UserEvent", function(ev, server) log.info("today", { offered = live.queue(server, "support").offered_today }) end)]])
+    local code, _, err = helper.run("replay", "-c", folder .. "/hookswitch.lua", "--json", folder .. "/capture",
+      { env = { TZ = "CET-1CEST,M3.5.0,M10.5.0/3" } })
+    assert.equal(0, code, err)
+    local seen = {}
+    for line in err:gmatch '[^\n]*"msg":"today"[^\n]*' do seen[#seen + 1] = helper.json(line).offered end
+    assert.same(expected, seen)
+  end)
+
+  it("shows in its metrics only what is: a state or a queue that is no more leaves no figure", function()
+    local member = [[Queue: support\r\nMemberName: Anna\r\nInterface: PJSIP/2001\r\nStateInterface: PJSIP/2001\r\nMembership: dynamic\r\nStatus: 1\r\n]]
+    local function peer_is(status) return [[send Event: PeerStatus\r\nPrivilege: system,all\r\nPeer: PJSIP/2001\r\nPeerStatus: ]] .. status .. [[\r\n\r\n]] end
+    local peer = helper.peer(helper.LOGIN .. "\n" .. table.concat({
+      "action ListCommands",
+      [[send Response: Success\r\nActionID: $id\r\nGetvar: x\r\n\r\n]],
+      "send Event: QueueMemberAdded\\r\\nPrivilege: agent,all\\r\\n" .. member .. [[Paused: 0\r\n\r\n]],
+      peer_is "Registered",
+      "action Getvar",
+      [[send Response: Success\r\nActionID: $id\r\nValue: 1\r\n\r\n]],
+      "send Event: QueueMemberPause\\r\\nPrivilege: agent,all\\r\\n" .. member .. [[Paused: 1\r\n\r\n]],
+      peer_is "Unregistered",
+      "serve",
+    }, "\n"))
+    local daemon = helper.daemon { servers = { pbx1 = helper.server(peer, { live = true }) } }
+    local function states(name, more)
+      local found = {}
+      local code, out, err = daemon:ctl("metrics", "--json")
+      assert(code == 0, err)
+      for _, series in ipairs((helper.json(out)[name] or { series = {} }).series) do
+        if series.value > 0 then found[#found + 1] = series.labels.state .. (more and " " .. series.labels[more] or "") end
+      end
+      return table.concat(found, ",")
+    end
+    helper.wait_for(function() return states "hookswitch_live_endpoints" == "registered" end)
+    assert.equal("NOT_INUSE support", states("hookswitch_live_queue_members", "queue"))
+    assert.equal("free", states "hookswitch_live_agents")
+    assert.equal(0, (daemon:ctl("call", "pbx1", "Action=Getvar", "Variable=A")))
+    helper.wait_for(function() return states "hookswitch_live_endpoints" == "unregistered" end)
+    assert.equal("paused support", states("hookswitch_live_queue_members", "queue"))
+    assert.equal("paused", states "hookswitch_live_agents")
+  end)
 end)

@@ -303,6 +303,60 @@ describe("acting", function()
       end
     end)
 
+    it("finds a function that is not harmless anywhere in a list of variables, as Asterisk takes the list apart", function()
+      local function originate(list, options)
+        local action, said = sent(("{ Action = 'Originate', Channel = 'Local/1@x', Exten = '1', Variable = %q }"):format(list), options)
+        support.cleanup()
+        return action, said
+      end
+      for _, list in ipairs { "SHELL(id)=1", "A=1,SHELL(id)=2", "A=1,SHELL(id)", "A=1,SHELL(id)=2,B=3", "A=1,B=2, SHELL(id)=3", "A=x\\\\,SHELL(id)=2",
+        "A\\,B=1,SHELL(id)=2", "A='1,SHELL(id)=2,B='", "A=1,SHELL(id)\\", "A=\\" .. "\\,SHELL(id)=", "SHELL(id),A=1", "A=(1,SHELL(id)=2)" } do
+        local action, said = originate(list)
+        assert.is_nil(action, list)
+        assert.matches("^nil denied: ", said)
+        assert.is_table(originate(list, { policy = { allow = { "Originate" } } }), list)
+      end
+      for _, list in ipairs { "A=1\\,SHELL(id)=2", "A=1,B=SHELL(id)", "A=1,B=2", "A=1,", "A=1\\", "", "A=1\\\\\\,SHELL(id)", "CALLERID(num)=1,B=\\,SHELL(x)" } do
+        assert.is_table(originate(list), list)
+      end
+    end)
+
+    it("denies MixMonitor what Asterisk takes for a command: a comma in File or Options", function()
+      for field, value in pairs { File = "x.wav,b,touch /tmp/x", Options = "b,touch /tmp/x", cOMMAND = "x" } do
+        local _, said = sent(("{ Action = 'MixMonitor', Channel = 'a', %s = '%s' }"):format(field, value))
+        assert.matches("^nil denied: ", said)
+        support.cleanup()
+      end
+      assert.is_table(sent "{ Action = 'MixMonitor', Channel = 'a,b', Options = 'b' }")
+    end)
+
+    it("reads Variables of Status like those of Getvar", function()
+      local _, said = sent "{ Action = 'Status', Variables = 'A,SHELL(id)' }"
+      assert.matches("^nil denied: ", said)
+      assert.is_table(sent "{ Action = 'Status', Variables = 'A,CALLERID(num)' }")
+    end)
+
+    it("takes the whole Variable of Getvar and Setvar for one name, and no other header for one", function()
+      for _, action in ipairs { "Getvar", "Setvar" } do
+        local _, said = sent(("{ Action = '%s', Variable = 'A=SHELL(id)', Value = 'x' }"):format(action))
+        assert.matches("^nil denied: ", said)
+        support.cleanup()
+      end
+      assert.is_table(sent "{ Action = 'Setvar', Channel = 'SIP/a', Variable = 'A', Value = 'x,SHELL(id)' }")
+    end)
+
+    it("takes * for every action, of one rule or of all", function()
+      local action = "{ Action = 'Command', Command = 'core show uptime' }"
+      assert.is_table(sent(action, { policy = { rules = { rule = { allow = { "*" } } } } }))
+      assert.is_table(sent(action, { policy = { allow = { "*" } } }))
+      assert.is_nil(sent(action, { policy = { rules = { other = { allow = { "*" } } } } }))
+      assert.is_nil(sent("{ Action = 'Ping' }", { policy = { rules = { rule = { deny = { "*" } } } } }))
+      local application = "{ Action = 'Originate', Channel = 'Local/1@x', Application = 'Playback' }"
+      assert.is_table(sent(application, { policy = { rules = { rule = { originate = { "*" } } } } }))
+      assert.is_table(sent(application, { policy = { rules = { rule = { originate = { "playback" } } } } }))
+      assert.is_nil(sent(application, { policy = { rules = { other = { originate = { "*" } } } } }))
+    end)
+
     it("is not led round by a blank before the action's name, which Asterisk skips", function()
       for _, name in ipairs { " Command", "\\tLogoff", " Originate" } do
         local _, said = sent("{ Action = '" .. name .. "', Application = 'System' }", { policy = { allow = { "*" }, deny = { "Command" } } })

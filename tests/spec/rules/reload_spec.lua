@@ -137,6 +137,8 @@ describe("a reload", function()
     reload(nil, "replaced", "kept")
     reload({ settings = { a = { n = 2 } } }, "replaced", "kept")
     reload({ policy = { rules = { b = { allow = { "Command" } } } } }, "kept", "replaced")
+    reload({ policy = { deny = { "Ping" }, rules = { b = { allow = { "Command" } } } } }, "replaced", "replaced")
+    reload({ policy = { deny = { "Ping" }, rules = { b = { allow = { "Command" } } } } }, "kept", "kept")
     reload({ limits = { waiting = 10 } }, "replaced", "replaced")
     t:event "Hangup"
     assert.same({ "a scripts 2", "b" }, t:said())
