@@ -12,7 +12,7 @@ OBJ     := $(BUILD)/obj
 JOBS    := -j$(shell nproc)
 
 # What is needed, by its Debian packages.
-PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libhttp-parser-dev libpcre2-dev libsystemd-dev libsqlite3-dev lua-cjson lua-busted
+PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libhttp-parser-dev libpcre2-dev libsystemd-dev libsqlite3-dev libcurl4-openssl-dev lua-cjson lua-busted
 # What only the tests need: a second compiler and its fuzzer, a counter of instructions, who reads the metrics, the package and
 # the state file.
 TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian sqlite3
@@ -35,13 +35,13 @@ LTO_LAYERS := base ami live link sandbox rules rules/api engine
 LTO_CFLAGS := $(if $(LTO),-flto -ffat-lto-objects)
 LTO_LDFLAGS := $(if $(LTO),-flto=auto $(CFLAGS))
 NO_LTO   := $(if $(LTO),-fno-lto)
-LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libpcre2-8 libsystemd sqlite3) -lhttp_parser -lev -lm
+LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libpcre2-8 libsystemd sqlite3 libcurl) -lhttp_parser -lev -lm
 
-LAYERS  := base observe ami live persist net link sandbox value rules rules/api config engine control web sim cli harness
+LAYERS  := base observe ami live persist net http link sandbox value rules rules/api config engine control web sim cli harness
 SOURCES := $(wildcard $(LAYERS:%=src/%/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OBJ)/%.o)
 # The Lua module links the pure layers, the rules and the simulator, for tests and for trying rules without a daemon.
-MODULE_LAYERS  := base observe ami live persist sandbox value rules sim harness
+MODULE_LAYERS  := base observe ami live persist net http sandbox value rules sim harness
 MODULE_OBJECTS := $(filter $(MODULE_LAYERS:%=$(OBJ)/%/%),$(OBJECTS))
 # harness/ is the Lua module's own; the program does not link it.
 PROGRAM_OBJECTS := $(filter-out $(OBJ)/harness/%,$(OBJECTS))
@@ -52,9 +52,9 @@ UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*_te
 # Programs of the same kind that specs start: loads on persistent state, to be killed or to fill the disk.
 LOADS   := $(addprefix $(BUILD)/tests/,persist_load persist_full)
 
-# What specs start beside the program: a scripted peer, certificates, a name server, a stand-in for systemd, a wall clock to
+# What specs start beside the program: a scripted peer, certificates, a name server, a web server, a stand-in for systemd, a wall clock to
 # preload. Never sanitized.
-TOOLS   := $(addprefix $(BUILD)/tests/,peer certificates nameserver notify wallclock.so)
+TOOLS   := $(addprefix $(BUILD)/tests/,peer certificates nameserver httpd notify wallclock.so)
 TOOL_FLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -D_GNU_SOURCE -fPIC -fvisibility=hidden
 
 .PHONY: all build deps tests test run bench soak reloads persist clean help live-soak
@@ -136,7 +136,7 @@ $(BUILD)/hookswitch: $(PROGRAM_OBJECTS)
 
 # Lua's own symbols come from the interpreter that loads the module.
 $(BUILD)/hookswitch.so: $(MODULE_OBJECTS)
-	$(CC) -shared $(NO_LTO) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs libcares openssl libpcre2-8 sqlite3) -lev -lm
+	$(CC) -shared $(NO_LTO) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs libcares openssl libpcre2-8 sqlite3 libcurl) -lev -lm
 
 $(LIBRARY): $(filter-out $(OBJ)/cli/%,$(PROGRAM_OBJECTS))
 	@rm -f $@
@@ -147,7 +147,7 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	$(CC) $(CPPFLAGS_ALL) -Itests/unit $(CFLAGS_ALL) $(NO_LTO) $(LDFLAGS_ALL) -o $@ $< $(TEST_LDFLAGS) $(LIBRARY) $(LIBS)
 
 # Allocations that fail when the test says so.
-HARNESS := module_harness.o module_picture.o
+HARNESS := module_harness.o module_picture.o module_requests.o
 $(BUILD)/tests/mem_test: TEST_LDFLAGS := $(HARNESS:%=$(OBJ)/harness/%) $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc)
 $(BUILD)/tests/mem_test: $(HARNESS:%=$(OBJ)/harness/%)
 

@@ -17,6 +17,10 @@ enum err_code {
 	ERR_DENIED,       /* policy */
 	ERR_INVALID,      /* the caller's mistake */
 	ERR_CANCELLED,    /* ended by a reload or by shutdown */
+	/* Of requests to the web, besides. */
+	ERR_REFUSED,      /* no connection: nothing was sent */
+	ERR_RESOLVE,      /* the host's name has no address */
+	ERR_TLS,          /* no session that could be trusted: nothing was sent */
 	/* Of the engine itself. */
 	ERR_SYSTEM,       /* a system call failed; the text names errno */
 	ERR_PROTOCOL,     /* the peer broke AMI */

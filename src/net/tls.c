@@ -227,6 +227,25 @@ void tls_release(struct tls **tls)
 	*tls = NULL;
 }
 
+struct tls *tls_hold(struct tls *tls)
+{
+	atomic_fetch_add(&tls->users, 1);
+	return tls;
+}
+
+int tls_lend(const struct tls *tls, SSL_CTX *to)
+{
+	STACK_OF(X509) *chain = NULL;
+	X509 *cert = SSL_CTX_get0_certificate(tls->ctx);
+
+	SSL_CTX_set1_cert_store(to, SSL_CTX_get_cert_store(tls->ctx));
+	SSL_CTX_set_min_proto_version(to, TLS1_2_VERSION);
+	if (!cert)
+		return 0;
+	SSL_CTX_get0_chain_certs(tls->ctx, &chain);
+	return SSL_CTX_use_cert_and_key(to, cert, SSL_CTX_get0_privatekey(tls->ctx), chain, 1) == 1 ? 0 : -1;
+}
+
 /* ---- sessions ---- */
 
 SSL *tls_session(struct tls *tls, int fd, const char *name, struct err *err)

@@ -27,6 +27,11 @@ struct tls *tls_get(struct tls_pool *pool, const struct tls_options *options, st
 /* From any thread; never blocks. The pool frees what nobody has any more in its next tls_get(). */
 void tls_release(struct tls **tls);
 
+/* One more user of it, to be released too. */
+struct tls *tls_hold(struct tls *tls);
+/* Gives the trusted authorities and the client's certificate to a context that another library has made: 0, or -1. */
+int tls_lend(const struct tls *tls, SSL_CTX *to);
+
 /* A client session on the connected socket `fd`, handshake not begun. `name` is asked for and, with verify, must stand in
  * the certificate; an IP literal is checked as an address. NULL with `err`. */
 SSL *tls_session(struct tls *tls, int fd, const char *name, struct err *err);

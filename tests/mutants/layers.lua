@@ -47,6 +47,7 @@ return {
     specs("link/login", "link/reconnect", "link/writes", "engine/session"), scenario "authority,handshakes,name server,several addresses,hosts file,breaker",
     specs("control/metrics", "engine/leaks"), sanitized(unit "stream"), sanitized(unit "stream_tls"), sanitized(unit "resolve"),
     sanitized(unit "tls") },
+  http = { specs "engine/http", module(specs "rules/http"), specs "cli/replay" },
   live = { module(specs("live/snapshot", "live/picture", "live/old")), module(specs("live/captures", "rules/live")), module(specs("live/hostile", "live/truth")),
     specs("engine/picture", "engine/picture_events", "control/live", "live/engine"), sanitized(module(specs("live/snapshot", "live/picture", "live/old", "live/captures"))) },
   persist = { unit "persist", unit "persist_faults", unit "persist_damage", module(specs("rules/store", "rules/work")), specs("engine/persist", "engine/work"),

@@ -254,6 +254,26 @@ function helper.certificates()
   return folder
 end
 
+-- A web server (tests/tools/httpd.c), started with these options ({ "--tls", path }): `url` is its root, `folder` its folder, requests()
+-- what it was asked so far, mode(text) what /sink answers from now on.
+function helper.httpd(options)
+  local folder = helper.folder()
+  local words = { table.unpack(options or {}) }
+  words[#words + 1] = folder
+  local process = await_port(helper.start(helper.binary:gsub("[^/]*$", "tests/httpd"), words, { folder = folder }))
+  process.url = ("%s://127.0.0.1:%d"):format(table.concat(words, " "):find("--tls", 1, true) and "https" or "http", process.port)
+  function process.requests()
+    local all = {}
+    for _, line in ipairs(helper.lines(read_if_there(folder .. "/requests"))) do all[#all + 1] = cjson.decode(line) end
+    return all
+  end
+  function process.mode(text)
+    helper.write_file(folder .. "/mode.new", text)
+    assert(os.rename(folder .. "/mode.new", folder .. "/mode"))
+  end
+  return process
+end
+
 -- Plays a script to the server at that port (or of that process) and waits for its end: what the server sent, and whether
 -- it closed first.
 function helper.client(port, script)
