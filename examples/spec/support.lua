@@ -67,15 +67,15 @@ function Folder:run(arguments)
   return out, self:read "err", code
 end
 
--- Runs the rules on a capture: a path, or a list of frames. `settings`: text of the configuration's `rules`. Gives what was printed (actions
--- and lines to sinks, as JSON) as a list of lines, and the log.
-function Folder:replay(capture, options, settings)
+-- Runs the rules on a capture: a path, or a list of frames. `settings`: text of the configuration's `rules`. Gives what was printed (actions,
+-- lines to sinks, requests, as JSON) as a list of lines, and the log. `more`: other sections of the configuration, each with a comma.
+function Folder:replay(capture, options, settings, more)
   if type(capture) == "table" then
     self:put("capture", support.capture(capture))
     capture = self.path .. "/capture"
   end
   self:put("replay.lua", ("return { servers = { replay = { host = '127.0.0.1', username = 'ops', secret = 'secret' } }, sinks = { journal = { file = 'journal' } },\n"
-    .. "scripts = { rules = 'scripts', lib = '%s' }, rules = { %s } }"):format(run "pwd" .. "/lib", settings or ""))
+    .. "scripts = { rules = 'scripts', lib = '%s' }, %s rules = { %s } }"):format(run "pwd" .. "/lib", more or "", settings or ""))
   local out, log, code = self:run(("replay -c %s --json %s %s"):format(quote(self.path .. "/replay.lua"), options or "", quote(capture)))
   assert(code == 0, log)
   local lines = {}

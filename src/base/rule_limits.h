@@ -38,6 +38,8 @@
 	  "Timers of one rule.") \
 	X(pending, uint32_t, 1, 1000000, 1000, "actions", EACH, \
 	  "Actions of one rule without an answer yet. Beyond, its sends fail as `backpressure`. As many jobs that it pushes may be on their way to the disk.") \
+	X(http_pending, uint32_t, 1, 100000, 64, "requests", EACH, \
+	  "Requests of `http` of one rule without an answer yet. Beyond, the next fails as `backpressure`.") \
 	X(subscriptions, uint32_t, 1, 1000000, 1000, "subscriptions", EACH, \
 	  "Subscriptions of one rule, those of `ami.wait` with them.") \
 	X(subscription_events, uint32_t, 1, 1000000, 1000, "events", EACH, \

@@ -15,7 +15,7 @@ static void print_help(void)
 	     "\n"
 	     "Runs rules on what a server has sent, in the capture's own time. Nothing is sent: each action that a rule would\n"
 	     "send is printed as a JSON line {\"server\":…,\"rule\":…,\"action\":{…}}, each line to a sink as {\"sink\":…,\"line\":…},\n"
-	     "each job that is pushed as {\"rule\":…,\"queue\":…,\"job\":…}. Jobs and persistent stores are kept in memory.\n"
+	     "each request as {\"rule\":…,\"http\":{…}}, each job that is pushed as {\"rule\":…,\"queue\":…,\"job\":…}. Jobs and persistent stores are kept in memory.\n"
 	     "What rules log goes to stderr, and for each capture how many of its frames were skipped: malformed ones, too large ones (64 MiB,\n"
 	     "1,048,576 headers), one that its end cuts.\n"
 	     "\n"
@@ -25,6 +25,8 @@ static void print_help(void)
 	     "                       without -c: lib)\n"
 	     "      --server NAME    the server's name for the rules (default: replay)\n"
 	     "      --answer WHAT    what a rule's action gets: cancelled (default), success, error, timeout\n"
+	     "      --http WHAT      what a rule's request gets: a status such as 200 or 404, timeout, or a file of answers (default:\n"
+	     "                       it ends as cancelled)\n"
 	     "      --jobs           run the jobs that rules push (default: they are only shown)\n"
 	     "      --speed X        pace: 1 or 1x is the capture's own time (default: as fast as it goes); CAPTURE.times, which\n"
 	     "                       `record` writes, says when its bytes came, else Timestamp headers do\n"
@@ -127,13 +129,13 @@ static int bad_value(const char *option, const char *expected)
 
 int cmd_replay(int argc, char **argv)
 {
-	enum { RULES = 256, LIB, SERVER, ANSWER, SPEED, CHUNK, SUMMARY, JSON, LEVEL, JOBS };
+	enum { RULES = 256, LIB, SERVER, ANSWER, SPEED, CHUNK, SUMMARY, JSON, LEVEL, JOBS, HTTP };
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "rules", required_argument, NULL, RULES },
 		{ "lib", required_argument, NULL, LIB }, { "server", required_argument, NULL, SERVER },
 		{ "answer", required_argument, NULL, ANSWER }, { "speed", required_argument, NULL, SPEED },
 		{ "chunk", required_argument, NULL, CHUNK }, { "summary", no_argument, NULL, SUMMARY },
-		{ "json", no_argument, NULL, JSON }, { "jobs", no_argument, NULL, JOBS }, { "log", required_argument, NULL, LEVEL }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "json", no_argument, NULL, JSON }, { "jobs", no_argument, NULL, JOBS }, { "http", required_argument, NULL, HTTP }, { "log", required_argument, NULL, LEVEL }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static const char *const answers[] = { "cancelled", "success", "error", "timeout", NULL };
 	struct replay_options o = { .server = "replay", .chunk = 65536, .line = print_line };
@@ -174,6 +176,9 @@ int cmd_replay(int argc, char **argv)
 			break;
 		case JOBS:
 			o.jobs = true;
+			break;
+		case HTTP:
+			o.http = optarg;
 			break;
 		case SUMMARY:
 			summary = true;

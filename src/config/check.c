@@ -411,6 +411,22 @@ static void check_limits(struct check *check)
 		           config->limits.rules.load_stuck);
 }
 
+static void check_client_file(struct check *check, const char *leaf, const char *path)
+{
+	if (path && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == -1)
+		faults_add(check->faults, "http_client.%s: %s cannot be read: %s", leaf, path, strerror(errno));
+}
+
+static void check_http_client(struct check *check)
+{
+	const struct config *c = check->config;
+	if (!c->http_client.cert != !c->http_client.key)
+		faults_add(check->faults, "http_client.%s: missing; cert and key go together", c->http_client.cert ? "key" : "cert");
+	check_client_file(check, "ca", c->http_client.ca);
+	check_client_file(check, "cert", c->http_client.cert);
+	check_client_file(check, "key", c->http_client.key);
+}
+
 /* `option` is where it stands, with the dot: "control." */
 static void check_socket(struct check *check, const char *option, const char *leaf, const char *path, const char *mode, const char *group)
 {
@@ -458,6 +474,7 @@ struct config *check_reading(const struct reading *reading, const char *path, co
 	fill_policies(&check);
 	check_limits(&check);
 	check_sockets(&check);
+	check_http_client(&check);
 	check_folders(&check);
 
 	buf_close(&check.path);

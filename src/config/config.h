@@ -52,6 +52,7 @@ struct config_policy {
 	struct config_list allow;     /* names of actions; "*" is every action */
 	struct config_list deny;      /* wins over allow */
 	struct config_list originate; /* applications that Originate may name */
+	struct config_list http;      /* URLs below which requests may go */
 };
 
 struct config_rule {
@@ -109,6 +110,11 @@ struct config {
 		int64_t dirty_bytes, wal_bytes;
 		double close; /* seconds */
 	} persist;
+	struct {
+		double timeout, connect;
+		int64_t request_bytes, response_bytes, queued_bytes, in_flight, per_host;
+		char *ca, *cert, *key;
+	} http_client;
 	struct {
 		char *listen; /* "127.0.0.1:9150"; NULL: no HTTP */
 		char *ready;  /* "one" or "all" */

@@ -56,6 +56,12 @@ static const char *check_application(struct slice text)
 	return "must be names of dialplan applications, or \"*\" for every one";
 }
 
+static const char *check_url(struct slice text)
+{
+	bool good = slice_starts_with_nocase(text, SLICE("https://")) || slice_starts_with_nocase(text, SLICE("http://"));
+	return good ? NULL : "must be URLs of http or https, such as \"https://crm.example.net/api/\"";
+}
+
 static const char *check_mode(struct slice text)
 {
 	for (size_t i = 0; i < text.len; i++)
@@ -262,12 +268,16 @@ const struct option options[] = {
 	  .help = "Actions that no rule may send; wins over `allow`." },
 	{ .path = "policy.originate", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_application, POLICY(originate),
 	  .help = "Applications that every rule's Originate may name." },
+	{ .path = "policy.http", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_url, POLICY(http),
+	  .help = "URLs that every rule may ask with `http`, and all below them; nothing else. An address of this machine, of a private network, or of no single host (127.0.0.1, 10.0.0.5, 169.254.169.254 …) is closed, however a name leads there, unless an item of the list names that address, with its port. A change holds at once, for what drains too, and replaces no rule." },
 	{ .path = "policy.rules.NAME.allow", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, POLICY(allow),
 	  .help = "The same for the rule `NAME.lua` alone." },
 	{ .path = "policy.rules.NAME.deny", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, POLICY(deny),
 	  .help = "The same for the rule `NAME.lua` alone." },
 	{ .path = "policy.rules.NAME.originate", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_application,
 	  POLICY(originate), .help = "The same for the rule `NAME.lua` alone." },
+	{ .path = "policy.rules.NAME.http", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_url, POLICY(http),
+	  .help = "The same for the rule `NAME.lua` alone." },
 
 	{ .path = "log.level", .type = OPTION_WORD, .choices = "debug info warn error", .text = "info", ALL(log.level),
 	  .help = "Records below this level are not written." },
@@ -296,6 +306,27 @@ const struct option options[] = {
 	  .help = "Size of the file's write-ahead log, which grows while another process reads the file. Beyond, the disk counts as full." },
 	{ .path = "persist.close", SECONDS(0.1, 600, 10), ALL(persist.close),
 	  .help = "At the end of the daemon, changes must be on disk after so long; what is not is lost, counted and logged." },
+
+	{ .path = "http_client.timeout", SECONDS(0.1, 3600, 10), ALL(http_client.timeout),
+	  .help = "For a whole request of `http` that sets no timeout of its own, redirects included." },
+	{ .path = "http_client.connect", SECONDS(0.05, 300, 5), ALL(http_client.connect),
+	  .help = "For the connect and the TLS handshake." },
+	{ .path = "http_client.request_bytes", BYTES(1 * KIB, 64 * MIB, 1 * MIB), ALL(http_client.request_bytes),
+	  .help = "URL, headers and body of a request. Beyond, it fails as `overflow`." },
+	{ .path = "http_client.response_bytes", BYTES(1 * KIB, 64 * MIB, 1 * MIB), ALL(http_client.response_bytes),
+	  .help = "Headers and body of an answer, unpacked. Beyond, the request fails as `overflow`." },
+	{ .path = "http_client.queued_bytes", BYTES(64 * KIB, 4096 * MIB, 64 * MIB), ALL(http_client.queued_bytes),
+	  .help = "All requests and answers that are held at the same time. Beyond, the next request fails as `backpressure`, an answer as `overflow`." },
+	{ .path = "http_client.in_flight", INTEGER(1, 10000, 256), .unit = "requests", ALL(http_client.in_flight),
+	  .help = "Requests under way at the same time; others wait, within their timeouts. Each needs a descriptor." },
+	{ .path = "http_client.per_host", INTEGER(1, 10000, 16), .unit = "requests", ALL(http_client.per_host),
+	  .help = "Of them to one host and port. From 4 on, one rule takes at most three quarters of them." },
+	{ .path = "http_client.ca", TEXT(1, 4096), ALL(http_client.ca), .flags = OPTION_BESIDE,
+	  .help = "PEM file of the authorities to trust, instead of the system's. Certificates are always verified." },
+	{ .path = "http_client.cert", TEXT(1, 4096), ALL(http_client.cert), .flags = OPTION_BESIDE,
+	  .help = "PEM file of our own certificate, for servers that ask for one; needs `key`." },
+	{ .path = "http_client.key", TEXT(1, 4096), ALL(http_client.key), .flags = OPTION_BESIDE,
+	  .help = "PEM file of its private key." },
 
 	{ .path = "http.listen", TEXT(1, 128), .check = check_listen, ALL(http.listen), .flags = OPTION_RESTART,
 	  .help = "Address and port of `/metrics`, `/healthz` and `/ready`, such as `127.0.0.1:9150` or `[::1]:9150`; port 0: any that is free. Without it there is no HTTP. It asks for no login: beyond this machine, guard it." },

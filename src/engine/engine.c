@@ -62,7 +62,8 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	engine_metrics_open(e);
 	e->process = process_metrics_create(e->metrics, e->started);
 	faults_init(faults);
-	if (deadline_start(&err) || !(e->loader = loader_create(loop, &err))) {
+	e->http_tls = tls_pool_create();
+	if (deadline_start(&err) || engine_http_open(e, &err) || !(e->loader = loader_create(loop, &err))) {
 		faults_add(faults, "%s", err.text);
 		engine_destroy(&e);
 		return NULL;
@@ -145,8 +146,10 @@ void engine_destroy(struct engine **engine)
 		return;
 	*engine = NULL;
 	end_rules(e);
+	engine_http_close(e);
 	engine_persist_close(e);
 	loader_destroy(&e->loader);
+	tls_pool_destroy(&e->http_tls);
 	if (e->hub) {
 		engine_turns_stop(e);
 		ev_timer_stop(e->loop, &e->stop_timer);

@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "engine/loader.h"
 #include "engine/server.h"
+#include "http/http_client.h"
 
 struct reload_waiter {
 	struct list node;
@@ -21,6 +22,9 @@ struct engine {
 	struct host *host;
 	struct link_hub *hub;
 	struct loader *loader;
+	struct http_client *http;
+	struct http_policy *http_policy;
+	struct tls_pool *http_tls;   /* of the client; used where plans are made */
 	struct persist *persist;     /* NULL: nothing survives the process */
 	ev_async persist_wake;
 	struct server **servers;     /* in the configuration's order, owned */
@@ -100,6 +104,14 @@ int engine_persist_open(struct engine *engine, const struct config *config, stru
 void engine_persist_configure(struct engine *engine);
 /* After the rules have done their last. */
 void engine_persist_close(struct engine *engine);
+/* http_requests.c */
+int engine_http_open(struct engine *engine, struct err *err);
+/* Takes over the plan's policy and TLS, after its configuration. */
+void engine_http_configure(struct engine *engine, struct plan *plan);
+/* What is under way ends as `cancelled`. */
+void engine_http_close(struct engine *engine);
+/* As host_ops.http. */
+int engine_http_request(void *engine, const char *rule, const struct http_request *request, void *tag, struct err *err);
 /* picture.c */
 /* Takes over the configuration's options of the live picture, and its servers, whether they are new, changed or gone. */
 void engine_picture_configure(struct engine *engine);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "http/http_client.h"
 #include "observe/redact.h"
 #include "persist/persist.h"
 #include "rules/picture.h"
@@ -85,6 +86,44 @@ struct policy *mapping_policy(const struct config *c)
 		for (size_t k = 0; k < p->originate.count; k++)
 			policy_originate(policy, p->rule, p->originate.items[k]);
 	}
+	return policy;
+}
+
+void mapping_http(const struct config *c, struct http_client_settings *out)
+{
+	*out = (struct http_client_settings){
+		.timeout = c->http_client.timeout, .connect = c->http_client.connect, .request_bytes = (size_t)c->http_client.request_bytes,
+		.response_bytes = (size_t)c->http_client.response_bytes, .queued_bytes = (size_t)c->http_client.queued_bytes,
+		.in_flight = (uint32_t)c->http_client.in_flight, .per_host = (uint32_t)c->http_client.per_host,
+	};
+}
+
+/* The port of "127.0.0.1:9150"; 0: none, or any that is free. */
+static uint16_t listen_port(const char *listen)
+{
+	const char *colon = listen ? strrchr(listen, ':') : NULL;
+	return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+struct http_policy *mapping_http_policy(const struct config *c, struct faults *faults)
+{
+	struct http_policy *policy = http_policy_create();
+	bool good = true;
+	struct err err;
+
+	for (size_t i = 0; i < c->policy_count; i++) {
+		const struct config_policy *p = &c->policies[i];
+		for (size_t k = 0; k < p->http.count; k++) {
+			if (http_policy_allow(policy, p->rule, slice_cstr(p->http.items[k]), &err) == 0)
+				continue;
+			bool all = strcmp(p->rule, "*") == 0;
+			faults_add(faults, "policy.%s%s%shttp: item %zu: %s", all ? "" : "rules.", all ? "" : p->rule, all ? "" : ".", k + 1, err.text);
+			good = false;
+		}
+	}
+	http_policy_close_port(policy, listen_port(c->http.listen));
+	if (!good)
+		http_policy_destroy(&policy);
 	return policy;
 }
 

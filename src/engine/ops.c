@@ -112,6 +112,6 @@ static void ops_retire(void *ctx, struct rule *rule)
 
 const struct host_ops engine_ops = {
 	.now = ops_now, .wall = ops_wall, .server_at = ops_server_at, .server_by_name = ops_server_by_name,
-	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .heard = ops_heard,
+	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .http = engine_http_request, .heard = ops_heard,
 	.retire = ops_retire, .restart = engine_restart_rule,
 };

@@ -142,6 +142,32 @@ static int make_sinks(struct plan *plan)
 	return rc;
 }
 
+/* What the HTTP client goes by. Reading the system's authorities takes its time: not where nothing is allowed. */
+static int make_http(struct plan *plan)
+{
+	const struct config *c = plan->config;
+	const struct tls_options options = { .verify = true, .ca = c->http_client.ca, .cert = c->http_client.cert, .key = c->http_client.key };
+	struct tls_pool *own = NULL;
+	struct err err;
+
+	plan->http_policy = mapping_http_policy(c, &plan->faults);
+	if (!plan->http_policy)
+		return -1;
+	if (http_policy_is_empty(plan->http_policy))
+		return 0;
+	if (!plan->tls)
+		own = tls_pool_create();
+	plan->http_tls = tls_get(own ? own : plan->tls, &options, &err);
+	if (!plan->http_tls)
+		faults_add(&plan->faults, "http_client: %s", err.text);
+	int rc = plan->http_tls ? 0 : -1;
+	if (own) {
+		tls_release(&plan->http_tls);
+		tls_pool_destroy(&own);
+	}
+	return rc;
+}
+
 static int load_rules(struct plan *plan)
 {
 	struct rules_options options;
@@ -210,6 +236,7 @@ void plan_make(struct plan *plan)
 	int rc = plan->sound ? 0 : -1;
 	if (!plan->looks_only)
 		rc |= open_sinks(plan);
+	rc |= make_http(plan);
 	rc |= load_rules(plan);
 	if (plan->hub)
 		rc |= plan_make_links(plan);
@@ -228,6 +255,8 @@ void plan_close(struct plan *plan)
 	plan->servers = NULL;
 	plan->sinks = NULL;
 	redact_patterns_destroy(&plan->redact);
+	http_policy_destroy(&plan->http_policy);
+	tls_release(&plan->http_tls);
 	rule_set_destroy(&plan->rules);
 	host_snapshot_destroy(&plan->snapshot);
 	config_destroy(&plan->config);

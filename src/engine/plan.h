@@ -4,6 +4,8 @@
 
 #include "engine/server.h"
 #include "engine/loader.h"
+#include "http/http_access.h"
+#include "net/tls.h"
 #include "observe/log.h"
 #include "sandbox/arena.h"
 
@@ -28,6 +30,7 @@ struct plan {
 	/* Opens the state file once the configuration is sound, before the rules are loaded; NULL: it is open. */
 	int (*open_state)(struct plan *plan, struct err *err);
 	const struct link_owner *owner; /* callbacks of the links; ctx is set to each server */
+	struct tls_pool *tls;         /* of the HTTP client; NULL (check): certificates are read and forgotten */
 	/* Out. */
 	struct faults faults;
 	struct config *config;
@@ -35,6 +38,8 @@ struct plan {
 	struct server **servers;      /* as many as the configuration has; NULL: the running one stays as it is */
 	struct log_file **sinks;      /* one for each sink of the configuration */
 	struct redact_patterns *redact; /* of the configuration */
+	struct http_policy *http_policy;
+	struct tls *http_tls;         /* NULL: the policy allows no request */
 	bool sound;                   /* the configuration itself has no fault */
 	bool good;
 };

@@ -200,6 +200,7 @@ static void take_over(struct engine *e, struct plan *plan)
 	e->config = plan->config;
 	plan->config = NULL;
 	engine_persist_configure(e);
+	engine_http_configure(e, plan);
 	engine_picture_configure(e);
 	host_adopt(e->host, plan->rules);
 	plan->rules = NULL;
@@ -258,7 +259,7 @@ static int open_state(struct plan *plan, struct err *err)
 
 int engine_first_plan(struct engine *e, bool strict, struct faults *faults)
 {
-	struct plan plan = { .path = e->config_path, .log_format = e->log_format, .store = host_store(e->host), .picture = host_picture(e->host), .budget = host_budget(e->host), .engine = e, .skip_bad_files = !strict,
+	struct plan plan = { .path = e->config_path, .log_format = e->log_format, .store = host_store(e->host), .picture = host_picture(e->host), .budget = host_budget(e->host), .engine = e, .tls = e->http_tls, .skip_bad_files = !strict,
 	                     .owner = &engine_link_owner, .open_state = open_state };
 	struct err err;
 	plan_make(&plan);
@@ -353,7 +354,7 @@ static void begin(struct engine *e)
 {
 	struct err err;
 	struct plan *plan = mem_zalloc(sizeof *plan);
-	*plan = (struct plan){ .path = e->config_path, .log_format = e->log_format, .running = e->config, .hub = e->hub, .store = host_store(e->host), .picture = host_picture(e->host), .budget = host_budget(e->host), .engine = e,
+	*plan = (struct plan){ .path = e->config_path, .log_format = e->log_format, .running = e->config, .hub = e->hub, .store = host_store(e->host), .picture = host_picture(e->host), .budget = host_budget(e->host), .engine = e, .tls = e->http_tls,
 	                       .loader = e->loader, .owner = &engine_link_owner, .snapshot = e->reload_all ? NULL : host_snapshot_take(e->host) };
 	e->reload_all = false;
 	e->plan = plan;

@@ -85,10 +85,12 @@ static void run_until(struct replay *r, uint64_t until)
 			r->stands = true;
 			return;
 		}
-		bool any = complete_due(r);
+		bool any = complete_due(r) | replay_http_complete(r, r->now);
 		uint64_t next = host_turn(r->host), answer = next_answer(r);
 		if (next == 0 || any)
 			continue;
+		if (replay_http_next(r) < answer)
+			answer = replay_http_next(r);
 		if (answer < next)
 			next = answer;
 		if (next > until)
@@ -372,6 +374,8 @@ static int load_rules(struct replay *r, const struct replay_options *options, st
 	struct value settings;
 	const char *server = options->server;
 
+	if (replay_http_open(r, options->http, faults))
+		return -1;
 	mapping_rules(r->config, &rules, &names, &settings);
 	if (options->rules)
 		rules.rules = options->rules;
@@ -468,6 +472,7 @@ void replay_destroy(struct replay **replay)
 			host_complete(r->host, a->reply);
 		free(a);
 	}
+	replay_http_close(r);
 	if (r->host)
 		store_use_disk(host_store(r->host), NULL);
 	persist_close(&r->persist, r->now, 0);

@@ -15,8 +15,9 @@ struct replay_options {
 	size_t chunk;        /* bytes that come at once */
 	double speed;        /* of the capture's time; 0: as fast as it goes */
 	enum replay_answer answer; /* what a rule's call gets */
+	const char *http;    /* what a request of `http` gets: a status, "timeout", or a file with answers; NULL: it ends as `cancelled` */
 	bool jobs;           /* jobs run; else they are only shown */
-	/* One line for each action that would have been sent, each line to a sink and each job that is pushed. */
+	/* One line for each action that would have been sent, each line to a sink, each request and each job that is pushed. */
 	void (*line)(void *ctx, struct slice line);
 	void *ctx;
 };

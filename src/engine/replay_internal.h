@@ -7,6 +7,7 @@
 #include "engine/frame_counts.h"
 #include "engine/mapping.h"
 #include "engine/replay.h"
+#include "http/http_access.h"
 #include "persist/persist.h"
 
 #define REPLAY_SERVER_ID 1u
@@ -36,6 +37,11 @@ struct replay {
 	bool stands;           /* a rule kept time from passing: the replay has ended with this error */
 	struct err standing;
 	struct waiting_answer *answers, **last_answer;
+	enum { REPLAY_HTTP_CANCELLED, REPLAY_HTTP_STATUS, REPLAY_HTTP_TIMEOUT, REPLAY_HTTP_FILE } http;
+	unsigned http_status;
+	struct value http_answers; /* of a file */
+	struct http_policy *http_policy;
+	struct waiting_response *responses, **last_response;
 	struct frame_counts counts;
 	struct buf line;
 	char version[16];
@@ -45,6 +51,18 @@ struct replay {
 	uint64_t next_offset;  /* from here on the bytes came at `next_at`; UINT64_MAX: no more lines */
 	double at, next_at;
 };
+
+/* replay_http.c */
+/* `how` as replay_options.http. -1 with faults. */
+int replay_http_open(struct replay *replay, const char *how, struct faults *faults);
+/* As host_ops.http. */
+int replay_http_request(void *replay, const char *rule, const struct http_request *request, void *tag, struct err *err);
+/* When the next answer is due; UINT64_MAX: none waits. */
+uint64_t replay_http_next(const struct replay *replay);
+/* Hands over those that are due at `now`. True when there were any. */
+bool replay_http_complete(struct replay *replay, uint64_t now);
+/* Ends what waits. */
+void replay_http_close(struct replay *replay);
 
 /* replay_ops.c: what rules ask of it. */
 extern const struct host_ops replay_ops;

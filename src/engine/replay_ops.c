@@ -187,6 +187,6 @@ static void ops_retire(void *ctx, struct rule *rule)
 
 const struct host_ops replay_ops = {
 	.now = ops_now, .wall = ops_wall, .server_at = ops_server_at, .server_by_name = ops_server_by_name,
-	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .pushes = ops_pushes,
+	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .http = replay_http_request, .pushes = ops_pushes,
 	.retire = ops_retire,
 };

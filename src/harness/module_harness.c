@@ -120,7 +120,7 @@ static void ops_restart(void *ctx, struct rule_source *source);
 
 static const struct host_ops harness_ops = {
 	.now = ops_now, .wall = ops_wall, .server_at = ops_server_at, .server_by_name = ops_server_by_name,
-	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .retire = ops_retire, .restart = ops_restart,
+	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .http = harness_http, .retire = ops_retire, .restart = ops_restart,
 };
 
 /* ---- life ---- */
@@ -149,6 +149,7 @@ void harness_close(struct harness *h)
 			if (h->sent[i]->tag)
 				harness_answer(h, h->sent[i], reply_failed(ERR_CANCELLED, "the harness was closed", NULL, ""));
 	}
+	harness_http_close(h);
 	if (h->host)
 		store_use_disk(host_store(h->host), NULL);
 	persist_close(&h->persist, h->now, 0);
@@ -179,6 +180,7 @@ void harness_close(struct harness *h)
 	free(h->lib);
 	value_close(&h->settings);
 	policy_unref(&h->policy);
+	http_policy_destroy(&h->http_policy);
 	faults_close(&h->faults);
 	buf_close(&h->text);
 	*h = (struct harness){ .host = NULL };

@@ -5,6 +5,7 @@
 #define HARNESS_MODULE_HARNESS_H
 
 #include "ami/framer.h"
+#include "http/http_access.h"
 #include "rules/host.h"
 
 struct harness_server {
@@ -29,6 +30,13 @@ struct harness_action {
 	char id[ACTION_ID_MAX + 1];
 };
 
+/* A request of `http` that a rule made. */
+struct harness_request {
+	char *rule;
+	struct http_request request;
+	void *tag; /* NULL: it was answered */
+};
+
 struct harness_line {
 	char *sink, *text; /* NUL-terminated */
 	size_t len;
@@ -50,6 +58,9 @@ struct harness {
 	size_t sink_count;
 	struct harness_action **sent; /* owned, oldest first */
 	size_t sent_count, answered;  /* all before `answered` were answered */
+	struct http_policy *http_policy; /* owned; NULL: nothing is allowed */
+	struct harness_request **requests; /* owned, oldest first */
+	size_t request_count;
 	struct harness_line *lines;
 	size_t line_count;
 	uint64_t now;             /* virtual monotonic ns */
@@ -78,6 +89,12 @@ bool harness_event(struct harness *harness, struct harness_server *server, const
 int64_t harness_feed(struct harness *harness, struct harness_server *server, struct slice bytes, struct err *err);
 /* Ends an action; takes over `reply`. */
 void harness_answer(struct harness *harness, struct harness_action *action, struct reply *reply);
+/* host_ops.http of a harness: keeps the request. module_requests.c */
+int harness_http(void *harness, const char *rule, const struct http_request *request, void *tag, struct err *err);
+/* Ends a request; takes over `response`. */
+void harness_respond(struct harness_request *request, struct http_response *response);
+/* Ends those that are left and frees all. */
+void harness_http_close(struct harness *harness);
 /* Reads all lists of the server once into the live picture: lists[i] is the reply to its action, those that are not there are
  * empty. module_picture.c */
 void harness_snapshot(struct harness *harness, struct harness_server *server, struct reply *const *lists, size_t count);

@@ -62,14 +62,30 @@ static void read_policy_list(lua_State *L, const char *key, policy_add_fn *add, 
 	lua_pop(L, 1);
 }
 
-/* { allow, deny, originate } for all rules, and the same under the name of a rule in `rules`; as in the configuration. */
-static void read_policy(lua_State *L, int index, struct policy *policy)
+static void read_policy_urls(lua_State *L, struct http_policy *policy, const char *rule)
+{
+	struct err err;
+	if (lua_getfield(L, -1, "http") != LUA_TNIL) {
+		luaL_checktype(L, -1, LUA_TTABLE);
+		for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++) {
+			if (http_policy_allow(policy, rule, check_slice(L, -1), &err))
+				luaL_error(L, "policy: http: item %d: %s", (int)i, err.text);
+			lua_pop(L, 1);
+		}
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+}
+
+/* { allow, deny, originate, http } for all rules, and the same under the name of a rule in `rules`; as in the configuration. */
+static void read_policy(lua_State *L, int index, struct policy *policy, struct http_policy *http)
 {
 	const char *rule = "*";
 	lua_pushvalue(L, index);
 	read_policy_list(L, "allow", policy_allow, policy, rule);
 	read_policy_list(L, "deny", policy_deny, policy, rule);
 	read_policy_list(L, "originate", policy_originate, policy, rule);
+	read_policy_urls(L, http, rule);
 	if (lua_getfield(L, -1, "rules") == LUA_TTABLE)
 		for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
 			luaL_checktype(L, -1, LUA_TTABLE);
@@ -77,6 +93,7 @@ static void read_policy(lua_State *L, int index, struct policy *policy)
 			read_policy_list(L, "allow", policy_allow, policy, rule);
 			read_policy_list(L, "deny", policy_deny, policy, rule);
 			read_policy_list(L, "originate", policy_originate, policy, rule);
+			read_policy_urls(L, http, rule);
 		}
 	lua_pop(L, 2);
 }
@@ -131,7 +148,9 @@ void options_read(lua_State *L, int index, struct harness *h)
 			luaL_checktype(L, at, LUA_TTABLE);
 			policy_unref(&h->policy);
 			h->policy = policy_create();
-			read_policy(L, at, h->policy);
+			http_policy_destroy(&h->http_policy);
+			h->http_policy = http_policy_create();
+			read_policy(L, at, h->policy, h->http_policy);
 		} else if (strcmp(key, "all") == 0) {
 			h->reload_all = lua_toboolean(L, at);
 		} else {

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "observe/log.h"
 #include "persist/persist.h"
+#include "rules/http_call.h"
 #include "rules/jobs.h"
 #include "rules/order.h"
 #include "rules/own_event.h"
@@ -85,6 +86,7 @@ static void add_metrics(struct host *h)
 	h->m.gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, also of its filters, quarantine, a full subscription.", "rule", NULL);
 	h->m.lag = add_metric(m, METRIC_GAUGE, "hookswitch_rules_longest_lag_seconds", "Longest time that an event waited for a rule since it was loaded.", "rule", NULL);
 	h->m.denied = add_metric(m, METRIC_COUNTER, "hookswitch_rules_actions_refused_total", "Actions refused before anything was sent, by reason.", "rule", "reason");
+	h->m.http_refused = add_metric(m, METRIC_COUNTER, "hookswitch_rules_http_refused_total", "Requests of `http` refused before anything was sent, by reason.", "rule", "reason");
 	h->m.log_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_log_dropped_total", "Log lines of a rule beyond its rate.", "rule", NULL);
 	h->m.dropped = metric_series(add_metric(m, METRIC_COUNTER, "hookswitch_engine_events_dropped_total", "Engine events and emitted ones dropped because too many waited.", NULL, NULL), NULL, 0);
 	h->m.generation = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_generation", "Number of times that rules were loaded and taken over.", NULL, NULL), NULL, 0);
@@ -172,6 +174,7 @@ struct host *host_create(const struct rule_limits *limits, const struct host_ops
 	listener_table_init(&h->listeners);
 	list_init(&h->draining);
 	list_init(&h->wakes);
+	list_init(&h->http_answers);
 	list_init(&h->events);
 	list_init(&h->feeds);
 	list_init(&h->behind);
@@ -195,6 +198,8 @@ static void detach(struct rule *r, bool free_requests)
 		else
 			request_orphan(request);
 	}
+	list_each_safe(it, &r->http_calls)
+		http_call_forget(list_entry(it, struct http_call, of_rule));
 	list_each_safe(it, &r->tasks)
 		list_remove(&list_entry(it, struct task, of_rule)->in_queue);
 	own_event_forget(host, r);
@@ -368,6 +373,13 @@ static void cancel_waits(struct rule *rule)
 			job_push_forget(push);
 		else
 			job_push_cancel(push);
+	}
+	list_each_safe(it, &rule->http_calls) {
+		struct http_call *call = list_entry(it, struct http_call, of_rule);
+		if (has_had_its_share(rule, &logged))
+			http_call_forget(call);
+		else
+			http_call_cancel(call);
 	}
 	/* A callback may have begun to wait again. */
 	close_tasks(rule, &logged);
@@ -619,6 +631,7 @@ uint64_t host_turn(struct host *host)
 	uint64_t picture = picture_turn(host->picture);
 	order_deliver_late(host, now);
 	resume_wakes(host);
+	more |= !http_calls_deliver(host);
 	uint64_t jobs = jobs_turn(host, now);
 	rule_timer_collect_due(host, now);
 	own_event_deliver_all(host);

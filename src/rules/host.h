@@ -9,6 +9,7 @@
 #include "ami/frame_log.h"
 #include "ami/pending.h"
 #include "base/faults.h"
+#include "base/http_message.h"
 #include "base/rule_limits.h"
 #include "base/value.h"
 #include "observe/metrics.h"
@@ -61,6 +62,9 @@ struct host_ops {
 	void (*heard)(void *ctx, const struct host_own_event *event);
 	/* A rule pushes a job, which is on its way to the disk. May be NULL. */
 	void (*pushes)(void *ctx, const char *rule, struct slice queue, const struct value *job);
+	/* A request of `http`, well-formed but not checked otherwise. 0, and host_http_complete() follows exactly once with `tag`, not from
+	 * inside this call; or -1 with `err` and it does not. */
+	int (*http)(void *ctx, const char *rule, const struct http_request *request, void *tag, struct err *err);
 	/* A rule that has ended: destroy it with host_destroy_rule(), where it may take a while (the loader's thread). */
 	void (*retire)(void *ctx, struct rule *rule);
 	/* A rule whose state was given back is due to begin anew: load it with rule_set_restart() where it may take a while, then give
@@ -159,6 +163,8 @@ int host_emit(struct host *host, const char *sender, const char *rule, struct sl
 uint32_t host_listening(const struct host *host, struct slice name);
 /* The reply of an action that a rule sent (its tag is the host's); taken over. */
 void host_complete(struct host *host, struct reply *reply);
+/* A request of `http` that a rule made has ended; `response` is taken over. The rule goes on in the next host_turn(). */
+void host_http_complete(void *tag, struct http_response *response);
 /* A server's session ended, after its actions have failed: subscriptions of that one server end as `lost`. */
 void host_server_lost(struct host *host, uint32_t server, const char *name);
 /* Once per turn of the loop: due timers, queued events, wake-ups, drains. Work that this work makes waits for the next turn.

@@ -25,6 +25,7 @@ int scratch_init(struct scratch *scratch, const struct rule_limits *limits, stru
 	action_init(&scratch->action);
 	buf_init(&scratch->text, 0);
 	buf_init(&scratch->traceback, 0);
+	http_request_init(&scratch->http);
 	scratch->json = json_create(&json_limits, error_push_one, err);
 	return scratch->json ? 0 : -1;
 }
@@ -34,6 +35,7 @@ void scratch_close(struct scratch *scratch)
 	action_close(&scratch->action);
 	buf_close(&scratch->text);
 	buf_close(&scratch->traceback);
+	http_request_close(&scratch->http);
 	json_destroy(&scratch->json);
 	filter_close(&scratch->filter);
 	for (size_t i = 0; i < sizeof scratch->values / sizeof *scratch->values; i++)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "rules/api/api.h"
+#include "rules/http_call.h"
 #include "rules/jobs.h"
 #include "rules/listener.h"
 #include "rules/loading.h"
@@ -58,6 +59,9 @@ bool rule_has_waits(const struct rule *rule)
 	list_each(it, &rule->requests)
 		if (list_entry(it, struct request, of_rule)->callback != LUA_NOREF)
 			return true;
+	list_each(it, &rule->http_calls)
+		if (list_entry(it, struct http_call, of_rule)->fn != LUA_NOREF)
+			return true;
 	return false;
 }
 
@@ -102,7 +106,7 @@ void rule_memory_ends(struct rule *rule)
 
 static void init_lists(struct rule *r)
 {
-	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->tasks, &r->pool, &r->job_workers, &r->job_tries, &r->job_pushes,
+	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->http_calls, &r->tasks, &r->pool, &r->job_workers, &r->job_tries, &r->job_pushes,
 	                               &r->order.streams, &r->order.items, &r->order.behind, &r->order.shares };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		list_init(lists[i]);

@@ -13,6 +13,7 @@
 #include <lua.h>
 
 #include "base/heap.h"
+#include "base/http_message.h"
 #include "base/list.h"
 #include "rules/filter.h"
 #include "rules/handle.h"
@@ -50,6 +51,7 @@ struct scratch {
 	struct action action; /* being built */
 	struct buf text;
 	struct buf traceback; /* of the error that is being reported */
+	struct http_request http; /* being read */
 	struct json *json;
 	struct filter filter; /* being read */
 	struct value values[3]; /* of a store's key, item and answer */
@@ -60,7 +62,7 @@ void scratch_close(struct scratch *scratch);
 
 /* Registry references of metatables. */
 struct rule_metas {
-	int event, reply, error, server, route, subscription, listener, test, timer, store, sink, metric, coroutine, live;
+	int event, reply, error, server, route, subscription, listener, test, timer, store, sink, metric, coroutine, live, http_response, http_headers;
 };
 
 /* Its use of the present turn, see rule_quarantine.c. */
@@ -155,6 +157,7 @@ struct rule {
 	struct list subscriptions; /* struct subscription.of_rule */
 	struct list timers;        /* struct rule_timer.of_rule */
 	struct list requests;      /* struct request.of_rule */
+	struct list http_calls;    /* struct http_call.of_rule */
 	struct list job_workers, job_tries, job_pushes; /* struct job_worker, job_try and job_push .of_rule */
 	struct list tasks;         /* struct task.of_rule, those that wait */
 	struct list pool;          /* idle tasks */
@@ -163,7 +166,7 @@ struct rule {
 	uint32_t held;           /* objects of it */
 	uint32_t held_kept;      /* that the last collection for more of them left */
 	uint64_t held_collected; /* its turn */
-	uint32_t pool_count, listener_count, timer_count, subscription_count, waiting, pending, thread_count, job_push_count;
+	uint32_t pool_count, listener_count, timer_count, subscription_count, waiting, pending, thread_count, job_push_count, http_call_count;
 
 	struct task *current;    /* whose code runs */
 	char place[LUA_IDSIZE + 16]; /* of the error that is being reported, where its text names none */

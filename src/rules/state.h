@@ -12,7 +12,7 @@ struct jobs;
 
 struct host_metrics {
 	struct metric *calls, *errors, *seconds, *quarantined, *timers, *memory, *gap, *denied, *listeners, *waiting, *log_dropped,
-		*quarantined_listeners, *call_seconds, *slow, *lag, *down;
+		*quarantined_listeners, *call_seconds, *slow, *lag, *down, *http_refused;
 	struct series *dropped, *generation, *draining;
 };
 
@@ -38,6 +38,7 @@ struct host {
 	struct listener_table listeners;
 	struct heap timers;   /* struct rule_timer.due */
 	struct list wakes;    /* tasks to resume in the next turn */
+	struct list http_answers; /* struct http_call.answered */
 	struct list events;   /* struct own_event: the engine's, on their way to the rules */
 	uint32_t event_count; /* without changes of the picture, of which there are: */
 	uint32_t change_count;

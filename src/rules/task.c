@@ -79,6 +79,7 @@ static void release(struct task *task)
 	if (task->job)
 		job_released(task);
 	reply_free(&task->reply);
+	http_response_free(&task->response);
 	if (task->listener)
 		listener_end(task->listener);
 	task->listener = NULL;
@@ -185,6 +186,8 @@ static bool task_is_job(const struct task *task)
 
 const char *task_event_name(const struct task *task)
 {
+	if (strcmp(task->what, "http callback") == 0)
+		return "request";
 	return strcmp(task->what, "callback") == 0 ? "action" : task_is_job(task) ? "queue" : "event";
 }
 

@@ -36,7 +36,7 @@ struct task {
 	void *push_arg;
 	enum outcome outcome; /* of the body */
 	char event[TASK_EVENT_MAX]; /* what started it, for the error record */
-	const char *what;     /* "listener", "callback", "timer", "job", "load" */
+	const char *what;     /* "listener", "callback", "http callback", "timer", "job", "load" */
 	char server[RULE_NAME_MAX + 1];
 	char action_id[ACTION_ID_MAX + 1]; /* of a callback, whose action stands in `event`; of a job, whose queue does */
 	struct wait *wait;        /* what it waits for; NULL: nothing */
@@ -45,6 +45,7 @@ struct task {
 	struct job_try *job;      /* the job that it runs */
 	struct rule_timer *tick_of; /* the interval whose tick it is: no next one while it waits */
 	struct reply *reply;      /* the answer that a callback is called with */
+	struct http_response *response; /* the same of a request of `http` */
 };
 
 /* One from the pool or new; NULL when memory is refused (counted as the rule's failure). */

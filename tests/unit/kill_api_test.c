@@ -40,6 +40,19 @@ static void answer_all(struct harness *h)
 		}
 		harness_answer(h, h->sent[i], reply);
 	}
+	for (size_t i = 0; i < h->request_count; i++) {
+		struct http_response *response = i % 2 == 0 ? http_response_create() : http_response_failed(ERR_TIMEOUT, "no answer");
+		if (i % 2 == 0) {
+			response->status = 200;
+			http_headers_add(&response->headers, SLICE("X-One"), SLICE("1"));
+			http_headers_add(&response->headers, SLICE("x-one"), SLICE("2"));
+			buf_append_cstr(&response->body, "{\"a\":[1]}");
+		}
+		if (h->requests[i]->tag)
+			harness_respond(h->requests[i], response);
+		else
+			http_response_free(&response);
+	}
 }
 
 static struct host_rule_view view_of(struct harness *h, const char *name)
@@ -68,6 +81,8 @@ static void start(struct harness *h)
 	h->limits.load_total = 60;
 	h->limits.drain = 2;
 	rules_folder_use(h);
+	h->http_policy = http_policy_create();
+	CHECK(http_policy_allow(h->http_policy, "*", SLICE("https://crm.example.net/"), NULL) == 0);
 	harness_add_server(h, SLICE("pbx"));
 }
 
@@ -134,7 +149,7 @@ static bool killed_while_it_lives(uint64_t n)
 	} else {
 		/* The last crossing of a call is due too late for it. */
 		CHECK_NAMED(view.errors == 0, view.last_error);
-		CHECK_NAMED(lines_of(&h, "done") == 3, "it got to its ends");
+		CHECK_NAMED(lines_of(&h, "done") == 4, "it got to its ends");
 	}
 	check_goes_on(&h, n);
 	answer_all(&h);

@@ -18,6 +18,7 @@ void store_open_table(lua_State *L, struct rule *rule) RAISES;
 void sink_open(lua_State *L, struct rule *rule) RAISES;
 void metric_open(lua_State *L, struct rule *rule) RAISES;
 void work_open(lua_State *L, struct rule *rule) RAISES;
+void http_open(lua_State *L, struct rule *rule) RAISES;
 /* Makes everything that rules see, for the rule whose light userdata is at 1. A lua_CFunction. */
 int library_set_up(lua_State *L) RAISES;
 /* Pushes the library of that name, sealed, when it is one that is made when a rule first asks for it; else returns false. */

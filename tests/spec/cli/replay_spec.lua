@@ -364,3 +364,52 @@ describe("replay", function()
     assert.matches("ticks 200000", err)
   end)
 end)
+
+describe("requests in a replay", function()
+  after_each(h.cleanup)
+
+  local RULE = [[
+    ami.on("DialBegin", function()
+      local res, err = http.post("https://crm.example.net/api/x?token=wombat-4711", { n = 1 }, { headers = { Authorization = "Bearer wombat-4712" }, timeout = 2 })
+      log.info("ended", { status = res and res.status, body = res and res.body, type = res and res.headers.type, code = err and err.code })
+    end)]]
+
+  -- The line of the first request, and the log.
+  local function run(...)
+    local code, lines, err = replay(RULE, "--json", DIAL, ...)
+    assert.equal(0, code, err)
+    return lines[1], err
+  end
+
+  it("are printed with their secrets masked, and end as cancelled", function()
+    local line, log = run()
+    assert.same({ rule = "probe", http = { method = "POST", url = "https://crm.example.net/api/x?token=[redacted]", body = '{"n":1}',
+      headers = { Authorization = "[redacted]", ["Content-Type"] = "application/json" } } }, line)
+    assert.matches('"msg":"ended"[^\n]*"code":"cancelled"', log)
+  end)
+
+  it("end as --http says: a status, a timeout, or what a file has", function()
+    for how, wanted in pairs { ["200"] = '"status":200', ["404"] = '"status":404', ["timeout"] = '"code":"timeout"' } do
+      local _, log = run("--http", how)
+      assert.matches('"msg":"ended"[^\n]*' .. wanted, log)
+    end
+    local file = h.folder() .. "/answers.lua"
+    h.write_file(file, [[return { { url = "https://crm.example.net/api/", method = "GET", status = 201 },
+      { url = "https://crm.example.net/api/x", status = 202, headers = { Type = "t" }, json = { a = 1 } } }]])
+    local _, log = run("--http", file)
+    assert.truthy(log:find([["body":"{\"a\":1}","status":202,"type":"t"]], 1, true), log)
+    h.write_file(file, [[return { { url = "https://crm.example.net/", code = "refused" } }]])
+    _, log = run("--http", file)
+    assert.matches('"code":"refused"', log)
+    h.write_file(file, "return {}")
+    _, log = run("--http", file)
+    assert.matches('"status":404', log)
+    for _, bad in ipairs { "return 1", "return { 1 }", "return { { status = 200 } }" } do
+      h.write_file(file, bad)
+      local code, _, err = replay(RULE, "--http", file, DIAL)
+      assert.equal(1, code)
+      assert.matches("answers.lua", err)
+    end
+    assert.equal(1, (replay(RULE, "--http", "/no/such/file", DIAL)))
+  end)
+end)

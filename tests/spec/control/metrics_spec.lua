@@ -34,6 +34,11 @@ describe("metrics", function()
     rules_down = { "gauge", "rule", "every" }, rules_listeners = { "gauge", "rule", "every" }, rules_waiting = { "gauge", "rule", "every" },
     rules_memory_bytes = { "gauge", "rule", "every" }, rules_events_skipped_total = { "counter", "rule", "every" },
     rules_log_dropped_total = { "counter", "rule", "every" }, rules_actions_refused_total = { "counter", "reason,rule" },
+    rules_http_refused_total = { "counter", "reason,rule" },
+    -- requests to the web
+    http_client_requests_total = { "counter", "host,outcome" }, http_client_seconds = { "histogram", "host" },
+    http_client_bytes_total = { "counter", "direction,host" }, http_client_in_flight = { "gauge", "host" },
+    http_client_waiting = { "gauge", "" }, http_client_held_bytes = { "gauge", "" },
     -- the live picture
     live_calls = { "gauge", "server,state", "every" }, live_queue_waiting = { "gauge", "queue,server" },
     live_queue_longest_wait_seconds = { "gauge", "queue,server" }, live_queue_members = { "gauge", "queue,server,state" },
