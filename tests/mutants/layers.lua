@@ -45,7 +45,7 @@ return {
     sanitized(unit "frame_log"), sanitized(module(specs("ami/action", "ami/classify", "ami/framer", "ami/lists", "ami/message", "ami/pending"))) },
   net = { unit "net", unit "stream", unit "stream_tls", unit "tls", unit "resolve", unit "link",
     specs("link/login", "link/reconnect", "link/writes", "engine/session"), scenario "authority,handshakes,name server,several addresses,hosts file,breaker",
-    specs("control/metrics", "engine/leaks"), sanitized(unit "stream"), sanitized(unit "stream_tls"), sanitized(unit "resolve"),
+    specs("control/metrics", "engine/leaks", "engine/start"), sanitized(unit "stream"), sanitized(unit "stream_tls"), sanitized(unit "resolve"),
     sanitized(unit "tls") },
   http = { specs "engine/http", module(specs "rules/http"), specs "cli/replay" },
   live = { module(specs("live/snapshot", "live/picture", "live/old")), module(specs("live/captures", "rules/live")), module(specs("live/hostile", "live/truth")),

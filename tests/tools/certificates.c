@@ -3,9 +3,12 @@
  *   good         for pbx.example, signed by it       client      the same, for a client
  *   other        for other.example, signed by it     expired     for pbx.example, signed by it, and over for years
  *   self-signed  for pbx.example, signed by itself
+ *   wildcard     for *.pbx.example                   partial     for p*.pbx.example
+ *   address      for 127.0.0.1
  *
  * usage: certificates FOLDER
  */
+#include <ctype.h>
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -55,7 +58,7 @@ static struct identity make(const char *name, const struct identity *issuer, int
 	if (is_authority) {
 		extend(id.cert, NID_basic_constraints, "critical,CA:TRUE");
 	} else {
-		snprintf(alternative, sizeof alternative, "DNS:%s", name);
+		snprintf(alternative, sizeof alternative, "%s:%s", isdigit((unsigned char)name[0]) ? "IP" : "DNS", name);
 		extend(id.cert, NID_subject_alt_name, alternative);
 	}
 	require(X509_sign(id.cert, issuer ? issuer->key : id.key, EVP_sha256()) > 0, "signing");
@@ -92,6 +95,9 @@ int main(int argc, char **argv)
 	make_and_save(argv[1], "good", "pbx.example", &ca, 30);
 	make_and_save(argv[1], "client", "pbx.example", &ca, 30);
 	make_and_save(argv[1], "other", "other.example", &ca, 30);
+	make_and_save(argv[1], "wildcard", "*.pbx.example", &ca, 30);
+	make_and_save(argv[1], "partial", "p*.pbx.example", &ca, 30);
+	make_and_save(argv[1], "address", "127.0.0.1", &ca, 30);
 	make_and_save(argv[1], "expired", "pbx.example", &ca, -2000);
 	make_and_save(argv[1], "self-signed", "pbx.example", NULL, 30);
 	X509_free(ca.cert);

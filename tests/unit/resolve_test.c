@@ -1,5 +1,6 @@
 /* Host names to addresses, with a name server by table. It needs a resolv.conf and a hosts file of its own, so a mount namespace:
  * without root only IP literals are tested. */
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -217,6 +218,25 @@ static void changed_settings_are_used_at_the_next_question(struct resolver *reso
 	CHECK(silent.count == 0 && silent.err.code == ERR_TIMEOUT);
 }
 
+/* Each has its memory and sockets only until its last question has ended. */
+static void settings_that_nobody_asks_by_are_freed(struct resolver *resolver)
+{
+	struct outcome o;
+	size_t before = 0;
+
+	for (int i = 0; i < 60; i++) {
+		char *text = mem_printf("%s# %d\n", settings, i);
+		write_file("resolv.conf", text);
+		free(text);
+		ask(resolver, "both.test", 5, &o);
+		wait_for(&o);
+		CHECK(o.count == 3);
+		if (i == 20) /* c-ares' own tables have their size */
+			before = mallinfo2().uordblks;
+	}
+	CHECK(mallinfo2().uordblks <= before + 20000);
+}
+
 static void names_have_all_their_addresses(struct resolver *resolver)
 {
 	struct outcome o;
@@ -304,6 +324,15 @@ static void a_paused_process_loses_no_answer(struct resolver *resolver)
 	ask(resolver, "both.test", 0.6, &o);
 	wait_for(&o);
 	CHECK(o.count == 3);
+	/* The answer to the second question comes in a pause that outlasts the deadline. */
+	ask(resolver, "old.test", 0.6, &o);
+	settle();
+	usleep(400000);
+	ev_run(loop, EVRUN_NOWAIT); /* asks for IPv4 alone */
+	CHECK(o.calls == 0);
+	usleep(500000);
+	wait_for(&o);
+	CHECK(o.count == 1 && has(&o, "192.0.2.5"));
 }
 
 static void many_questions_wait_at_the_same_time(struct resolver *resolver)
@@ -426,6 +455,7 @@ int main(int argc, char **argv)
 		the_hosts_file_comes_first_and_is_read_each_time(resolver);
 		localhost_is_this_machine(resolver);
 		changed_settings_are_used_at_the_next_question(resolver);
+		settings_that_nobody_asks_by_are_freed(resolver);
 		names_that_are_not_there_are_named(resolver);
 		silence_ends_with_the_timeout(resolver);
 		silence_about_ipv6_costs_half_of_the_time(resolver);

@@ -32,13 +32,18 @@ static struct tls *make_tls(struct tls_pool *pool, bool verify)
 	return trusting(pool, "ca", verify);
 }
 
-static void secure(struct tls *tls, const char *certificate)
+static void secure_as(struct tls *tls, const char *certificate, const char *name)
 {
 	begin();
 	server_listen("127.0.0.1", 4);
 	server_speaks_tls(certificate);
 	connect_to_server();
-	stream_start_tls(seen.stream, tls, "pbx.example");
+	stream_start_tls(seen.stream, tls, name);
+}
+
+static void secure(struct tls *tls, const char *certificate)
+{
+	secure_as(tls, certificate, "pbx.example");
 }
 
 static void tls_carries_bytes_both_ways(void)
@@ -241,6 +246,35 @@ static void bad_certificates_end_the_handshake(void)
 	tls_pool_destroy(&pool);
 }
 
+/* A wildcard stands for one whole label; an address is no name. */
+static void a_certificate_is_for_the_name_or_the_address_that_it_holds(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+	static const struct {
+		const char *certificate, *name;
+		bool good;
+	} cases[] = {
+		{ "wildcard", "a.pbx.example", true }, { "wildcard", "pbx.example", false }, { "wildcard", "a.b.pbx.example", false },
+		{ "partial", "pa.pbx.example", false }, { "address", "127.0.0.1", true }, { "address", "127.0.0.2", false },
+		{ "good", "127.0.0.1", false }, { "good", "PBX.example", true },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		secure_as(tls, cases[i].certificate, cases[i].name);
+		AWAIT(seen.secured + seen.failed == 1);
+		CHECK_NAMED(seen.secured == cases[i].good, cases[i].name);
+		CHECK(cases[i].good || strstr(seen.err.text, "the certificate is for another name than"));
+		if (cases[i].good) { /* the server hears a name, never an address (RFC 6066) */
+			const char *heard = SSL_get_servername(server.ssl, TLSEXT_NAMETYPE_host_name);
+			CHECK(strchr("0123456789", cases[i].name[0]) ? !heard : heard && strcmp(heard, cases[i].name) == 0);
+		}
+		end();
+	}
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
 static void a_port_without_tls_is_named(void)
 {
 	struct tls_pool *pool = tls_pool_create();
@@ -330,6 +364,7 @@ int main(int argc, char **argv)
 	bytes_behind_the_handshake_are_not_lost();
 	what_openssl_holds_is_reported_when_reading_starts();
 	bad_certificates_end_the_handshake();
+	a_certificate_is_for_the_name_or_the_address_that_it_holds();
 	a_port_without_tls_is_named();
 	tls_waits_for_the_other_direction(true);
 	tls_waits_for_the_other_direction(false);

@@ -1,4 +1,5 @@
 local h = require "tests.spec.helper"
+local lfs = require "lfs"
 
 local GOOD = [[ami.on("script.loaded", function() log.info "good runs" end)]]
 
@@ -32,6 +33,25 @@ describe("the start", function()
     assert.truthy(err:find("scripts/b.lua:2: undefined global 'nothing'", 1, true), err)
     assert.truthy(err:find("hookswitch check -c " .. project.config, 1, true), err)
     assert.falsy(err:find("good runs", 1, true))
+  end)
+
+  it("leaves signals to the loop: every other thread blocks them", function()
+    local peer = h.peer(h.LOGIN .. "\nserve")
+    local daemon = h.daemon { servers = { pbx = h.server(peer, { host = "localhost" }) }, rules = { ["good.lua"] = GOOD } }
+    daemon:ready "pbx"
+    local others = 0
+    for tid in lfs.dir("/proc/" .. daemon.pid .. "/task") do
+      if tid:match "^%d+$" and tonumber(tid) ~= tonumber(daemon.pid) then
+        others = others + 1
+        local blocked = tonumber(h.read("/proc/" .. daemon.pid .. "/task/" .. tid .. "/status"):match "SigBlk:%s*(%x+)", 16)
+        for _, signal in ipairs { 1, 2, 10, 12, 15 } do
+          assert.equal(1, blocked >> (signal - 1) & 1, h.read("/proc/" .. daemon.pid .. "/task/" .. tid .. "/comm") .. " takes signal " .. signal)
+        end
+      end
+    end
+    -- Those of the log, of the loader and of names.
+    assert.is_true(others >= 3, others .. " threads")
+    assert.equal(0, daemon:stop())
   end)
 
   it("goes well with --strict when all is good", function()
