@@ -57,7 +57,7 @@ return {
   value = { unit "json", unit "stdlib", module(specs("rules/output", "rules/store", "rules/settings")) },
   link = { unit "link", specs("link/counts", "link/ends", "engine/losses", "link/deadlines", "link/writes", "link/reconnect", "link/login"),
     specs("engine/session", "engine/leaks", "engine/log", "engine/shutdown", "control/metrics", "control/call", "control/ctl"), specs("engine/reload", "control/secrets"),
-    scenario "backlog,session,writes that,memory for,its deadline,loris,mid-login,half-open,heartbeat,breaker,refused,dead servers,SIGSTOP,routing",
+    scenario "backlog,session,writes that,its deadline,loris,mid-login,half-open,heartbeat,breaker,refused,dead servers,SIGSTOP,routing",
     sanitized(unit "link"), sanitized(specs("link/ends", "engine/leaks")) },
   rules = { only({ "store" }, unit "store"), module(specs("rules/listening", "rules/waiting", "rules/acting", "rules/events", "rules/timers",
     "rules/store", "rules/servers", "rules/settings", "rules/output", "rules/order", "rules/engine_events", "rules/live", "rules/work", "rules/coroutines")),

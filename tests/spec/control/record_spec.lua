@@ -1,4 +1,5 @@
 local helper = require "tests.spec.helper"
+local lfs = require "lfs"
 
 local BANNER = "Asterisk Call Manager/9.0.0\r\n"
 local EVENTS = "Event: Newchannel\r\nChannel: PJSIP/100-1\r\nNote:  two  spaces \r\n\r\n" ..
@@ -49,6 +50,7 @@ describe("hookswitch record", function()
     local bytes = helper.read(out)
     assert.are.equal(whole, bytes:sub(1, #whole))
     assert.is_nil(bytes:find("Challenge", 1, true))
+    for _, path in ipairs { out, out .. ".times" } do assert.are.equal("rw-------", lfs.attributes(path, "permissions")) end
     local list = times(out)
     assert.are.same({ 0, #BANNER, #BANNER + #EVENTS }, { list[1][1], list[2][1], list[3][1] })
     assert.is_true(list[1][2] <= list[2][2] and list[2][2] < list[3][2] and math.abs(list[3][2] - os.time()) < 60)

@@ -168,6 +168,17 @@ describe("the state file", function()
     assert.is_true(shows(other, "alice", "9:00"))
   end)
 
+  it("is shown to the role look, and copied for admin alone", function()
+    local daemon = h.daemon(options { control = { socket = "console", sockets = { wall = { path = "wall", roles = { "look", "act", "emit" } } } } })
+    local copy = daemon.project.folder .. "/copy.db"
+    local function ask(...) return h.run("ctl", "--socket", daemon.project.folder .. "/wall", "persist", ...) end
+    assert.equal(0, (ask "status"))
+    local code, _, err = ask("backup", copy)
+    assert.equal(1, code)
+    assert.matches("persist backup needs the role admin", err)
+    assert.is_false(h.exists(copy))
+  end)
+
   it("logs when the disk is full and when it works again; nothing is lost", function()
     if not os.execute "unshare -rm mount -t tmpfs none /mnt 2>/dev/null" then return pending "needs a mount namespace" end
     local project = h.project(options())
