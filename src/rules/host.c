@@ -25,10 +25,6 @@
 #define DRAINING_MAX 4u   /* replaced states of one rule; one more ends the oldest's waits early */
 #define SWEEP_MAX 1000u   /* expired store entries removed in one turn */
 #define WORTH_COLLECTING ((size_t)1024 * 1024)
-#define RULES_MAX 4096u
-#define RULE_SERIES (4 * RULES_MAX) /* each rule and what it fails by */
-
-static void collect(void *ctx);
 
 struct rule *host_walk_next(const struct host *host, struct host_walk *walk)
 {
@@ -48,113 +44,6 @@ bool host_may_log(struct host *host, uint64_t *logged)
 		return false;
 	*logged = now;
 	return true;
-}
-
-/* ---- metrics ---- */
-
-static struct metric *add_metric(struct metrics *metrics, enum metric_type type, const char *name, const char *help,
-                                 const char *label, const char *second)
-{
-	const char *labels[] = { label, second };
-	struct err err;
-	struct metric *m = metrics_add(metrics, type, name, help, labels, label ? second ? 2 : 1 : 0, NULL, 0, label ? RULE_SERIES : 0, &err);
-	if (!m)
-		abort(); /* two parts of the engine use one name */
-	return m;
-}
-
-static void add_metrics(struct host *h)
-{
-	static const double call_bounds[] = { 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 1 };
-	struct metrics *m = h->metrics;
-	struct err err;
-	h->m.calls = add_metric(m, METRIC_COUNTER, "hookswitch_rules_calls_total", "Calls of a rule's functions that have ended.", "rule", NULL);
-	h->m.errors = add_metric(m, METRIC_COUNTER, "hookswitch_rules_errors_total", "Calls that failed, by kind: error, deadline, memory, killed.", "rule", "kind");
-	h->m.seconds = add_metric(m, METRIC_COUNTER, "hookswitch_rules_cpu_seconds_total", "Time that a rule's code ran; in busy turns one call in 16 is timed and stands for all.", "rule", NULL);
-	h->m.call_seconds = metrics_add(m, METRIC_HISTOGRAM, "hookswitch_rules_call_seconds", "Time of a rule's calls; in busy turns one in 16 is timed and stands for all.",
-	                                (const char *const[]){ "rule" }, 1, call_bounds, sizeof call_bounds / sizeof *call_bounds, RULE_SERIES, &err);
-	if (!h->m.call_seconds)
-		abort(); /* as in add_metric() */
-	h->m.slow = add_metric(m, METRIC_COUNTER, "hookswitch_rules_slow_calls_total", "Calls of a rule that took limits.slow_call or more.", "rule", NULL);
-	h->m.quarantined = add_metric(m, METRIC_COUNTER, "hookswitch_rules_quarantined_total", "Times that a rule or one of its listeners was quarantined for failing.", "rule", NULL);
-	h->m.timers = add_metric(m, METRIC_GAUGE, "hookswitch_rules_timers", "Timers of a rule.", "rule", NULL);
-	h->m.listeners = add_metric(m, METRIC_GAUGE, "hookswitch_rules_listeners", "Listeners of a rule.", "rule", NULL);
-	h->m.waiting = add_metric(m, METRIC_GAUGE, "hookswitch_rules_waiting", "Calls of a rule that wait.", "rule", NULL);
-	h->m.quarantined_listeners = add_metric(m, METRIC_GAUGE, "hookswitch_rules_quarantined_listeners", "Listeners of a rule in quarantine; all of them while the rule itself is.", "rule", NULL);
-	h->m.down = add_metric(m, METRIC_GAUGE, "hookswitch_rules_down", "1 while a rule that was killed or used up its memory waits to begin anew.", "rule", NULL);
-	h->m.memory = add_metric(m, METRIC_GAUGE, "hookswitch_rules_memory_bytes", "Lua memory charged to a rule.", "rule", NULL);
-	h->m.gap = add_metric(m, METRIC_COUNTER, "hookswitch_rules_events_skipped_total", "Events and ticks not given to a rule: too many waiting calls, an overrun, also of its filters, quarantine, a full subscription.", "rule", NULL);
-	h->m.lag = add_metric(m, METRIC_GAUGE, "hookswitch_rules_longest_lag_seconds", "Longest time that an event waited for a rule since it was loaded.", "rule", NULL);
-	h->m.denied = add_metric(m, METRIC_COUNTER, "hookswitch_rules_actions_refused_total", "Actions refused before anything was sent, by reason.", "rule", "reason");
-	h->m.http_refused = add_metric(m, METRIC_COUNTER, "hookswitch_rules_http_refused_total", "Requests of `http` refused before anything was sent, by reason.", "rule", "reason");
-	h->m.log_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_log_dropped_total", "Log lines of a rule beyond its rate.", "rule", NULL);
-	h->m.dropped = metric_series(add_metric(m, METRIC_COUNTER, "hookswitch_engine_events_dropped_total", "Engine events and emitted ones dropped because too many waited.", NULL, NULL), NULL, 0);
-	h->m.generation = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_generation", "Number of times that rules were loaded and taken over.", NULL, NULL), NULL, 0);
-	jobs_add_metrics(h);
-	h->m.draining = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_rules_draining", "Replaced rules that finish what they began.", NULL, NULL), NULL, 0);
-	metrics_on_collect(m, collect, h);
-}
-
-static void set_by_rule(struct metric *m, const struct rule *rule, double value)
-{
-	struct slice name = slice_cstr(rule->name);
-	struct series *s = metric_series(m, &name, 1);
-	if (s)
-		s->value = value;
-}
-
-/* Failures stand at 0 before the first one: an alert on an increase does not see a series that begins at 1. */
-static void begin_failures(struct host *h, const struct rule *rule)
-{
-	static const enum outcome kinds[] = { OUTCOME_ERROR, OUTCOME_DEADLINE, OUTCOME_MEMORY, OUTCOME_KILLED };
-	struct slice labels[2] = { slice_cstr(rule->name) };
-
-	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-		labels[1] = slice_cstr(outcome_name(kinds[i]));
-		metric_series(h->m.errors, labels, 2);
-	}
-	metric_series(h->m.quarantined, labels, 1);
-	metric_series(h->m.gap, labels, 1);
-	metric_series(h->m.log_dropped, labels, 1);
-	metric_series(h->m.slow, labels, 1);
-	metric_series(h->m.call_seconds, labels, 1);
-}
-
-static void show_rule(struct host *h, struct rule *r)
-{
-	/* Counters go on over a reload: each state of a rule adds what is new since the last look. */
-	struct slice name = slice_cstr(r->name);
-	struct series *calls = metric_series(h->m.calls, &name, 1), *seconds = metric_series(h->m.seconds, &name, 1);
-	if (calls)
-		calls->value += (double)(r->counts.calls - r->counts.calls_shown);
-	if (seconds)
-		seconds->value += r->counts.seconds - r->counts.seconds_shown;
-	r->counts.calls_shown = r->counts.calls;
-	r->counts.seconds_shown = r->counts.seconds;
-}
-
-static void collect(void *ctx)
-{
-	struct host *h = ctx;
-	struct rule *r;
-
-	host_each_rule(r, h)
-		show_rule(h, r);
-	for (size_t i = 0; i < h->rule_count; i++) {
-		r = h->rules[i];
-		set_by_rule(h->m.timers, r, r->timer_count);
-		set_by_rule(h->m.listeners, r, r->listener_count);
-		set_by_rule(h->m.waiting, r, r->waiting);
-		set_by_rule(h->m.lag, r, r->order.longest_lag);
-		set_by_rule(h->m.down, r, r->down);
-		set_by_rule(h->m.memory, r, (double)r->arena.used);
-		set_by_rule(h->m.quarantined_listeners, r, r->quarantine.active ? r->listener_count : listeners_quarantined(r));
-	}
-	jobs_collect(h);
-	h->m.generation->value = h->last_number;
-	h->m.draining->value = 0;
-	list_each(it, &h->draining)
-		h->m.draining->value++;
 }
 
 /* ---- life ---- */
@@ -178,7 +67,7 @@ struct host *host_create(const struct rule_limits *limits, const struct host_ops
 	list_init(&h->events);
 	list_init(&h->feeds);
 	list_init(&h->behind);
-	add_metrics(h);
+	host_metrics_add(h);
 	return h;
 }
 
@@ -231,7 +120,7 @@ void host_destroy(struct host **host)
 		rule_destroy(&h->rules[i]);
 	}
 	free(h->rules);
-	metrics_remove_collect(h->metrics, collect, h);
+	metrics_remove_collect(h->metrics, host_metrics_collect, h);
 	listener_table_close(&h->listeners);
 	picture_destroy(&h->picture);
 	store_destroy(&h->store);
@@ -387,7 +276,7 @@ static void cancel_waits(struct rule *rule)
 
 void host_part_with(struct host *host, struct rule *rule)
 {
-	show_rule(host, rule);
+	host_metrics_count(host, rule);
 	detach(rule, false);
 	host->ops.retire(host->ctx, rule);
 }
@@ -462,7 +351,7 @@ void host_make_live(struct host *host, struct rule *rule, unsigned number)
 	rule->number = number;
 	rule->began = rule_now(rule);
 	rule->since = host->ops.wall(host->ctx);
-	begin_failures(host, rule);
+	host_metrics_begin(host, rule);
 	if (rule->failed)
 		return;
 	listeners_arm(rule);
@@ -498,7 +387,7 @@ void host_adopt(struct host *host, struct rule_set *set)
 {
 	struct rule **rules = mem_zalloc((set->count + 1) * sizeof(struct rule *));
 
-	collect(host); /* what the old rules did since the last look is counted before they go */
+	host_metrics_collect(host); /* what the old rules did since the last look is counted before they go */
 	renew_scratch(host);
 	host->last_number++;
 	host->since = host->ops.wall(host->ctx);

@@ -3,52 +3,12 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "rules/api/api.h"
-#include "rules/order.h"
-#include "rules/state.h"
+#include "rules/listener_internal.h"
 #include "rules/subscription.h"
 #include "rules/task.h"
-#include "sandbox/deadline.h"
 
 #define CALL_HISTORY 10u /* calls of a listener that count */
 #define CALL_ERRORS_MAX 5u /* failures among them that quarantine it */
-
-/* A name and who hears it. `merged` is what a dispatch walks: the named ones and those for "*", by priority and age; it is
- * rebuilt when one of them has changed, never while it is walked. */
-struct bucket {
-	struct map *map;      /* where it stands; NULL: the one for "*" */
-	char *name;           /* owned; any byte may stand in it */
-	size_t name_len;
-	struct listener **own;
-	uint32_t own_count, own_cap;
-	struct listener **merged;
-	uint32_t merged_count;
-	uint64_t any_version; /* of the table when merged was made */
-	uint64_t swept;       /* the last sweep that came by */
-	struct bucket *next_empty;
-	bool dirty;
-};
-
-struct listener {
-	struct list of_rule;
-	struct list in_dead;
-	struct rule *rule;
-	int fn;                      /* registry, LUA_NOREF for a subscription */
-	struct subscription *subscription;
-	uint64_t handle;             /* what its rule holds of it; 0: nothing */
-	char **names;                /* owned; of a rule that loads, until it is live */
-	struct bucket **buckets;     /* where it stands; NULL: not live yet */
-	uint32_t name_count, bucket_count;
-	struct filter filter;
-	lua_Integer priority;
-	uint64_t sequence;           /* age */
-	char *label;
-	uint32_t tasks;              /* calls that have not ended */
-	bool once, cancelled;
-	bool detached;               /* cancelled and in no bucket: freed with its last task */
-	uint16_t history;            /* the last calls, bit 0 the newest; 1: failed */
-	struct quarantine quarantine;
-};
 
 const char *listener_label(const struct listener *l)
 {
@@ -178,7 +138,7 @@ static bool bucket_sweep(struct listener_table *t, struct bucket *b)
 	return kept == 0 && b->map;
 }
 
-static void bucket_merge(struct listener_table *t, struct bucket *b)
+void listener_bucket_merge(struct listener_table *t, struct bucket *b)
 {
 	const struct bucket *any = t->any;
 	/* "*" is for what servers send, not for the engine's and the rules' own. */
@@ -400,197 +360,7 @@ uint64_t listener_handle(struct listener *l)
 	return l->handle;
 }
 
-/* ---- dispatch ---- */
-
-struct dispatch {
-	struct host *host;
-	const struct heard *heard;
-	struct listener *listener;
-	bool shared; /* the rule has another listener that may want this event */
-	struct rule *made; /* for whom the event object in slot 1 of its stack was made, the server in slot 2 */
-};
-
-/* The slots must not keep the event alive. */
-static void clear_slots(struct dispatch *d)
-{
-	struct rule *made = d->made;
-	d->made = NULL;
-	if (!made || made->closing)
-		return;
-	lua_State *L = made->L;
-	lua_pushnil(L);
-	lua_replace(L, 1);
-	lua_pushnil(L);
-	lua_replace(L, 2);
-}
-
-/* Makes the objects of this event on the rule's first call, shares them with its next ones. */
-static void push_event(lua_State *co, struct dispatch *d)
-{
-	struct rule *rule = d->listener->rule;
-	lua_State *L = rule->L;
-	if (d->made == rule) {
-		lua_pushvalue(L, 1);
-		lua_pushvalue(L, 2);
-		lua_xmove(L, co, 2);
-		return;
-	}
-	event_push(co, rule, d->heard->message, d->heard->at);
-	if (d->heard->server)
-		server_push(co, rule, d->heard->server->id, slice_cstr(d->heard->server->name));
-	else
-		lua_pushnil(co);
-	if (!d->shared)
-		return; /* nobody else can want them */
-	lua_pushvalue(co, -2);
-	lua_pushvalue(co, -2);
-	lua_xmove(co, L, 2);
-	lua_replace(L, 2);
-	lua_replace(L, 1);
-	d->made = rule;
-}
-
-static int push_call(lua_State *co, struct task *task, void *arg)
-{
-	(void)task;
-	struct dispatch *d = arg;
-	lua_rawgeti(co, LUA_REGISTRYINDEX, d->listener->fn);
-	push_event(co, d);
-	return 2;
-}
-
-/* The rule itself hears of it too. */
-static void note_gap(const struct dispatch *d, struct rule *rule, const char *reason)
-{
-	rule->gap++;
-	d->host->gaps = true;
-	rule_skips(rule, d->heard, reason);
-}
-
-static void call_listener(struct dispatch *d, struct listener *l)
-{
-	struct rule *rule = l->rule;
-	if (rule->disabled) {
-		rule->missed++; /* as was asked for: reported when it is enabled again */
-		return;
-	}
-	if (!rule_may_run(rule) || (l->quarantine.active && rule_now(rule) < l->quarantine.until)) {
-		note_gap(d, rule, rule->quarantine.active || l->quarantine.active ? "quarantine" : "deadline");
-		return;
-	}
-	if (rule->waiting >= rule->limits.waiting) {
-		note_gap(d, rule, "waiting");
-		return;
-	}
-	struct task *task = task_take(rule, "listener");
-	if (!task)
-		return;
-	task->listener = l;
-	listener_begin(l);
-	slice_to_text(d->heard->message->name, task->event, sizeof task->event);
-	if (d->heard->server)
-		slice_to_text(slice_cstr(d->heard->server->name), task->server, sizeof task->server);
-	d->listener = l;
-	if (l->once)
-		listener_cancel(l);
-	task_start(task, push_call, d);
-}
-
-/* Its filters have had their share of this turn: what it might have wanted is reported once for each event. */
-static void leave_untested(const struct dispatch *d, struct rule *rule)
-{
-	if (rule->turn.untested == d->host->listeners.dispatches)
-		return;
-	rule->turn.untested = d->host->listeners.dispatches;
-	note_gap(d, rule, "filters");
-}
-
-static bool wanted(struct listener *l, const struct dispatch *d, const volatile unsigned *ticks)
-{
-	const struct heard *heard = d->heard;
-	const struct filter *f = &l->filter;
-	struct rule *rule = l->rule;
-	if (f->server_count == 0 && f->set_count == 0)
-		return true;
-	if (f->server_count > 0 && !heard->server)
-		return false;
-	if (rule_filters_spent(rule)) {
-		leave_untested(d, rule);
-		return false;
-	}
-	size_t steps = FILTER_STEPS_MAX;
-	unsigned began = *ticks;
-	bool passes = (f->server_count == 0 || filter_server_passes(f, slice_cstr(heard->server->name), &steps)) &&
-	              filter_headers_pass(f, heard->message, &steps);
-	if (steps == 0 || *ticks != began)
-		rule_filtered(rule, *ticks - began, steps == 0);
-	if (steps == 0)
-		leave_untested(d, rule);
-	return passes;
-}
-
-/* Who hears it, merged; NULL: nobody. */
-static struct bucket *find_bucket(struct listener_table *t, const struct heard *heard)
-{
-	struct bucket *b = map_get(heard->own ? &t->own_names : &t->ami_names, heard->message->name);
-	if (!b)
-		b = heard->own ? NULL : t->any;
-	if (b && t->dispatching == 0 && (b->dirty || (!heard->own && b->any_version != t->any_version)))
-		bucket_merge(t, b);
-	return b;
-}
-
-/* Whether the rule takes the event now: decided once for each event, at the rule's first listener. */
-static bool takes_now(const struct dispatch *d, struct rule *rule)
-{
-	const struct heard *heard = d->heard;
-	uint64_t number = d->host->listeners.dispatches;
-
-	if (!heard->late || rule->turn.asked == number)
-		return !heard->late || rule->turn.takes;
-	rule->turn.asked = number;
-	rule->turn.takes = !heard->held && order_is_free(rule, heard->feed) && !order_is_spent(d->host);
-	if (!rule->turn.takes)
-		heard->late(heard->late_ctx, rule);
-	return rule->turn.takes;
-}
-
-static bool give(struct dispatch *d, struct listener *l, bool shared, const volatile unsigned *ticks)
-{
-	if (d->made != l->rule)
-		clear_slots(d);
-	if (l->cancelled || l->rule->dead || (d->heard->only && l->rule != d->heard->only) || !takes_now(d, l->rule) || !wanted(l, d, ticks))
-		return false;
-	d->shared = shared;
-	if (l->subscription)
-		subscription_take(l->subscription, d->heard);
-	else if (!l->rule->draining)
-		call_listener(d, l);
-	return true;
-}
-
-bool listeners_dispatch(struct host *host, const struct heard *heard)
-{
-	struct listener_table *t = &host->listeners;
-	if (!list_empty(&t->dead))
-		listeners_sweep(host);
-	struct bucket *b = find_bucket(t, heard);
-	if (!b)
-		return false;
-
-	struct dispatch d = { .host = host, .heard = heard };
-	const volatile unsigned *ticks = deadline_ticks();
-	bool any = false;
-	t->dispatching++;
-	t->dispatches++;
-	for (uint32_t i = 0; i < b->merged_count; i++) {
-		struct listener *l = b->merged[i];
-		any |= give(&d, l, i + 1 < b->merged_count && b->merged[i + 1]->rule == l->rule, ticks);
-	}
-	clear_slots(&d);
-	t->dispatching--;
-	return any;
-}
+/* ---- who is there ---- */
 
 void listeners_each_rule(struct host *host, struct slice name, void (*fn)(void *ctx, struct rule *rule), void *ctx)
 {

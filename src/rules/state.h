@@ -72,6 +72,15 @@ void host_greet(struct host *host, struct rule *rule, struct slice reason);
 /* Ends a rule without running any of its code. */
 void host_part_with(struct host *host, struct rule *rule);
 
+/* host_metrics.c */
+void host_metrics_add(struct host *host);
+/* Failures stand at 0 before the first one: an alert on an increase does not see a series that begins at 1. */
+void host_metrics_begin(struct host *host, const struct rule *rule);
+/* Counters go on over a reload: each state of a rule adds what is new since the last time. */
+void host_metrics_count(struct host *host, struct rule *rule);
+/* Brings all of them up to date; `host` as a metrics_collect_fn has it. */
+void host_metrics_collect(void *host);
+
 /* Visits the rules that run and then those that drain: `for (size_t i = 0; (rule = host_each(host, &i, &rule)); )`. A rule may be
  * taken out while it is visited. */
 #define host_each_rule(rule, host) \
