@@ -14,8 +14,8 @@ JOBS    := -j$(shell nproc)
 # What is needed, by its Debian packages.
 PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libhttp-parser-dev libpcre2-dev libsystemd-dev libsqlite3-dev libcurl4-openssl-dev lua-cjson lua-busted
 # What only the tests need: a second compiler and its fuzzer, a counter of instructions, who reads the metrics, the package and
-# the state file.
-TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian sqlite3
+# the state file, a client and a proxy of the API.
+TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian sqlite3 curl nginx-light
 
 # Under sanitizers more optimization only makes gcc warn of what cannot be.
 CFLAGS   ?= $(if $(SANITIZE),-O2,-O3) -g
@@ -37,7 +37,7 @@ LTO_LDFLAGS := $(if $(LTO),-flto=auto $(CFLAGS))
 NO_LTO   := $(if $(LTO),-fno-lto)
 LIBS = $(shell pkg-config --libs lua5.4 libcares openssl libpcre2-8 libsystemd sqlite3 libcurl) -lhttp_parser -lev -lm
 
-LAYERS  := base observe ami live persist net http link sandbox value rules rules/api config engine control web sim cli harness
+LAYERS  := base observe ami live persist net http link sandbox value rules rules/api config engine view control web sim cli harness
 SOURCES := $(wildcard $(LAYERS:%=src/%/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OBJ)/%.o)
 # The Lua module links the pure layers, the rules and the simulator, for tests and for trying rules without a daemon.

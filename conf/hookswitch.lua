@@ -67,4 +67,13 @@ return {
 
 	-- Where Prometheus gets its metrics, and others ask whether all is well: /metrics, /healthz, /ready.
 	http = { listen = "127.0.0.1:9150" },
+
+	-- The API for web applications, off until it is named. Beyond this machine it needs TLS. Each client has a token of its own.
+	-- web = {
+	-- 	listen = "127.0.0.1:8080",
+	-- 	tokens = {
+	-- 		crm = { secret = env "CRM_TOKEN", scopes = { "read" } },
+	-- 		wall = { secret = env "WALL_TOKEN", scopes = { "read" }, queues = { "support" } },
+	-- 	},
+	-- },
 }

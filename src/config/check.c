@@ -12,6 +12,7 @@
 
 #define SINKS_MAX 64
 #define SOCKETS_MAX 8
+#define TOKENS_MAX 256
 
 struct check {
 	const struct reading *reading;
@@ -345,6 +346,102 @@ static void fill_sockets(struct check *check)
 	}
 }
 
+static void fill_token(struct check *check, struct config_token *token, const struct value *table)
+{
+	for (size_t k = 0; k < option_count; k++) {
+		const char *leaf = below(&options[k], "web.tokens.NAME.");
+		const struct value *value = leaf ? check_find(table, leaf) : NULL;
+		if (!leaf)
+			continue;
+		if (!value && (options[k].flags & OPTION_REQUIRED) && !check->reading->incomplete)
+			faults_add(check->faults, "web.tokens.%s.%s: missing; give %s", token->name, leaf,
+			           strcmp(leaf, "secret") == 0 ? "it as env \"NAME\" or file \"path\"" : "what it may do: read, emit, act, hooks");
+		fill(check, &options[k], value, token);
+	}
+}
+
+static void fill_web(struct check *check)
+{
+	struct config *config = check->config;
+	const struct value *tokens = check_find(&check->reading->root, "web.tokens");
+	if (table_count(tokens) > TOKENS_MAX)
+		faults_add(check->faults, "web.tokens: at most %d, there are %zu", TOKENS_MAX, table_count(tokens));
+	config->web.tokens = mem_zalloc(table_count(tokens) * sizeof *config->web.tokens);
+	for (size_t i = 0; i < table_count(tokens); i++) {
+		const struct value_pair *pair = &tokens->table.pairs[i];
+		if (!is_named_table(pair))
+			continue;
+		struct config_token *token = &config->web.tokens[config->web.token_count++];
+		token->name = mem_slicedup(key_of(pair));
+		fill_token(check, token, &pair->value);
+	}
+	for (size_t k = 0; k < option_count; k++)
+		if (options[k].scope == SCOPE_WEB_POLICY)
+			fill(check, &options[k], check_find(&check->reading->root, options[k].path), &config->web.policy);
+}
+
+static bool same_secret(const struct config_token *a, const struct config_token *b)
+{
+	const char *const x[] = { a->secret, a->old_secret }, *const y[] = { b->secret, b->old_secret };
+	for (int i = 0; i < 2; i++)
+		for (int k = 0; k < 2; k++)
+			if (x[i] && y[k] && strcmp(x[i], y[k]) == 0)
+				return true;
+	return false;
+}
+
+static void check_names(struct check *check, const char *token, const struct config_list *servers)
+{
+	const struct config *config = check->config;
+	for (size_t i = 0; i < servers->count; i++) {
+		bool known = check->reading->incomplete;
+		for (size_t k = 0; k < config->server_count && !known; k++)
+			known = strcmp(config->servers[k].name, servers->items[i]) == 0;
+		if (!known)
+			faults_add(check->faults, "web.tokens.%s.servers: the configuration has no server \"%s\"", token, servers->items[i]);
+	}
+}
+
+static bool has_item(const struct config_list *list, const char *item)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->items[i], item) == 0)
+			return true;
+	return false;
+}
+
+/* 127.0.0.1:8080 and [::1]:8080 are this machine's own. */
+static bool listens_locally(const char *listen)
+{
+	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]:", 6) == 0;
+}
+
+static void check_web(struct check *check)
+{
+	const struct config *config = check->config;
+	const char *given = config->web.listen;
+	if (!config->web.tls.cert != !config->web.tls.key)
+		faults_add(check->faults, "web.tls: cert and key go together, and there is no %s", config->web.tls.cert ? "key" : "cert");
+	if (given && !listens_locally(given) && !config->web.tls.cert && !config->web.allow_plaintext)
+		faults_add(check->faults, "web.listen: %s is open to other machines, and tokens would cross the network readable; give web.tls = { cert = …, "
+		           "key = … }, listen on 127.0.0.1 behind a proxy, or set allow_plaintext = true if that is meant", given);
+	if (given && config->web.token_count == 0)
+		faults_warn(check->faults, "web.listen: web.tokens has none; nobody can use the API");
+	if (config->web.streams > config->web.connections)
+		faults_add(check->faults, "web.streams: must be at most connections (%lld), is %lld", (long long)config->web.connections, (long long)config->web.streams);
+	for (size_t i = 0; i < config->web.token_count; i++) {
+		const struct config_token *token = &config->web.tokens[i];
+		check_names(check, token->name, &token->servers);
+		if (token->emit.count > 0 && !has_item(&token->scopes, "emit"))
+			faults_add(check->faults, "web.tokens.%s.emit: means nothing without the scope emit", token->name);
+		if (token->emit.count == 0 && has_item(&token->scopes, "emit"))
+			faults_warn(check->faults, "web.tokens.%s.emit: none; with the scope emit it may emit nothing until it names some, such as { \"crm.*\" }", token->name);
+		for (size_t k = 0; k < i; k++)
+			if (same_secret(token, &config->web.tokens[k]))
+				faults_add(check->faults, "web.tokens.%s.secret: the same as that of %s; each token has its own", token->name, config->web.tokens[k].name);
+	}
+}
+
 static void fill_policy(struct check *check, const char *prefix, struct slice rule, const struct value *table)
 {
 	struct config *config = check->config;
@@ -472,9 +569,11 @@ struct config *check_reading(const struct reading *reading, const char *path, co
 	fill_sinks(&check);
 	fill_sockets(&check);
 	fill_policies(&check);
+	fill_web(&check);
 	check_limits(&check);
 	check_sockets(&check);
 	check_http_client(&check);
+	check_web(&check);
 	check_folders(&check);
 
 	buf_close(&check.path);

@@ -48,6 +48,16 @@ static void add_server_secret(struct reading *reading, const struct value *serve
 		reading_add_secret(reading, slice_make(secret->text.bytes, secret->text.len));
 }
 
+static void add_token_secrets(struct reading *reading, const struct value *token)
+{
+	static const char *const names[] = { "secret", "old_secret" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const struct value *secret = check_find(token, names[i]);
+		if (secret && secret->type == VALUE_TEXT)
+			reading_add_secret(reading, slice_make(secret->text.bytes, secret->text.len));
+	}
+}
+
 static void collect_secrets(struct reading *reading)
 {
 	const struct value *servers = check_find(&reading->root, "servers");
@@ -55,6 +65,10 @@ static void collect_secrets(struct reading *reading)
 	if (servers && servers->type == VALUE_TABLE)
 		for (size_t i = 0; i < servers->table.count; i++)
 			add_server_secret(reading, &servers->table.pairs[i].value);
+	const struct value *tokens = check_find(&reading->root, "web.tokens");
+	if (tokens && tokens->type == VALUE_TABLE)
+		for (size_t i = 0; i < tokens->table.count; i++)
+			add_token_secrets(reading, &tokens->table.pairs[i].value);
 }
 
 static int longer_first(const void *a, const void *b)
@@ -168,6 +182,12 @@ void config_destroy(struct config **config)
 		free(c->control.sockets[i].name);
 	}
 	free(c->control.sockets);
+	for (size_t i = 0; i < c->web.token_count; i++) {
+		close_scope(SCOPE_TOKEN, &c->web.tokens[i]);
+		free(c->web.tokens[i].name);
+	}
+	free(c->web.tokens);
+	close_scope(SCOPE_WEB_POLICY, &c->web.policy);
 	close_scope(SCOPE_CONFIG, c);
 	free(c->servers);
 	free(c->rules);

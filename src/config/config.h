@@ -70,6 +70,16 @@ struct config_socket {
 	struct config_list roles;         /* "look", "emit", "act", "admin" */
 };
 
+/* Who may use the API over HTTP. */
+struct config_token {
+	char *name;                 /* its label in logs */
+	char *secret, *old_secret;  /* old_secret: NULL: none */
+	struct config_list scopes;  /* "read", "emit", "act", "hooks" */
+	struct config_list emit;    /* globs over names of events that it may emit */
+	struct config_list servers; /* empty: all */
+	struct config_list queues;  /* empty: all */
+};
+
 struct config {
 	char *path; /* of the file that was read */
 	struct config_server *servers;
@@ -121,6 +131,19 @@ struct config {
 		int64_t connections;
 		double timeout;
 	} http;
+	struct {
+		char *listen; /* "127.0.0.1:8080"; NULL: no API */
+		bool allow_plaintext;
+		struct {
+			char *cert, *key; /* NULL: no TLS */
+		} tls;
+		struct config_list hosts, origins, trusted_proxies;
+		double timeout;
+		int64_t connections, streams, body, requests_per_second, failures, replay;
+		struct config_token *tokens;
+		size_t token_count;
+		struct config_policy policy; /* of actions; `rule` is not used */
+	} web;
 	struct {
 		char *socket; /* NULL: no console */
 		char *mode;   /* "0600", octal */

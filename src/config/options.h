@@ -21,7 +21,7 @@ enum option_type {
 };
 
 /* The struct that an option's offset counts in. */
-enum option_scope { SCOPE_CONFIG, SCOPE_SERVER, SCOPE_SINK, SCOPE_POLICY, SCOPE_RULE, SCOPE_SOCKET };
+enum option_scope { SCOPE_CONFIG, SCOPE_SERVER, SCOPE_SINK, SCOPE_POLICY, SCOPE_RULE, SCOPE_SOCKET, SCOPE_TOKEN, SCOPE_WEB_POLICY };
 
 enum option_flags {
 	OPTION_RESTART = 1,  /* cannot change while running */

@@ -10,6 +10,7 @@
 #define SINK(member) .scope = SCOPE_SINK, .offset = offsetof(struct config_sink, member)
 #define SOCKET(member) .scope = SCOPE_SOCKET, .offset = offsetof(struct config_socket, member)
 #define POLICY(member) .scope = SCOPE_POLICY, .offset = offsetof(struct config_policy, member)
+#define TOKEN(member) .scope = SCOPE_TOKEN, .offset = offsetof(struct config_token, member)
 #define INTEGER(low, high, value) .type = OPTION_INTEGER, .min = (low), .max = (high), .number = (value)
 #define NUMBER(low, high, value) .type = OPTION_NUMBER, .min = (low), .max = (high), .number = (value)
 #define SECONDS(low, high, value) NUMBER(low, high, value), .unit = "s"
@@ -77,6 +78,60 @@ static const char *check_role(struct slice text)
 		if (slice_eq(text, slice_cstr(roles[i])))
 			return NULL;
 	return "must be of look, emit, act, admin";
+}
+
+static const char *check_scope(struct slice text)
+{
+	static const char *const scopes[] = { "read", "emit", "act", "hooks" };
+	for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++)
+		if (slice_eq(text, slice_cstr(scopes[i])))
+			return NULL;
+	return "must be of read, emit, act, hooks";
+}
+
+/* As it stands behind "Bearer ". */
+static const char *check_token(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
+			return "must be printable ASCII without blanks, such as `openssl rand -hex 32` prints";
+	return NULL;
+}
+
+static const char *check_origin(struct slice text)
+{
+	ptrdiff_t at = slice_find(text, SLICE("://"));
+	bool scheme = at > 0 && (slice_eq(slice_make(text.ptr, (size_t)at), SLICE("http")) || slice_eq(slice_make(text.ptr, (size_t)at), SLICE("https")));
+	for (size_t i = 0; scheme && i < text.len; i++)
+		if (text.ptr[i] <= ' ' || text.ptr[i] > '~' || (i >= (size_t)at + 3 && strchr("/?#*@", text.ptr[i])))
+			scheme = false;
+	return scheme && text.len > (size_t)at + 3 ? NULL : "must be an origin such as \"https://crm.example.net\", without a path";
+}
+
+static const char *check_web_host(struct slice text)
+{
+	return all_of(text, "._-:[]") ? NULL : "must be a host name or an IP address, without a port";
+}
+
+/* "10.0.0.5", "10.0.0.0/8", "fd00::/8" */
+static const char *check_network(struct slice text)
+{
+	char ip[INET6_ADDRSTRLEN + 5];
+	struct in6_addr binary;
+	int64_t bits = 0;
+	static const char wrong[] = "must be an IP address or a network, such as \"10.0.0.5\" or \"10.0.0.0/8\"";
+	if (text.len >= sizeof ip)
+		return wrong;
+	slice_to_text(text, ip, sizeof ip);
+	char *slash = strchr(ip, '/');
+	if (slash)
+		*slash = '\0';
+	bool four = inet_pton(AF_INET, ip, &binary) == 1;
+	if (!four && inet_pton(AF_INET6, ip, &binary) != 1)
+		return wrong;
+	if (slash && (!slice_to_int(slice_cstr(slash + 1), &bits) || bits < 0 || bits > (four ? 32 : 128)))
+		return wrong;
+	return NULL;
 }
 
 static const char *check_variable(struct slice text)
@@ -278,6 +333,12 @@ const struct option options[] = {
 	  POLICY(originate), .help = "The same for the rule `NAME.lua` alone." },
 	{ .path = "policy.rules.NAME.http", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_url, POLICY(http),
 	  .help = "The same for the rule `NAME.lua` alone." },
+	{ .path = "policy.web.allow", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, .scope = SCOPE_WEB_POLICY, .offset = offsetof(struct config_policy, allow),
+	  .help = "Actions that tokens with the scope `act` may send besides those that rules may send from the start. What is allowed to rules is not allowed here by that." },
+	{ .path = "policy.web.deny", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, .scope = SCOPE_WEB_POLICY, .offset = offsetof(struct config_policy, deny),
+	  .help = "Actions that they may not send; wins over `allow`." },
+	{ .path = "policy.web.originate", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_application, .scope = SCOPE_WEB_POLICY, .offset = offsetof(struct config_policy, originate),
+	  .help = "Applications that their Originate may name, such as `ChanSpy` for the board's listening in." },
 
 	{ .path = "log.level", .type = OPTION_WORD, .choices = "debug info warn error", .text = "info", ALL(log.level),
 	  .help = "Records below this level are not written." },
@@ -336,6 +397,45 @@ const struct option options[] = {
 	  .help = "Connections at the same time. Beyond, new ones are closed and counted." },
 	{ .path = "http.timeout", SECONDS(0.5, 300, 10), ALL(http.timeout), .flags = OPTION_RESTART,
 	  .help = "A connection, which carries one request, must have ended after so long." },
+
+	{ .path = "web.listen", TEXT(1, 128), .check = check_listen, ALL(web.listen), .flags = OPTION_RESTART,
+	  .help = "Address and port of the API and the board, such as `127.0.0.1:8080`; port 0: any that is free. Without it there is none. The same as `http.listen`: both are served there. An address that is not this machine's own needs `web.tls` or `web.allow_plaintext`." },
+	{ .path = "web.allow_plaintext", BOOLEAN(false), ALL(web.allow_plaintext),
+	  .help = "Allows an address beyond this machine without TLS: tokens and callers then cross the network readable." },
+	{ .path = "web.tls.cert", TEXT(1, 4096), ALL(web.tls.cert), .flags = OPTION_BESIDE,
+	  .help = "PEM file of the certificate, then those between it and its authority. A reload takes a renewed one; connections that stand keep theirs." },
+	{ .path = "web.tls.key", TEXT(1, 4096), ALL(web.tls.key), .flags = OPTION_BESIDE, .help = "PEM file of its private key, without a passphrase." },
+	{ .path = "web.hosts", .type = OPTION_LIST, .min = 0, .max = 64, .check = check_web_host, ALL(web.hosts),
+	  .help = "Names by which clients reach it, without ports. A request for another Host is refused (421), which stops pages that rebind their name. Without it: `localhost`, the loopback addresses, and the address of `web.listen`." },
+	{ .path = "web.origins", .type = OPTION_LIST, .min = 0, .max = 64, .check = check_origin, ALL(web.origins),
+	  .help = "Origins of web pages that may use the API from a browser (CORS), such as `https://crm.example.net`. The board needs none." },
+	{ .path = "web.trusted_proxies", .type = OPTION_LIST, .min = 0, .max = 64, .check = check_network, ALL(web.trusted_proxies),
+	  .help = "Addresses or networks of proxies whose `X-Forwarded-For` is believed: the client's address in logs and for `web.failures` is the last one there that is no such proxy." },
+	{ .path = "web.timeout", SECONDS(0.5, 300, 10), ALL(web.timeout),
+	  .help = "A request must have come, its answer been made and been taken, each within so long; a stream's reader must take something in it." },
+	{ .path = "web.connections", INTEGER(1, 100000, 512), .unit = "connections", ALL(web.connections),
+	  .help = "Connections at the same time. Beyond, new ones are closed and counted." },
+	{ .path = "web.streams", INTEGER(1, 100000, 256), .unit = "streams", ALL(web.streams),
+	  .help = "Streams (`/api/live`, `/api/events`) at the same time, out of the connections. Beyond, they are refused (503) and counted." },
+	{ .path = "web.body", BYTES(1 * KIB, 16 * MIB, 64 * KIB), ALL(web.body), .help = "Longest body of a request." },
+	{ .path = "web.requests_per_second", INTEGER(1, 100000, 50), .unit = "requests", ALL(web.requests_per_second),
+	  .help = "Of one token, with as many at once. Beyond, they are refused (429) and counted." },
+	{ .path = "web.failures", INTEGER(1, 100000, 20), .unit = "requests", ALL(web.failures),
+	  .help = "Requests without a valid token that one address (of IPv6 a /64) may send in a minute. Beyond, all of its requests are refused (429) until the minute is over." },
+	{ .path = "web.replay", BYTES(64 * KIB, 1024 * MIB, 1 * MIB), ALL(web.replay),
+	  .help = "Changes that are kept for readers of `/api/live` that are slower or come back. Who is further behind gets a snapshot." },
+	{ .path = "web.tokens.NAME.secret", TEXT(16, 256), .check = check_token, TOKEN(secret), .flags = OPTION_REQUIRED | OPTION_SECRET,
+	  .help = "Sent as `Authorization: Bearer SECRET`; best as `env \"NAME\"` or `file \"path\"`. At most 256 tokens." },
+	{ .path = "web.tokens.NAME.old_secret", TEXT(16, 256), .check = check_token, TOKEN(old_secret), .flags = OPTION_SECRET,
+	  .help = "Is good as well: the one before, until every client has the new one." },
+	{ .path = "web.tokens.NAME.scopes", .type = OPTION_LIST, .min = 1, .max = 4, .check = check_scope, TOKEN(scopes), .flags = OPTION_REQUIRED,
+	  .help = "`read`: everything that shows something; `emit`: events for rules; `act`: actions, as `policy.web` allows; `hooks`: endpoints of rules." },
+	{ .path = "web.tokens.NAME.emit", .type = OPTION_LIST, .min = 0, .max = 64, .check = check_event, TOKEN(emit),
+	  .help = "Names of events that it may emit; `*` and `?` match as in a shell. Without it none." },
+	{ .path = "web.tokens.NAME.servers", .type = OPTION_LIST, .min = 0, .max = 64, TOKEN(servers),
+	  .help = "Servers that it sees and acts on. Without it all." },
+	{ .path = "web.tokens.NAME.queues", .type = OPTION_LIST, .min = 0, .max = 256, TOKEN(queues),
+	  .help = "Queues that it sees, with their callers, members, agents and calls, and acts on: its actions must name one of them in `Queue`, or in `Channel` a channel of such a call. Without it all." },
 
 	{ .path = "control.socket", TEXT(1, 4096), ALL(control.socket), .flags = OPTION_HOME | OPTION_RESTART,
 	  .help = "Unix socket for `hookswitch ctl`; without it there is no console." },

@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "control/headers.h"
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/table.h"
+#include "view/reply_json.h"
 
 struct call {
 	struct engine_request *sent;
@@ -72,68 +72,6 @@ static void print_success(const struct reply *reply, struct buf *out)
 		buf_printf(out, "%s%u item%s\n", reply->event_count > 0 ? "\n" : "", reply->event_count, reply->event_count == 1 ? "" : "s");
 }
 
-/* ---- for programs ---- */
-
-static void write_output(const struct reply *reply, struct writer *writer)
-{
-	struct slice line;
-	size_t cursor = 0;
-
-	writer_open(writer, "output", '[');
-	while (reply_output(reply, &cursor, &line))
-		writer_item(writer, line);
-	writer_close(writer, ']');
-}
-
-static void write_reply(const struct call *call, const struct reply *reply, struct buf *out)
-{
-	struct slice message = slice_cstr(reply->text);
-	struct writer writer;
-
-	if (reply->code == ERR_NONE && reply->response)
-		message = message_value(reply->response, SLICE("Message"));
-	writer_init(&writer, out);
-	writer_open(&writer, NULL, '{');
-	writer_text(&writer, "server", call->server);
-	writer_text(&writer, "action", reply->action);
-	writer_text(&writer, "action_id", call->id);
-	writer_bool(&writer, "success", reply->code == ERR_NONE);
-	writer_text(&writer, "code", reply->code == ERR_NONE ? NULL : err_name(reply->code));
-	writer_slice(&writer, SLICE("message"), message);
-	if (reply->response)
-		headers_json(&(struct headers){ .message = reply->response }, &writer, "response");
-	else
-		writer_null(&writer, "response");
-	if (reply->is_list) {
-		writer_open(&writer, "events", '[');
-		for (uint32_t i = 0; i < reply->event_count; i++)
-			headers_json(&(struct headers){ .message = reply->events[i] }, &writer, NULL);
-		writer_close(&writer, ']');
-	}
-	if (reply->has_output)
-		write_output(reply, &writer);
-	writer_close(&writer, '}');
-	buf_append_char(out, '\n');
-}
-
-/* Of an action that was not sent. */
-static void write_refusal(const struct call *call, struct slice action, const struct err *err, struct buf *out)
-{
-	struct writer writer;
-
-	writer_init(&writer, out);
-	writer_open(&writer, NULL, '{');
-	writer_text(&writer, "server", call->server);
-	writer_slice(&writer, SLICE("action"), action);
-	writer_null(&writer, "action_id");
-	writer_bool(&writer, "success", false);
-	writer_text(&writer, "code", err_name(err->code));
-	writer_text(&writer, "message", err->text);
-	writer_null(&writer, "response");
-	writer_close(&writer, '}');
-	buf_append_char(out, '\n');
-}
-
 /* ---- the command ---- */
 
 /* Who may open the socket may send everything but the session's own actions. */
@@ -158,7 +96,7 @@ static void on_answer(struct engine *engine, void *ctx, struct reply *reply)
 	(void)engine;
 
 	if (call->json) {
-		write_reply(call, reply, &client->out);
+		reply_json(&client->out, call->server, call->id, reply);
 	} else if (code == 0) {
 		print_success(reply, &client->out);
 	} else {
@@ -268,7 +206,7 @@ int command_call(struct request *request)
 	call->sent = send_action(request, &action, call->id, &err);
 	if (!call->sent) {
 		if (call->json) {
-			write_refusal(call, name, &err, &client->out);
+			reply_json_refused(&client->out, call->server, name, &err);
 			action_close(&action);
 			free(call);
 			return 1;

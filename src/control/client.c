@@ -9,8 +9,8 @@
 
 #include "base/mem.h"
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/table.h"
+#include "view/json_writer.h"
 
 #define SENT_PER_TURN (512u << 10) /* bytes, so that a big answer to a fast reader delays nobody */
 #define REST_MAX 16                /* reads of what a client sent beyond its request */

@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
 #include "observe/log.h"
+#include "view/engine_json.h"
+#include "view/json_writer.h"
 
 struct command {
 	const char *name, *arguments;
@@ -25,7 +26,7 @@ struct command {
 static int run_status(struct request *request)
 {
 	if (request->json)
-		render_status_json(request->engine, request->out);
+		engine_json_status(request->engine, request->out);
 	else
 		render_status(request->engine, request->out);
 	return 0;
@@ -41,7 +42,7 @@ static int run_servers(struct request *request)
 	}
 	writer_init(&writer, request->out);
 	writer_open(&writer, NULL, '{');
-	render_servers_json(request->engine, &writer);
+	engine_json_servers(request->engine, &writer, NULL, NULL);
 	writer_close(&writer, '}');
 	buf_append_char(request->out, '\n');
 	return 0;
@@ -57,7 +58,7 @@ static int run_scripts(struct request *request)
 	}
 	writer_init(&writer, request->out);
 	writer_open(&writer, NULL, '{');
-	render_rules_json(request->engine, &writer);
+	engine_json_rules(request->engine, &writer);
 	writer_close(&writer, '}');
 	buf_append_char(request->out, '\n');
 	return 0;

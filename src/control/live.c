@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/table.h"
 #include "rules/picture.h"
+#include "view/json_writer.h"
+#include "view/live_json.h"
 
 #define ROWS_DEFAULT 500
 #define ROWS_MAX 10000
-#define DEPTH_MAX 2 /* of lists in lists, in JSON */
 
 /* How a field is shown to people. */
 enum show { SHOW_TEXT, SHOW_PERSON, SHOW_AGE, SHOW_SECONDS, SHOW_RATIO, SHOW_ROUND_TRIP };
@@ -169,77 +169,6 @@ static void rows_add(struct rows *rows, const struct live_object *object)
 	rows->count++;
 }
 
-static void write_object(struct writer *writer, const char *key, const struct live_object *object, int64_t now, int depth);
-
-static void write_value(struct writer *writer, const char *key, const struct live_value *v, int64_t now, int depth);
-
-struct items {
-	struct writer *writer;
-	bool map;
-	int64_t now;
-	int depth;
-};
-
-static bool write_item(void *ctx, const struct live_object *object, struct slice key, const struct live_value *value)
-{
-	const struct items *items = ctx;
-	char name[LIVE_TEXT_MAX + 1];
-
-	slice_to_text(key, name, sizeof name);
-	if (object)
-		write_object(items->writer, items->map ? name : NULL, object, items->now, items->depth);
-	else
-		write_value(items->writer, items->map ? name : NULL, value, items->now, items->depth);
-	return true;
-}
-
-static void write_value(struct writer *writer, const char *key, const struct live_value *v, int64_t now, int depth)
-{
-	switch (v->type) {
-	case LIVE_NIL:
-		writer_null(writer, key);
-		break;
-	case LIVE_BOOL:
-		writer_bool(writer, key, v->boolean);
-		break;
-	case LIVE_INT:
-		writer_number(writer, key, (double)v->integer);
-		break;
-	case LIVE_NUMBER:
-	case LIVE_TIME:
-		writer_number(writer, key, v->number);
-		break;
-	case LIVE_TEXT:
-		if (key)
-			writer_slice(writer, slice_cstr(key), v->text);
-		else
-			writer_item(writer, v->text);
-		break;
-	case LIVE_LIST:
-	case LIVE_MAP: {
-		bool map = v->type == LIVE_MAP;
-		writer_open(writer, key, map ? '{' : '[');
-		if (depth < DEPTH_MAX)
-			live_each_item(v, write_item, &(struct items){ writer, map, now, depth + 1 });
-		writer_close(writer, map ? '}' : ']');
-		break;
-	}
-	}
-}
-
-static void write_object(struct writer *writer, const char *key, const struct live_object *object, int64_t now, int depth)
-{
-	enum live_kind kind = live_object_kind(object);
-	const char *name;
-
-	writer_open(writer, key, '{');
-	for (uint32_t i = 0; (name = live_field_name(kind, i)); i++) {
-		struct live_value v = live_get(object, (int)i, now);
-		write_value(writer, name, &v, now, depth);
-	}
-	writer_close(writer, '}');
-}
-
 /* ---- requests ---- */
 
 struct query {
@@ -393,7 +322,7 @@ static int show_queue(struct request *request, struct query *q)
 		if (!queue)
 			continue;
 		if (request->json) {
-			write_object(&writer, NULL, queue, q->now, 0);
+			live_json_object(&writer, NULL, queue, q->now);
 		} else {
 			if (found)
 				buf_append_char(request->out, '\n');
@@ -419,34 +348,12 @@ static int show_queue(struct request *request, struct query *q)
 
 static void show_json(struct request *request, struct query *q)
 {
-	struct live_cursor cursor;
-	const struct live_object *object;
 	struct writer writer;
-	uint32_t shown = 0;
 
 	writer_init(&writer, request->out);
 	writer_open(&writer, NULL, '{');
-	writer_open(&writer, q->plural, '[');
-	live_walk(q->live, q->form->kind, &q->filter, &cursor);
-	while (shown < q->limit && (object = live_next(&cursor, q->now))) {
-		write_object(&writer, NULL, object, q->now, 0);
-		shown++;
-	}
-	writer_close(&writer, ']');
-	writer_integer(&writer, "total", shown < q->limit ? shown : live_count(q->live, q->form->kind, &q->filter, q->now));
-	writer_open(&writer, "servers", '[');
-	for (struct live_server *s = live_server_next(q->live, NULL); s; s = live_server_next(q->live, s)) {
-		writer_open(&writer, NULL, '{');
-		writer_slice(&writer, SLICE("name"), live_server_name(s));
-		writer_text(&writer, "state", live_state_name(live_state(s)));
-		writer_open(&writer, "unknown", '[');
-		for (unsigned part = 1; live_part_name(part); part <<= 1)
-			if (live_unknown(s) & part)
-				writer_item(&writer, slice_cstr(live_part_name(part)));
-		writer_close(&writer, ']');
-		writer_close(&writer, '}');
-	}
-	writer_close(&writer, ']');
+	live_json_list(&writer, q->plural, &(struct live_json_query){ .live = q->live, .kind = q->form->kind, .filter = &q->filter, .limit = q->limit, .now = q->now });
+	live_json_states(&writer, q->live, NULL, NULL);
 	writer_close(&writer, '}');
 	buf_append_char(request->out, '\n');
 }

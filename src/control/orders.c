@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/table.h"
 #include "observe/log.h"
+#include "view/json_writer.h"
 
 void command_log(const struct client *client, const char *order, const char *argument)
 {

@@ -1,29 +1,21 @@
-/* What the console shows: the engine's views as text for people or as JSON (one line). They append to `out`. */
+/* What the console shows: the engine's views as text for people. They append to `out`. */
 #ifndef CONTROL_RENDER_H
 #define CONTROL_RENDER_H
 
 #include "base/buf.h"
 #include "engine/engine.h"
 
-struct writer;
-
 void render_status(struct engine *engine, struct buf *out);
-void render_status_json(struct engine *engine, struct buf *out);
 
 #define STATUS_WIDTH 80 /* characters of its lines */
 
 void render_servers(struct engine *engine, struct buf *out);
 /* The part of the status: fewer columns, failures in lines of their own. */
 void render_servers_brief(struct engine *engine, struct buf *out);
-void render_servers_json(struct engine *engine, struct writer *writer);
 /* The actions that wait for their end. */
 void render_pending(struct engine *engine, struct buf *out);
 void render_pending_json(struct engine *engine, struct buf *out);
 void render_scripts(struct engine *engine, struct buf *out);
 void render_scripts_brief(struct engine *engine, struct buf *out);
-/* "runs", "runs in part" (some listeners are in quarantine), "quarantined", "disabled", "failed" */
-const char *render_rule_state(const struct host_rule_view *view);
-/* The rules' fields, inside an object. */
-void render_rules_json(struct engine *engine, struct writer *writer);
 
 #endif

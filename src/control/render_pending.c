@@ -1,7 +1,7 @@
 /* The actions that wait for their end, as a table and as JSON. */
-#include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
+#include "view/json_writer.h"
 
 static const struct table_column columns[] = {
 	{ "SERVER", false }, { "ACTION", false }, { "SENT BY", false }, { "RULE", false }, { "AGE", true }, { "DEADLINE IN", true }, { "STATE", false },

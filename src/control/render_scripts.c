@@ -1,11 +1,11 @@
-/* The rules, as tables and as JSON. */
+/* The rules, as tables. */
 #include <limits.h>
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
+#include "view/engine_json.h"
 
 #define DIGEST_SHOWN 12
 
@@ -19,18 +19,12 @@ static const struct table_column brief_columns[] = {
 	{ "RULE", false }, { "STATE", false }, { "CALLS", true }, { "MISSED", true }, { "ERRORS", true }, { "CPU", true }, { "MEMORY", true },
 };
 
-const char *render_rule_state(const struct host_rule_view *view)
-{
-	return view->failed ? "failed" : view->down ? "down" : view->disabled ? "disabled" : view->quarantined ? "quarantined" :
-	       view->quarantined_listeners > 0 ? "runs in part" : "runs";
-}
-
 static void rule_row(struct table *table, const struct host_rule_view *view)
 {
 	char memory[TEXT_SHORT], since[TEXT_SHORT];
 
 	table_cell(table, "%s", view->name);
-	table_cell(table, "%s", render_rule_state(view));
+	table_cell(table, "%s", engine_json_rule_state(view));
 	table_cell(table, "%u", view->listeners);
 	table_cell(table, "%u", view->timers);
 	table_cell(table, "%u", view->waiting);
@@ -52,7 +46,7 @@ static void brief_row(struct table *table, const struct host_rule_view *view)
 	char memory[TEXT_SHORT];
 
 	table_cell(table, "%s", view->name);
-	table_cell(table, "%s", render_rule_state(view));
+	table_cell(table, "%s", engine_json_rule_state(view));
 	table_cell(table, "%llu", (unsigned long long)view->calls);
 	table_cell(table, "%llu", (unsigned long long)(view->skipped + view->missed));
 	table_cell(table, "%llu", (unsigned long long)view->errors);
@@ -103,7 +97,6 @@ static void print_errors(struct engine *engine, unsigned width, struct buf *out)
 }
 
 #define WAITS_SHOWN 5  /* below the table, of each rule that drains */
-#define WAITS_LISTED 100 /* in JSON */
 
 struct wait_lines {
 	struct buf *out;
@@ -170,65 +163,4 @@ void render_scripts(struct engine *engine, struct buf *out)
 void render_scripts_brief(struct engine *engine, struct buf *out)
 {
 	print_rules(engine, true, out);
-}
-
-static void wait_json(void *writer, struct slice text)
-{
-	writer_item(writer, text);
-}
-
-static void rule_json(struct engine *engine, size_t index, struct writer *writer, const struct host_rule_view *view)
-{
-	writer_open(writer, NULL, '{');
-	writer_text(writer, "name", view->name);
-	writer_text(writer, "file", view->file);
-	writer_text(writer, "digest", view->digest);
-	writer_text(writer, "state", render_rule_state(view));
-	writer_text(writer, "change", view->change);
-	writer_number(writer, "since", view->since);
-	writer_integer(writer, "generation", view->number);
-	writer_bool(writer, "quarantined", view->quarantined);
-	writer_integer(writer, "quarantined_listeners", view->quarantined_listeners);
-	writer_bool(writer, "down", view->down);
-	if (view->down)
-		writer_number(writer, "begins_at", view->begins_at);
-	writer_bool(writer, "failed", view->failed);
-	writer_bool(writer, "disabled", view->disabled);
-	writer_integer(writer, "missed", view->missed);
-	writer_integer(writer, "skipped", view->skipped);
-	writer_integer(writer, "listeners", view->listeners);
-	writer_integer(writer, "timers", view->timers);
-	writer_integer(writer, "subscriptions", view->subscriptions);
-	writer_integer(writer, "waiting", view->waiting);
-	writer_open(writer, "waits", '[');
-	host_rule_waits(engine_host(engine), index, WAITS_LISTED, wait_json, writer);
-	writer_close(writer, ']');
-	writer_integer(writer, "pending", view->pending);
-	writer_integer(writer, "calls", view->calls);
-	writer_integer(writer, "errors", view->errors);
-	writer_integer(writer, "deadlines", view->deadlines);
-	writer_integer(writer, "refused", view->refused);
-	writer_number(writer, "seconds", view->seconds);
-	writer_integer(writer, "memory", view->memory);
-	writer_text(writer, "last_error", view->last_error && view->last_error[0] ? view->last_error : NULL);
-	writer_close(writer, '}');
-}
-
-void render_rules_json(struct engine *engine, struct writer *writer)
-{
-	struct host_view host;
-	struct host_rule_view rule;
-
-	host_view(engine_host(engine), &host);
-	writer_integer(writer, "generation", host.generation);
-	writer_number(writer, "since", host.since);
-	writer_integer(writer, "memory", host.memory);
-	writer_open(writer, "rules", '[');
-	for (size_t i = 0; host_rule_view(engine_host(engine), i, &rule) && !rule.draining; i++)
-		rule_json(engine, i, writer, &rule);
-	writer_close(writer, ']');
-	writer_open(writer, "draining_rules", '[');
-	for (size_t i = host.rule_count; host_rule_view(engine_host(engine), i, &rule); i++)
-		rule_json(engine, i, writer, &rule);
-	writer_close(writer, ']');
 }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
 
@@ -96,41 +95,4 @@ void render_servers_brief(struct engine *engine, struct buf *out)
 	table_print_within(&table, STATUS_WIDTH, out);
 	for (size_t i = 0; engine_server_view(engine, i, &view); i++)
 		print_failure(&view, out);
-}
-
-static void server_json(struct writer *writer, const struct link_view *view)
-{
-	writer_open(writer, NULL, '{');
-	writer_text(writer, "name", view->name);
-	writer_text(writer, "host", view->host);
-	writer_integer(writer, "port", view->port);
-	writer_text(writer, "address", view->address[0] ? view->address : NULL);
-	writer_text(writer, "state", view->state);
-	writer_number(writer, "state_age", view->state_age);
-	writer_text(writer, "version", view->version[0] ? view->version : NULL);
-	writer_text(writer, "breaker", view->breaker);
-	writer_text(writer, "last_reason", view->last_reason[0] ? view->last_reason : NULL);
-	writer_text(writer, "last_text", view->last_text[0] ? view->last_text : NULL);
-	writer_number(writer, "next_try", view->next_try < 0 ? (double)NAN : view->next_try);
-	writer_number(writer, "heartbeat_rtt", view->heartbeat_rtt < 0 ? (double)NAN : view->heartbeat_rtt);
-	writer_integer(writer, "pending", view->pending);
-	writer_integer(writer, "backlog_events", view->backlog_events);
-	writer_integer(writer, "backlog_bytes", view->backlog_bytes);
-	writer_integer(writer, "sessions", view->sessions);
-	writer_integer(writer, "failures", view->failures);
-	writer_integer(writer, "events", view->events);
-	writer_integer(writer, "shed", view->shed);
-	writer_integer(writer, "bytes_in", view->bytes_in);
-	writer_integer(writer, "bytes_out", view->bytes_out);
-	writer_close(writer, '}');
-}
-
-void render_servers_json(struct engine *engine, struct writer *writer)
-{
-	struct link_view view;
-
-	writer_open(writer, "servers", '[');
-	for (size_t i = 0; engine_server_view(engine, i, &view); i++)
-		server_json(writer, &view);
-	writer_close(writer, ']');
 }

@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/version.h"
-#include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
 #include "observe/log.h"
@@ -36,15 +35,6 @@ static void print_lost(struct buf *out)
 		           (unsigned long long)counts.sink_dropped, counts.sink_dropped == 1 ? "" : "s");
 }
 
-static void write_lost(struct writer *writer)
-{
-	struct log_counts counts;
-
-	log_count(&counts);
-	writer_integer(writer, "log_records_lost", counts.dropped_queue + counts.dropped_write);
-	writer_integer(writer, "sink_lines_lost", counts.sink_dropped);
-}
-
 void render_status(struct engine *engine, struct buf *out)
 {
 	double started = engine_started(engine);
@@ -60,33 +50,4 @@ void render_status(struct engine *engine, struct buf *out)
 	buf_append_char(out, '\n');
 	render_scripts_brief(engine, out);
 	print_reload_error(engine, out);
-}
-
-void render_status_json(struct engine *engine, struct buf *out)
-{
-	double when = 0;
-	const char *error = engine_reload_error(engine, &when);
-	struct writer writer;
-
-	writer_init(&writer, out);
-	writer_open(&writer, NULL, '{');
-	writer_text(&writer, "version", HOOKSWITCH_VERSION);
-	writer_integer(&writer, "pid", (uint64_t)getpid());
-	writer_number(&writer, "started", engine_started(engine));
-	writer_number(&writer, "uptime", engine_uptime(engine));
-	writer_text(&writer, "configuration", engine_config(engine)->path);
-	writer_text(&writer, "log_level", log_level_name(log_get_level()));
-	write_lost(&writer);
-	render_rules_json(engine, &writer);
-	render_servers_json(engine, &writer);
-	if (error && error[0]) {
-		writer_open(&writer, "reload_failed", '{');
-		writer_number(&writer, "when", when);
-		writer_lines(&writer, "faults", error);
-		writer_close(&writer, '}');
-	} else {
-		writer_null(&writer, "reload_failed");
-	}
-	writer_close(&writer, '}');
-	buf_append_char(out, '\n');
 }

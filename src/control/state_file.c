@@ -4,9 +4,9 @@
 
 #include "base/mem.h"
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/table.h"
 #include "persist/persist.h"
+#include "view/json_writer.h"
 
 static const char *state_of(const struct persist_status *s)
 {

@@ -11,8 +11,9 @@
 #include "base/mem.h"
 #include "control/headers.h"
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/table.h"
+#include "view/headers_json.h"
+#include "view/json_writer.h"
 
 #define TAIL_WAITING (256u << 10) /* bytes */
 #define TAIL_PATIENCE 60.0        /* seconds: somebody may look at a page for a while */

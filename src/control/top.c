@@ -11,10 +11,11 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/render.h"
 #include "control/table.h"
 #include "rules/picture.h"
+#include "view/engine_json.h"
+#include "view/json_writer.h"
 
 #define ACTIONS_SHOWN 1000 /* in one sample */
 #define FIRST_SAMPLE 0.5 /* seconds: rates need two looks */
@@ -217,7 +218,7 @@ static void put_rule(struct row_writer *row, const struct sample *s, const struc
 {
 	row_begin(row, "rule");
 	row_text(row, "name", s->name);
-	row_text(row, "state", render_rule_state(view));
+	row_text(row, "state", engine_json_rule_state(view));
 	row_number(row, "load", s->load);
 	row_number(row, "calls_per_second", s->rates[0]);
 	row_number(row, "errors_per_second", s->rates[1]);

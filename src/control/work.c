@@ -8,9 +8,9 @@
 #include "base/value_json.h"
 #include "base/value_pack.h"
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/table.h"
 #include "persist/persist_jobs.h"
+#include "view/json_writer.h"
 
 #define JOBS_SHOWN 1000 /* of one state */
 #define JOB_WIDTH 100   /* bytes of a job in a table */

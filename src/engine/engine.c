@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "engine/internal.h"
 #include "engine/plan.h"
+#include "net/tls.h"
 #include "observe/log.h"
 #include "observe/process_metrics.h"
 #include "sandbox/deadline.h"
@@ -149,6 +150,7 @@ void engine_destroy(struct engine **engine)
 	engine_http_close(e);
 	engine_persist_close(e);
 	loader_destroy(&e->loader);
+	tls_release(&e->web_tls);
 	tls_pool_destroy(&e->http_tls);
 	if (e->hub) {
 		engine_turns_stop(e);

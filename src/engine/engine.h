@@ -37,6 +37,13 @@ void engine_reload(struct engine *engine, bool all, engine_reload_fn *done, void
 /* Forgets a `done` that was not called yet (its console is gone). */
 void engine_reload_forget(struct engine *engine, void *ctx);
 
+/* `fn` is called after each reload that was taken over, with the new configuration in place. One function; NULL: none. */
+typedef void engine_reloaded_fn(void *ctx);
+void engine_on_reloaded(struct engine *engine, engine_reloaded_fn *fn, void *ctx);
+/* What web.listen serves TLS with, until the next reload; NULL: it is plain. */
+struct tls;
+struct tls *engine_web_tls(const struct engine *engine);
+
 /* What the engine as a whole does: `fn` is called when it changes, and must not call the engine. One function; NULL: none. */
 enum engine_phase { ENGINE_RUNNING, ENGINE_RELOADING, ENGINE_STOPPING };
 typedef void engine_phase_fn(void *ctx, enum engine_phase phase);

@@ -7,6 +7,9 @@
 #include "engine/server.h"
 #include "http/http_client.h"
 
+struct tls;
+struct tls_pool;
+
 struct reload_waiter {
 	struct list node;
 	engine_reload_fn *done;
@@ -24,7 +27,7 @@ struct engine {
 	struct loader *loader;
 	struct http_client *http;
 	struct http_policy *http_policy;
-	struct tls_pool *http_tls;   /* of the client; used where plans are made */
+	struct tls_pool *http_tls;   /* of HTTP, both ways; used where plans are made */
 	struct persist *persist;     /* NULL: nothing survives the process */
 	ev_async persist_wake;
 	struct server **servers;     /* in the configuration's order, owned */
@@ -66,6 +69,9 @@ struct engine {
 	char *reload_error;
 	double reload_failed;        /* epoch seconds; 0: never */
 	double reload_succeeded;     /* the start counts */
+	engine_reloaded_fn *on_reloaded; /* NULL: nobody asked */
+	void *reloaded_ctx;
+	struct tls *web_tls;
 };
 
 /* engine.c */

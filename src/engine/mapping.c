@@ -74,18 +74,29 @@ void mapping_persist(const struct config *c, struct persist_options *out)
 	};
 }
 
+static void add_policy(struct policy *policy, const char *rule, const struct config_policy *p)
+{
+	for (size_t k = 0; k < p->allow.count; k++)
+		policy_allow(policy, rule, p->allow.items[k]);
+	for (size_t k = 0; k < p->deny.count; k++)
+		policy_deny(policy, rule, p->deny.items[k]);
+	for (size_t k = 0; k < p->originate.count; k++)
+		policy_originate(policy, rule, p->originate.items[k]);
+}
+
 struct policy *mapping_policy(const struct config *c)
 {
 	struct policy *policy = policy_create();
-	for (size_t i = 0; i < c->policy_count; i++) {
-		const struct config_policy *p = &c->policies[i];
-		for (size_t k = 0; k < p->allow.count; k++)
-			policy_allow(policy, p->rule, p->allow.items[k]);
-		for (size_t k = 0; k < p->deny.count; k++)
-			policy_deny(policy, p->rule, p->deny.items[k]);
-		for (size_t k = 0; k < p->originate.count; k++)
-			policy_originate(policy, p->rule, p->originate.items[k]);
-	}
+	for (size_t i = 0; i < c->policy_count; i++)
+		add_policy(policy, c->policies[i].rule, &c->policies[i]);
+	return policy;
+}
+
+struct policy *mapping_web_policy(const struct config *c)
+{
+	struct policy *policy = policy_create();
+	policy_section(policy, "policy.web");
+	add_policy(policy, "*", &c->web.policy);
 	return policy;
 }
 

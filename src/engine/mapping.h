@@ -22,6 +22,8 @@ struct http_client_settings;
 void mapping_http(const struct config *config, struct http_client_settings *out);
 /* A new one, the caller's; NULL with faults. */
 struct http_policy *mapping_http_policy(const struct config *config, struct faults *faults);
+/* The same of who acts over HTTP. */
+struct policy *mapping_web_policy(const struct config *config);
 /* Points into `config`; format "auto" is text on a terminal, the journal when stderr is its stream, JSON elsewhere. `format` (may be NULL) overrides it. */
 void mapping_log(const struct config *config, const char *format, struct log_options *out);
 /* -1 with `err` when what `wanted` says of the log's destination contradicts itself, or differs from the running

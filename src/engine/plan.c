@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/mapping.h"
+#include "net/tls.h"
 #include "observe/redact.h"
 
 /* ---- servers ---- */
@@ -206,6 +207,26 @@ static void plan_redact(struct plan *plan)
 	}
 }
 
+static int read_certificate(struct plan *plan)
+{
+	const struct config *config = plan->config;
+	struct tls_options options = { .cert = config->web.tls.cert, .key = config->web.tls.key, .server = true };
+	struct tls_pool *own = NULL;
+	struct err err;
+
+	if (!config->web.listen || !options.cert || !options.key)
+		return 0;
+	plan->web_tls = tls_get(plan->tls ? plan->tls : (own = tls_pool_create()), &options, &err);
+	if (!plan->web_tls)
+		faults_add(&plan->faults, "web.%s", err.text);
+	int rc = plan->web_tls ? 0 : -1;
+	if (own) {
+		tls_release(&plan->web_tls);
+		tls_pool_destroy(&own);
+	}
+	return rc;
+}
+
 void plan_make(struct plan *plan)
 {
 	faults_init(&plan->faults);
@@ -237,6 +258,7 @@ void plan_make(struct plan *plan)
 	if (!plan->looks_only)
 		rc |= open_sinks(plan);
 	rc |= make_http(plan);
+	rc |= read_certificate(plan);
 	rc |= load_rules(plan);
 	if (plan->hub)
 		rc |= plan_make_links(plan);
@@ -254,6 +276,7 @@ void plan_close(struct plan *plan)
 	free(plan->sinks);
 	plan->servers = NULL;
 	plan->sinks = NULL;
+	tls_release(&plan->web_tls);
 	redact_patterns_destroy(&plan->redact);
 	http_policy_destroy(&plan->http_policy);
 	tls_release(&plan->http_tls);

@@ -10,6 +10,8 @@
 #include "sandbox/arena.h"
 
 struct log_file;
+struct tls;
+struct tls_pool;
 struct redact_patterns;
 
 struct plan {
@@ -30,7 +32,7 @@ struct plan {
 	/* Opens the state file once the configuration is sound, before the rules are loaded; NULL: it is open. */
 	int (*open_state)(struct plan *plan, struct err *err);
 	const struct link_owner *owner; /* callbacks of the links; ctx is set to each server */
-	struct tls_pool *tls;         /* of the HTTP client; NULL (check): certificates are read and forgotten */
+	struct tls_pool *tls;         /* of HTTP, both ways; NULL (check): certificates are read and forgotten */
 	/* Out. */
 	struct faults faults;
 	struct config *config;
@@ -40,6 +42,7 @@ struct plan {
 	struct redact_patterns *redact; /* of the configuration */
 	struct http_policy *http_policy;
 	struct tls *http_tls;         /* NULL: the policy allows no request */
+	struct tls *web_tls;          /* of web.listen; NULL: without TLS */
 	bool sound;                   /* the configuration itself has no fault */
 	bool good;
 };

@@ -7,6 +7,7 @@
 #include "engine/internal.h"
 #include "engine/mapping.h"
 #include "engine/plan.h"
+#include "net/tls.h"
 #include "observe/log.h"
 #include "observe/redact.h"
 #include "rules/picture.h"
@@ -199,6 +200,9 @@ static void take_over(struct engine *e, struct plan *plan)
 	redact_use(&plan->redact);
 	e->config = plan->config;
 	plan->config = NULL;
+	tls_release(&e->web_tls);
+	e->web_tls = plan->web_tls;
+	plan->web_tls = NULL;
 	engine_persist_configure(e);
 	engine_http_configure(e, plan);
 	engine_picture_configure(e);
@@ -208,6 +212,8 @@ static void take_over(struct engine *e, struct plan *plan)
 	free(plan->sinks);
 	plan->servers = NULL;
 	plan->sinks = NULL;
+	if (e->on_reloaded)
+		e->on_reloaded(e->reloaded_ctx);
 	config_destroy(&before);
 	e->reload_succeeded = clock_wall();
 }
@@ -391,6 +397,17 @@ static void forget(struct list *waiters, const void *ctx)
 		list_remove(&w->node);
 		free(w);
 	}
+}
+
+void engine_on_reloaded(struct engine *e, engine_reloaded_fn *fn, void *ctx)
+{
+	e->on_reloaded = fn;
+	e->reloaded_ctx = ctx;
+}
+
+struct tls *engine_web_tls(const struct engine *e)
+{
+	return e->web_tls;
 }
 
 void engine_reload_forget(struct engine *e, void *ctx)

@@ -1,6 +1,7 @@
 #include "rules/policy.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +12,13 @@
 /* Keys are "rule\nname", rule "*" for all; a newline stands in neither. */
 struct policy {
 	atomic_uint holders;
+	const char *section; /* NULL: policy.rules */
 	struct map allow, deny, originate;
 };
 
 struct policy *policy_create(void)
 {
-	struct policy *p = mem_alloc(sizeof *p);
+	struct policy *p = mem_zalloc(sizeof *p);
 	atomic_init(&p->holders, 1);
 	map_init(&p->allow, true);
 	map_init(&p->deny, true);
@@ -106,10 +108,30 @@ static bool listed(const struct map *map, const char *rule, struct slice name)
 	                          has_key(map, "*", SLICE("*")));
 }
 
-static int deny(struct err *err, const char *rule, struct slice name, const char *why)
+void policy_section(struct policy *policy, const char *section)
 {
-	return err_set(err, ERR_DENIED, "%.*s %s; policy.rules[\"%s\"].allow = { \"%.*s\" } in the configuration would allow it",
-	               SLICE_ARG(name), why, rule, SLICE_ARG(name));
+	policy->section = section;
+}
+
+struct place {
+	char text[96];
+};
+
+/* Where the configuration would allow it. */
+static struct place place_of(const struct policy *policy, const char *rule)
+{
+	struct place place;
+	if (policy && policy->section)
+		snprintf(place.text, sizeof place.text, "%s", policy->section);
+	else
+		snprintf(place.text, sizeof place.text, "policy.rules[\"%.64s\"]", rule);
+	return place;
+}
+
+static int deny(struct err *err, const struct policy *policy, const char *rule, struct slice name, const char *why)
+{
+	return err_set(err, ERR_DENIED, "%.*s %s; %s.allow = { \"%.*s\" } in the configuration would allow it",
+	               SLICE_ARG(name), why, place_of(policy, rule).text, SLICE_ARG(name));
 }
 
 /* What of `NAME` or `NAME=value` is the name: Asterisk ends it at the first equals sign. */
@@ -138,7 +160,7 @@ static bool variables_harmless(struct slice list)
 	return variable_harmless(slice_make(list.ptr + start, list.len - start));
 }
 
-static int check_functions(const char *rule, const struct action *action, struct slice name, struct err *err)
+static int check_functions(const struct policy *policy, const char *rule, const struct action *action, struct slice name, struct err *err)
 {
 	/* There the whole value is one name. */
 	bool one = slice_eq_nocase(name, SLICE("Getvar")) || slice_eq_nocase(name, SLICE("Setvar"));
@@ -147,7 +169,7 @@ static int check_functions(const char *rule, const struct action *action, struct
 		if (!slice_eq_nocase(header, SLICE("Variable")) && !slice_eq_nocase(header, SLICE("Variables")))
 			continue;
 		if (one ? !catalogue_function_harmless(slice_trim(value)) : !variables_harmless(value))
-			return deny(err, rule, name, "of this variable or dialplan function can reach files, shell or configuration");
+			return deny(err, policy, rule, name, "of this variable or dialplan function can reach files, shell or configuration");
 	}
 	return 0;
 }
@@ -169,8 +191,8 @@ static int check_application(const struct policy *policy, const char *rule, cons
 	for (uint32_t i = 0; i < action->count; i++) {
 		struct slice value = action_field_value(action, i);
 		if (slice_eq_nocase(action_field_name(action, i), SLICE("Application")) && !(policy && listed(&policy->originate, rule, value)))
-			return err_set(err, ERR_DENIED, "Originate with Application %.*s runs dialplan code; policy.rules[\"%s\"].originate = "
-			               "{ \"%.*s\" } in the configuration would allow it", SLICE_ARG(value), rule, SLICE_ARG(value));
+			return err_set(err, ERR_DENIED, "Originate with Application %.*s runs dialplan code; %s.originate = "
+			               "{ \"%.*s\" } in the configuration would allow it", SLICE_ARG(value), place_of(policy, rule).text, SLICE_ARG(value));
 	}
 	return 0;
 }
@@ -193,13 +215,13 @@ int policy_check(const struct policy *policy, const char *rule, const struct act
 		return 0;
 	if (!info) {
 		const char *nearest = catalogue_nearest_action(name);
-		return err_set(err, ERR_DENIED, "%.*s is no action that the catalogue knows%s%s%s; policy.rules[\"%s\"].allow = { \"%.*s\" } in "
+		return err_set(err, ERR_DENIED, "%.*s is no action that the catalogue knows%s%s%s; %s.allow = { \"%.*s\" } in "
 		               "the configuration would allow it", SLICE_ARG(name), nearest ? " (did you mean " : "", nearest ? nearest : "",
-		               nearest ? "?)" : "", rule, SLICE_ARG(name));
+		               nearest ? "?)" : "", place_of(policy, rule).text, SLICE_ARG(name));
 	}
 	if (flags & ACTION_GUARDED)
-		return deny(err, rule, name, "reaches files, shell, modules, dialplan code or configuration");
+		return deny(err, policy, rule, name, "reaches files, shell, modules, dialplan code or configuration");
 	if (slice_eq_nocase(name, SLICE("MixMonitor")) && runs_command(action))
-		return deny(err, rule, name, "with Command, or with a comma in File or Options, runs a shell command");
-	return flags & ACTION_FUNCTIONS ? check_functions(rule, action, name, err) : 0;
+		return deny(err, policy, rule, name, "with Command, or with a comma in File or Options, runs a shell command");
+	return flags & ACTION_FUNCTIONS ? check_functions(policy, rule, action, name, err) : 0;
 }

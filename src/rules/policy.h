@@ -13,6 +13,8 @@ struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy **policy);
 /* Whether both say the same of that rule. Either may be NULL. */
 bool policy_equal(const struct policy *a, const struct policy *b, const char *rule);
+/* For others than rules: where the configuration has it ("policy.web"), static, for texts; `rule` is "*" then. */
+void policy_section(struct policy *policy, const char *section);
 /* `rule` "*": for all rules. Names without case; "*" is every action. deny wins over allow. */
 void policy_allow(struct policy *policy, const char *rule, const char *action);
 void policy_deny(struct policy *policy, const char *rule, const char *action);

@@ -1,6 +1,11 @@
-/* Requests from outside over HTTP, on the engine's loop: what monitoring asks (web_pages.h), on the address that section `http` of
- * the configuration names. Every bound that ends a connection is counted in hookswitch_http_dropped_total{reason="…"} and
- * logged (P2). */
+/* Requests from outside over HTTP, on the engine's loop:
+ *
+ *   section http   what monitoring asks (web_pages.h), without a login
+ *   section web    the API of web_routes.c, for who has a token
+ *
+ * Both may have the same address. Before a request of `web` is routed, its Host is one of web.hosts (else 421), and, but for a
+ * preflight, it has a token (else 401, whatever its path). Every bound that ends a connection or refuses a request is counted in
+ * hookswitch_http_dropped_total, hookswitch_web_dropped_total or hookswitch_web_refused_total and logged (P2). */
 #ifndef WEB_WEB_H
 #define WEB_WEB_H
 

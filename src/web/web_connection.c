@@ -35,6 +35,7 @@ static void connection_free(struct web_connection *c)
 	ev_timer_stop(c->listener->loop, &c->again);
 	stream_destroy(&c->stream);
 	web_reader_close(&c->reader);
+	buf_close(&c->extra);
 	buf_close(&c->in);
 	buf_close(&c->out);
 	free(c);
@@ -152,6 +153,8 @@ static void begin_head(struct web_connection *c, unsigned status, const char *ty
 	if (type)
 		buf_printf(out, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\n", type);
 	buf_append(out, headers);
+	buf_append(out, buf_slice(&c->extra));
+	buf_clear(&c->extra);
 }
 
 static void release_input(struct web_connection *c)
@@ -369,6 +372,7 @@ void web_connection_create(struct web_listener *listener, int fd, const struct a
 	c->since = clock_mono_ns();
 	list_append(&listener->connections, &c->node);
 	listener->count++;
+	buf_init(&c->extra, 0);
 	buf_init(&c->in, 0);
 	buf_init(&c->out, 0);
 	web_reader_init(&c->reader, listener->options.head, listener->options.body);

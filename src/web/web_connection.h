@@ -24,6 +24,7 @@ struct web_connection {
 	struct stream *stream; /* owned */
 	enum web_state state;
 	struct web_reader reader;
+	struct buf extra;      /* lines of the next answer's head, each with its end */
 	struct buf in, out;    /* came early, behind the request; waits to be sent */
 	bool keep_alive;       /* after this answer */
 	bool head_only;        /* HEAD: the body is left out */

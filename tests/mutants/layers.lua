@@ -80,7 +80,9 @@ return {
     only({ "top", "table", "render" }, specs "control/top"),
     only({ "work", "orders", "table", "state_file" }, specs("engine/work", "engine/persist")), specs("engine/start", "cli/help"), sanitized(unit "console"),
     sanitized(specs("control/ctl", "control/tail", "control/call")) },
-  web = { unit "web_reader", specs "web/http", sanitized(unit "web_reader") },
+  view = { specs("control/live", "control/call", "control/tail", "control/ctl", "web/lists") },
+  web = { unit "web_reader", specs("web/http", "web/access", "web/attacks", "web/lists"), sanitized(unit "web_reader"),
+    sanitized(specs "web/attacks") },
   sim = { specs "cli/sim" },
   cli = { specs("cli/help", "cli/check", "cli/replay"), specs("cli/daemon", "control/record") },
 }

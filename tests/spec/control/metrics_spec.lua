@@ -56,6 +56,8 @@ describe("metrics", function()
     engine_events_dropped_total = { "counter", "" }, metric_series_refused_total = { "counter", "" },
     console_dropped_total = { "counter", "reason" }, console_requests_total = { "counter", "" }, console_refused_total = { "counter", "" },
     http_dropped_total = { "counter", "reason" }, http_requests_total = { "counter", "path" },
+    web_connections = { "gauge", "" }, web_dropped_total = { "counter", "reason" }, web_refused_total = { "counter", "reason" },
+    web_requests_total = { "counter", "status" },
     -- the process
     memory_shortages_total = { "counter", "" },
     process_cpu_seconds_total = { "counter", "" }, process_resident_memory_bytes = { "gauge", "" },
@@ -78,7 +80,7 @@ describe("metrics", function()
           ami.on("crm.bad", function() error "no" end)
         ]],
       },
-      config = { http = { listen = "127.0.0.1:0" } },
+      config = { http = { listen = "127.0.0.1:0" }, web = { listen = "127.0.0.2:0" } },
     }
     d:ready "pbx1"
     d:await { msg = "no session", server = "dead" }

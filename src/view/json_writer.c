@@ -1,4 +1,4 @@
-#include "control/json_writer.h"
+#include "view/json_writer.h"
 
 #include <inttypes.h>
 #include <math.h>

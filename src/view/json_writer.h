@@ -1,7 +1,7 @@
 /* Writes JSON into a buffer and keeps count of the commas. `key` is NULL for an item of a list. Texts are masked as in the
  * log (P8). */
-#ifndef CONTROL_JSON_WRITER_H
-#define CONTROL_JSON_WRITER_H
+#ifndef VIEW_JSON_WRITER_H
+#define VIEW_JSON_WRITER_H
 
 #include "base/buf.h"
 

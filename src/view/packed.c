@@ -1,4 +1,4 @@
-#include "control/packed.h"
+#include "view/packed.h"
 
 #include <stdlib.h>
 

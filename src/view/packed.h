@@ -1,6 +1,6 @@
 /* Packed values (base/value_pack.h), as the engine's own events carry lists and tables, for people: as JSON. */
-#ifndef CONTROL_PACKED_H
-#define CONTROL_PACKED_H
+#ifndef VIEW_PACKED_H
+#define VIEW_PACKED_H
 
 #include "base/buf.h"
 
