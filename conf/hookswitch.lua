@@ -26,7 +26,7 @@ return {
 
 	-- What holds for every server that does not say otherwise.
 	defaults = {
-		-- Classes of events that Asterisk is asked for; fewer classes, less traffic.
+		-- Classes of events that Asterisk is asked for; fewer classes, less traffic. "auto": what the rules and the live picture need.
 		events = "on",
 		timeouts = { action = 10 },
 	},

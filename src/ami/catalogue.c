@@ -176,52 +176,6 @@ static const struct action_info actions[] = {
 	{ "WaitEvent", ACTION_KNOWN | ACTION_HOLDS_LINE, "WaitEventComplete", false },
 };
 
-static const char *const events[] = {
-	"AgentCalled", "AgentComplete", "AgentConnect", "AgentDump", "AgentLogin", "AgentLogoff",
-	"AgentRingNoAnswer", "Agents", "AgentsComplete", "AGIExecEnd", "AGIExecStart", "Alarm", "AlarmClear",
-	"AOC-D", "AOC-E", "AOC-S", "AorDetail", "AorList", "AorListComplete", "AsyncAGIEnd", "AsyncAGIExec",
-	"AsyncAGIStart", "AttendedTransfer", "AuthDetail", "AuthList", "AuthListComplete", "AuthMethodNotAllowed",
-	"BlindTransfer", "Bridge", "BridgeCreate", "BridgeDestroy", "BridgeEnter", "BridgeInfoChannel",
-	"BridgeInfoComplete", "BridgeLeave", "BridgeListComplete", "BridgeListItem", "BridgeMerge",
-	"BridgeTechnologyListComplete", "BridgeTechnologyListItem", "BridgeVideoSourceUpdate", "Cdr", "CEL",
-	"ChallengeResponseFailed", "ChallengeSent", "ChannelHungup", "ChannelReload", "ChannelsHungupListComplete",
-	"ChannelTalkingStart", "ChannelTalkingStop", "ChanSpyStart", "ChanSpyStop", "ConfbridgeEnd",
-	"ConfbridgeJoin", "ConfbridgeLeave", "ConfbridgeList", "ConfbridgeListComplete", "ConfbridgeListRooms",
-	"ConfbridgeListRoomsComplete", "ConfbridgeMute", "ConfbridgeRecord", "ConfbridgeStart",
-	"ConfbridgeStopRecord", "ConfbridgeTalking", "ConfbridgeUnmute", "ContactList", "ContactListComplete",
-	"ContactStatus", "ContactStatusDetail", "CoreShowChannel", "CoreShowChannelMapComplete",
-	"CoreShowChannelsComplete", "DAHDIChannel", "DAHDIShowChannels", "DAHDIShowChannelsComplete",
-	"DBGetComplete", "DBGetResponse", "DBGetTreeComplete", "DBGetTreeResponse", "DeadlockStart",
-	"DeviceStateChange", "DeviceStateListComplete", "Dial", "DialBegin", "DialEnd", "DialState", "DNDState",
-	"DTMF", "DTMFBegin", "DTMFEnd", "EndpointDetail", "EndpointDetailComplete", "EndpointList",
-	"EndpointListComplete", "ExtensionStateListComplete", "ExtensionStatus", "FailedACL", "FAXSession",
-	"FAXSessionsComplete", "FAXSessionsEntry", "FAXStats", "FAXStatus", "Flash", "FullyBooted", "Hangup",
-	"HangupHandlerPop", "HangupHandlerPush", "HangupHandlerRun", "HangupRequest", "Hold", "IdentifyDetail",
-	"InboundRegistrationDetail", "InboundRegistrationDetailComplete", "InboundSubscriptionDetail",
-	"InboundSubscriptionDetailComplete", "InvalidAccountID", "InvalidPassword", "InvalidTransport",
-	"JabberEvent", "JitterBufStats", "Join", "Leave", "ListDialplan", "Load", "LoadAverageLimit", "LocalBridge",
-	"LocalOptimizationBegin", "LocalOptimizationEnd", "Masquerade", "MCID", "MeetmeEnd", "MeetmeJoin",
-	"MeetmeLeave", "MeetmeList", "MeetmeListComplete", "MeetmeListRooms", "MeetmeListRoomsComplete",
-	"MeetmeMute", "MeetmeTalking", "MeetmeTalkRequest", "MemoryLimit", "MessageWaiting", "MiniVoiceMail",
-	"MixMonitorMute", "MixMonitorStart", "MixMonitorStop", "ModuleLoadReport", "MonitorStart", "MonitorStop",
-	"MusicOnHoldStart", "MusicOnHoldStop", "MWIGet", "MWIGetComplete", "NewAccountCode", "NewCallerid",
-	"Newchannel", "NewConnectedLine", "Newexten", "NewPeerAccount", "Newstate", "OriginateResponse",
-	"OutboundRegistrationDetail", "OutboundRegistrationDetailComplete", "OutboundSubscriptionDetail",
-	"OutboundSubscriptionDetailComplete", "ParkedCall", "ParkedCallGiveUp", "ParkedCallsComplete",
-	"ParkedCallSwap", "ParkedCallTimeOut", "Parkinglot", "ParkinglotsComplete", "PeerEntry", "PeerlistComplete",
-	"PeerStatus", "Pickup", "PresenceStateChange", "PresenceStateListComplete", "PresenceStatus",
-	"QueueCallerAbandon", "QueueCallerJoin", "QueueCallerLeave", "QueueEntry", "QueueMember",
-	"QueueMemberAdded", "QueueMemberPause", "QueueMemberPaused", "QueueMemberPenalty", "QueueMemberRemoved",
-	"QueueMemberRinginuse", "QueueMemberStatus", "QueueParams", "QueueStatusComplete", "QueueSummary",
-	"QueueSummaryComplete", "ReceiveFAX", "RegistrationEntry", "RegistrationsComplete", "Registry", "Reload",
-	"Rename", "RequestBadFormat", "RequestNotAllowed", "RequestNotSupported", "ResourceListDetail",
-	"ResourceListDetailComplete", "RTCPReceived", "RTCPSent", "SendFAX", "SessionLimit", "SessionTimeout",
-	"ShowDialPlanComplete", "Shutdown", "SIPpeerstatusComplete", "SIPQualifyPeerDone", "SoftHangupRequest",
-	"SpanAlarm", "SpanAlarmClear", "Status", "StatusComplete", "SuccessfulAuth", "TransportDetail",
-	"UnexpectedAddress", "Unhold", "Unlink", "UnParkedCall", "UserEvent", "VarSet", "VoicemailPasswordChange",
-	"VoicemailUserDetail", "VoicemailUserEntry", "VoicemailUserEntryComplete", "WaitEventComplete", "Wink",
-};
-
 /* Dialplan functions that read or write the call's own data only: no file, shell, database, network or configuration. */
 static const char *const harmless_functions[] = {
 	"AGENT", "ARRAY", "BASE64_DECODE", "BASE64_ENCODE", "CALLERID", "CALLERPRES", "CDR", "CDR_PROP", "CHANNEL", "CHANNEL_EXISTS",
@@ -273,11 +227,6 @@ bool catalogue_says_empty(struct slice message)
 	       slice_find(message, SLICE(" by that name")) < 0;
 }
 
-bool catalogue_event(struct slice name)
-{
-	return bsearch(&name, events, COUNT(events), sizeof *events, compare_text);
-}
-
 bool catalogue_function_harmless(struct slice variable)
 {
 	/* Asterisk takes quotes and backslashes away: what they stand in is not the name that is read here. */
@@ -298,36 +247,32 @@ bool catalogue_function_harmless(struct slice variable)
 
 #define NEAREST_MAX 3
 
-/* `candidate` becomes the nearest when it is nearer to `name` than all before. */
-static void compare_nearest(struct slice name, const char *candidate, const char **nearest, unsigned *best)
+void catalogue_nearest_begin(struct catalogue_nearest *nearest)
+{
+	*nearest = (struct catalogue_nearest){ .distance = NEAREST_MAX + 1 };
+}
+
+void catalogue_nearest_try(struct catalogue_nearest *nearest, struct slice name, const char *candidate)
 {
 	size_t len = strlen(candidate);
 	/* Most names are far off by their length alone. */
 	if ((len > name.len ? len - name.len : name.len - len) > NEAREST_MAX)
 		return;
 	unsigned d = slice_distance(name, slice_make(candidate, len));
-	if (d >= *best)
+	if (d >= nearest->distance)
 		return;
-	*best = d;
-	*nearest = candidate;
-}
-
-const char *catalogue_nearest_event(struct slice name)
-{
-	const char *nearest = NULL;
-	unsigned best = NEAREST_MAX + 1;
-	for (size_t i = 0; i < COUNT(events); i++)
-		compare_nearest(name, events[i], &nearest, &best);
-	return nearest;
+	nearest->distance = d;
+	nearest->name = candidate;
 }
 
 const char *catalogue_nearest_action(struct slice name)
 {
-	const char *nearest = NULL;
-	unsigned best = NEAREST_MAX + 1;
+	struct catalogue_nearest nearest;
+
+	catalogue_nearest_begin(&nearest);
 	for (size_t i = 0; i < COUNT(actions); i++)
-		compare_nearest(name, actions[i].name, &nearest, &best);
-	return nearest;
+		catalogue_nearest_try(&nearest, name, actions[i].name);
+	return nearest.name;
 }
 
 const char *catalogue_originate_reason(struct slice number)

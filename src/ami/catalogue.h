@@ -30,12 +30,29 @@ const struct action_info *catalogue_action(struct slice name);
 bool catalogue_says_empty(struct slice message);
 /* True for the events that Asterisk's tree sends. Case is ignored. */
 bool catalogue_event(struct slice name);
+/* The classes of an event, as bits of ami/event_mask.h: it passes a mask only if all of them are in it (Q62). 0 for what comes in lists
+ * alone; EVENT_CLASSES_ALL for a name that nobody knows. */
+uint32_t catalogue_event_classes(struct slice name);
+/* The same of all that a glob in lower case fits ("queue*"); EVENT_CLASSES_ALL when it fits none that is known. */
+uint32_t catalogue_events_classes(struct slice glob);
+/* A number below CATALOGUE_EVENTS_MAX for each known event, for sets of them; -1: nobody knows it. */
+int catalogue_event_number(struct slice name);
+uint32_t catalogue_event_number_classes(int number);
+#define CATALOGUE_EVENTS_MAX 320
+#define CATALOGUE_NAME_MAX 48 /* bytes of an event's name */
 /* True for `CALLERID(num)`-like variables whose function cannot reach files, shell or configuration, and for plain
  * variables other than those that Asterisk puts into a shell command. */
 bool catalogue_function_harmless(struct slice variable);
 /* The known name that is nearest to `name` by edit distance (at most 3 edits, case ignored), or NULL. */
 const char *catalogue_nearest_event(struct slice name);
 const char *catalogue_nearest_action(struct slice name);
+/* The same among other names: begun once, tried with each; `name` is the nearest of all, or NULL. */
+struct catalogue_nearest {
+	const char *name;
+	unsigned distance;
+};
+void catalogue_nearest_begin(struct catalogue_nearest *nearest);
+void catalogue_nearest_try(struct catalogue_nearest *nearest, struct slice name, const char *candidate);
 
 /* What the Reason of an OriginateResponse means (Q79 to Q86), for people: "busy". NULL for a number that no Asterisk sends. */
 const char *catalogue_originate_reason(struct slice number);

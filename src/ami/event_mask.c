@@ -1,14 +1,16 @@
 #include "ami/event_mask.h"
 
-/* The classes, and the bit of each in a mask that is a number. */
+#include <stdio.h>
+
 static const struct {
 	const char *name;
-	unsigned bit;
+	uint32_t bit;
 } classes[] = {
-	{ "system", 0 },     { "call", 1 },    { "log", 2 },    { "verbose", 3 }, { "command", 4 },    { "agent", 5 },
-	{ "user", 6 },       { "config", 7 },  { "dtmf", 8 },   { "reporting", 9 }, { "cdr", 10 },     { "dialplan", 11 },
-	{ "originate", 12 }, { "agi", 13 },    { "cc", 15 },    { "aoc", 16 },    { "test", 17 },      { "security", 18 },
-	{ "message", 30 },
+	{ "system", EVENT_SYSTEM },       { "call", EVENT_CALL },           { "log", EVENT_LOG },     { "verbose", EVENT_VERBOSE },
+	{ "command", EVENT_COMMAND },     { "agent", EVENT_AGENT },         { "user", EVENT_USER },   { "config", EVENT_CONFIG },
+	{ "dtmf", EVENT_DTMF },           { "reporting", EVENT_REPORTING }, { "cdr", EVENT_CDR },     { "dialplan", EVENT_DIALPLAN },
+	{ "originate", EVENT_ORIGINATE }, { "agi", EVENT_AGI },             { "cc", EVENT_CC },       { "aoc", EVENT_AOC },
+	{ "test", EVENT_TEST },           { "security", EVENT_SECURITY },   { "message", EVENT_MESSAGE },
 };
 
 #define COUNT (sizeof classes / sizeof *classes)
@@ -52,7 +54,7 @@ static bool next_word(struct slice *rest, struct slice *word)
 	return true;
 }
 
-static const unsigned *find_bit(struct slice class)
+static const uint32_t *find_bit(struct slice class)
 {
 	for (size_t i = 0; i < COUNT; i++)
 		if (slice_eq(class, slice_cstr(classes[i].name)))
@@ -65,9 +67,9 @@ bool event_mask_hears(struct slice mask, struct slice class)
 	struct slice rest = mask, word;
 
 	if (is_number(mask)) {
-		const unsigned *bit = find_bit(class);
+		const uint32_t *bit = find_bit(class);
 		int64_t bits;
-		return bit && slice_to_int(mask, &bits) && bits >> *bit & 1;
+		return bit && slice_to_int(mask, &bits) && (bits & *bit);
 	}
 	if (means_all(mask))
 		return true;
@@ -89,4 +91,16 @@ bool event_mask_unknown(struct slice mask, struct slice *word)
 		if (!find_bit(*word) && !slice_eq(*word, SLICE("all")) && !slice_eq(*word, SLICE("none")))
 			return true;
 	return false;
+}
+
+void event_mask_write(uint32_t wanted, bool listed, char out[EVENT_MASK_TEXT])
+{
+	size_t n = 0;
+
+	snprintf(out, EVENT_MASK_TEXT, "%s", wanted == EVENT_CLASSES_ALL && !listed ? "on" : "none");
+	if (wanted == EVENT_CLASSES_ALL && !listed)
+		return;
+	for (size_t i = 0; i < COUNT; i++)
+		if (wanted & classes[i].bit)
+			n += (size_t)snprintf(out + n, EVENT_MASK_TEXT - n, "%s%s", n > 0 ? "," : "", classes[i].name);
 }

@@ -35,7 +35,7 @@ static const char *check_host(struct slice text)
 
 static const char *check_events(struct slice text)
 {
-	return all_of(text, ",") ? NULL : "must be \"on\", \"off\" or classes with commas between, such as \"call,agent\"";
+	return all_of(text, ",") ? NULL : "must be \"on\", \"off\", \"auto\" or classes with commas between, such as \"call,agent\"";
 }
 
 static const char *check_event(struct slice text)
@@ -184,8 +184,9 @@ const struct option options[] = {
 	{ .path = "servers.NAME.allow_plaintext", BOOLEAN(false), SERVER(allow_plaintext),
 	  .help = "Allows `auth = \"plain\"` without TLS to a host that is not this one: the secret then crosses the network readable." },
 	{ .path = "servers.NAME.events", TEXT(1, 256), .text = "on", .check = check_events, SERVER(events),
-	  .help = "Which events Asterisk sends: `on`, `off` or classes such as `call,agent`. Without the class `call` an asynchronous Originate "
-	          "is refused: its end is such an event." },
+	  .help = "Which events Asterisk sends: `on`, `off`, classes such as `call,agent`, or `auto`: the classes that the live picture, rules and "
+	          "`ctl tail --event` want, no others, and of VarSet only what the picture reads where the server can filter. Without the class "
+	          "`call` an asynchronous Originate is refused: its end is such an event." },
 
 	{ .path = "servers.NAME.live", BOOLEAN(true), SERVER(live), .flags = OPTION_BESIDE_SESSION,
 	  .help = "The live picture shows this server, see `live.enabled`." },
@@ -299,7 +300,7 @@ const struct option options[] = {
 	  .help = "Parked calls of one server, and as many parking lots." },
 
 	{ .path = "live.enabled", BOOLEAN(true), ALL(live.enabled),
-	  .help = "The engine keeps a live picture of all servers: channels, calls, queues, agents, endpoints. It needs the event classes call, agent, dialplan, system and reporting, and asks each server for lists after a login and when it may have missed something." },
+	  .help = "The engine keeps a live picture of all servers: channels, calls, queues, agents, endpoints. It needs the event classes call, agent, dialplan and system, and asks each server for lists after a login and when it may have missed something." },
 	{ .path = "live.variables", .type = OPTION_LIST, .min = 0, .max = 16, .check = check_variable, ALL(live.variables),
 	  .help = "Channel variables that a channel of the picture shows. A change holds for channels that set none of them before." },
 	{ .path = "live.trunks", .type = OPTION_LIST, .min = 0, .max = 64, ALL(live.trunks),

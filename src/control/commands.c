@@ -139,7 +139,8 @@ static const struct command commands[] = {
 	{ "tail", "[--server NAME] [--event NAME|GLOB] [--where HEADER=VALUE|GLOB] [--actions] [--json]",
 	  "events as they come, until Ctrl-C; with --actions: actions and answers",
 	  "  --server NAME         of this server only\n"
-	  "  --event NAME|GLOB     of this name only, case ignored; several: any of them\n"
+	  "  --event NAME|GLOB     of this name only, case ignored; several: any of them. Servers with\n"
+	  "                        events = \"auto\" are asked for them meanwhile\n"
 	  "  --where HEADER=VALUE  with such a header only, the value may be a glob; several: all of them\n"
 	  "  --actions             actions and their answers instead of events; with --event: both\n"
 	  "At most 2,000 lines a second are shown; how many more there were is said. Lines with * are the\n"

@@ -8,10 +8,11 @@
 
 static const struct table_column columns[] = {
 	{ "SERVER", false }, { "STATE", false },  { "FOR", true },    { "ADDRESS", false }, { "VERSION", false }, { "PENDING", true },
-	{ "EVENTS", true },  { "SHED", true },    { "BACKLOG", true }, { "PING", true },    { "NEXT TRY", true }, { "LAST FAILURE", false },
+	{ "EVENTS", true },  { "SHED", true },    { "BACKLOG", true }, { "PING", true },    { "REQUESTED", false }, { "NEXT TRY", true },
+	{ "LAST FAILURE", false },
 };
 
-static void server_row(struct table *table, const struct link_view *view)
+static void server_row(struct table *table, const struct link_view *view, const struct engine_events_view *events)
 {
 	char text[TEXT_SHORT];
 
@@ -28,6 +29,7 @@ static void server_row(struct table *table, const struct link_view *view)
 		table_cell(table, "-");
 	else
 		table_cell(table, "%.1f ms", view->heartbeat_rtt * 1e3);
+	table_cell(table, "%s%s", events->events, events->filter ? ", few VarSet" : "");
 	table_cell(table, "%s", view->next_try < 0 ? "" : text_age(view->next_try, text));
 	if (view->last_reason[0] && view->last_text[0])
 		table_cell(table, "%s: %s", view->last_reason, view->last_text);
@@ -38,6 +40,7 @@ static void server_row(struct table *table, const struct link_view *view)
 void render_servers(struct engine *engine, struct buf *out)
 {
 	struct link_view view;
+	struct engine_events_view events;
 	struct table table;
 
 	if (!engine_server_view(engine, 0, &view)) {
@@ -45,8 +48,8 @@ void render_servers(struct engine *engine, struct buf *out)
 		return;
 	}
 	table_init(&table, columns, sizeof columns / sizeof *columns);
-	for (size_t i = 0; engine_server_view(engine, i, &view); i++)
-		server_row(&table, &view);
+	for (size_t i = 0; engine_server_view(engine, i, &view) && engine_events_view(engine, i, &events); i++)
+		server_row(&table, &view, &events);
 	table_print(&table, "", out);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ami/catalogue.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "control/headers.h"
@@ -345,6 +346,34 @@ static void tail_free(struct tail *tail)
 	free(tail);
 }
 
+/* What servers with `events = "auto"` are asked for on its behalf. Looking at whatever comes asks for nothing. */
+static uint32_t classes_of(const struct tail *tail)
+{
+	uint32_t classes = 0;
+
+	for (unsigned i = 0; i < tail->name_count; i++)
+		if (!strchr(tail->names[i], '.')) /* those are no server's */
+			classes |= catalogue_events_classes(slice_cstr(tail->names[i]));
+	return classes;
+}
+
+/* One watch stands for all of them. */
+static void ask_for_events(struct console *console)
+{
+	struct engine_watch *watch = &console->watch;
+	const struct tail *only = NULL;
+	unsigned count = 0;
+
+	watch->classes = 0;
+	list_each(it, &console->tails) {
+		only = list_entry(it, struct tail, node);
+		watch->classes |= classes_of(only);
+		count++;
+	}
+	watch->server = count == 1 ? only->server : NULL;
+	engine_watch_changed(console->engine, watch);
+}
+
 static void cancel(struct client *client)
 {
 	struct tail *tail = client->work;
@@ -353,6 +382,8 @@ static void cancel(struct client *client)
 	list_remove(&tail->node);
 	if (list_empty(&client->console->tails))
 		engine_watch_remove(client->console->engine, &client->console->watch);
+	else
+		ask_for_events(client->console);
 	tail_free(tail);
 }
 
@@ -436,6 +467,7 @@ int command_tail(struct request *request)
 		engine_watch_add(request->engine, &console->watch);
 	}
 	list_append(&console->tails, &tail->node);
+	ask_for_events(console);
 	request->client->work = tail;
 	request->client->cancel = cancel;
 	request->client->patience = TAIL_PATIENCE;

@@ -56,6 +56,7 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	list_init(&e->watches);
 	list_init(&e->waiters);
 	list_init(&e->next_waiters);
+	e->events_at = UINT64_MAX;
 	e->metrics = metrics_create();
 	e->host = host_create(&none, &engine_ops, e, e->metrics);
 	e->started = clock_wall();
@@ -146,6 +147,8 @@ void engine_destroy(struct engine **engine)
 	if (!e)
 		return;
 	*engine = NULL;
+	if (e->coming) /* it stops: this plan is not taken over any more */
+		engine_reload_go_on(e);
 	end_rules(e);
 	engine_http_close(e);
 	engine_persist_close(e);

@@ -8,6 +8,7 @@
 
 #include <ev.h>
 
+#include "ami/event_mask.h"
 #include "base/list.h"
 #include "config/config.h"
 #include "link/link.h"
@@ -63,6 +64,13 @@ uint32_t engine_server_id(const struct engine *engine, struct slice name);
 struct link *engine_server_link(struct engine *engine, struct slice name);
 /* Servers in the configuration's order; false beyond the last. */
 bool engine_server_view(const struct engine *engine, size_t index, struct link_view *out);
+/* What the session of that server was asked for, or its next one will be; false beyond the last. */
+struct engine_events_view {
+	char events[EVENT_MASK_TEXT];
+	const char *filter; /* the Filter that holds back VarSets; NULL: none */
+	bool automatic;     /* events = "auto" */
+};
+bool engine_events_view(const struct engine *engine, size_t index, struct engine_events_view *out);
 /* When the engine started (epoch seconds), for how long it runs (seconds, whatever the wall clock does), and what the last failed
  * reload said ("" when the last one was good; lines). */
 double engine_started(const struct engine *engine);
@@ -97,6 +105,8 @@ struct engine_event {
 struct engine_watch {
 	struct list node; /* the engine's while the watcher is added */
 	void *ctx;
+	uint32_t classes;   /* of the events of servers that it wants to see, as bits of ami/event_mask.h */
+	const char *server; /* of that one alone; NULL: of all. Both stand while it is added */
 	void (*event)(void *ctx, const struct engine_event *event);
 	void (*sent)(void *ctx, const char *server, const char *sender, const char *rule, const struct action *action, const char *id);
 	void (*answered)(void *ctx, const char *server, const char *sender, const char *rule, const struct reply *reply);
@@ -104,6 +114,8 @@ struct engine_watch {
 /* Any number of them; without any, watching costs nothing. `watch` stays the caller's, in place until it is removed. */
 void engine_watch_add(struct engine *engine, struct engine_watch *watch);
 void engine_watch_remove(struct engine *engine, struct engine_watch *watch);
+/* Its `classes` or `server` are others now. */
+void engine_watch_changed(struct engine *engine, const struct engine_watch *watch);
 
 /* Who sends actions: one of these for each kind of sender (rules, consoles), static. */
 struct engine_sender {

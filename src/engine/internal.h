@@ -54,6 +54,7 @@ struct engine {
 	struct process_metrics *process;
 	struct list requests;        /* struct engine_request.node */
 	struct list watches;         /* struct engine_watch.node, not owned */
+	uint64_t events_at;          /* monotonic ns when engine_events_turn() has something to do; UINT64_MAX: never */
 	double started;              /* epoch seconds */
 	uint64_t started_ns;         /* monotonic */
 	bool stopping;
@@ -62,6 +63,9 @@ struct engine {
 	void *phase_ctx;
 	/* Reloads. */
 	struct plan *plan;           /* under way; NULL: none */
+	const struct rule_set *coming; /* its rules, while servers are asked for what they want; NULL: it is not so far */
+	uint64_t coming_by;          /* monotonic ns when it is taken over whatever has been answered */
+	uint32_t asking;             /* actions on their way that ask for more events */
 	bool reload_all;             /* the next one loads unchanged rules too */
 	bool again;                  /* another one was asked for meanwhile */
 	struct list waiters;         /* of the one under way */
@@ -123,12 +127,28 @@ int engine_http_request(void *engine, const char *rule, const struct http_reques
 void engine_picture_configure(struct engine *engine);
 /* Asks for the lists that are due; after each turn of the rules. */
 void engine_picture_turn(struct engine *engine);
+/* events.c: what servers with `events = "auto"` are asked for */
+/* Asks the servers for what these rules, which are about to be taken over, want beyond the present. True when that is not answered
+ * yet: engine_reload_go_on() will be called, soon at the latest. */
+bool engine_events_prepare(struct engine *engine, const struct rule_set *rules);
+/* Somebody wants more events, or fewer: servers are asked for more at once, for fewer later. */
+void engine_events_update(struct engine *engine);
+/* A session has begun. */
+void engine_events_ready(struct server *server);
+/* ListCommands was answered. */
+void engine_events_commands(struct server *server, const struct message *response);
+/* Once in a turn. Returns the monotonic ns when it wants to be called again, UINT64_MAX: never. */
+uint64_t engine_events_turn(struct engine *engine);
+/* A link has stopped: true when it was to log in again, and does. */
+bool engine_events_stopped(struct server *server);
 /* picture_metrics.c: gauges and counters of the live picture, computed when somebody asks for them. */
 void engine_picture_metrics_open(struct engine *engine);
 /* That server is not in the picture any more. */
 void engine_picture_metrics_forget(struct engine *engine, const char *server);
 /* reload.c */
 int engine_first_plan(struct engine *engine, bool strict, struct faults *faults);
+/* Takes over the plan that engine_events_prepare() held up. */
+void engine_reload_go_on(struct engine *engine);
 /* Servers that have stopped go once the rules have taken all that they brought. */
 void engine_servers_leave(struct engine *engine);
 /* A server that is being stopped is gone. */

@@ -16,7 +16,7 @@ void mapping_link(const struct config_server *s, struct link_config *out)
 {
 	*out = (struct link_config){
 		.name = s->name, .host = s->host, .port = (uint16_t)s->port, .username = s->username, .secret = s->secret,
-		.plain_login = s->auth == CONFIG_AUTH_PLAIN, .allow_plaintext = s->allow_plaintext, .events = s->events,
+		.plain_login = s->auth == CONFIG_AUTH_PLAIN, .allow_plaintext = s->allow_plaintext, .events = s->events && strcmp(s->events, "auto") == 0 ? NULL : s->events,
 		.tls = { .enabled = s->tls.enabled, .verify = s->tls.verify, .ca = s->tls.ca, .cert = s->tls.cert, .key = s->tls.key,
 		         .server_name = s->tls.server_name },
 		.timeouts = { .resolve = s->timeouts.resolve, .connect = s->timeouts.connect, .tls = s->timeouts.tls,

@@ -101,6 +101,11 @@ static void ops_heard(void *ctx, const struct host_own_event *event)
 		                                                   .sender = event->sender, .rule = event->rule });
 }
 
+static void ops_wants(void *ctx)
+{
+	engine_events_update(ctx);
+}
+
 static void ops_retire(void *ctx, struct rule *rule)
 {
 	struct engine *engine = ctx;
@@ -112,6 +117,6 @@ static void ops_retire(void *ctx, struct rule *rule)
 
 const struct host_ops engine_ops = {
 	.now = ops_now, .wall = ops_wall, .server_at = ops_server_at, .server_by_name = ops_server_by_name,
-	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .http = engine_http_request, .heard = ops_heard,
+	.server_by_id = ops_server_by_id, .send = ops_send, .sink = ops_sink, .sink_exists = ops_sink_exists, .http = engine_http_request, .heard = ops_heard, .wants = ops_wants,
 	.retire = ops_retire, .restart = engine_restart_rule,
 };

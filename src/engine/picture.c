@@ -3,6 +3,7 @@
 #include "rules/picture.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "engine/internal.h"
 #include "engine/mapping.h"
@@ -52,6 +53,9 @@ static void take_answer(struct engine *e, void *ctx, struct reply *reply)
 	enum live_answer how = reply->code == ERR_NONE ? LIVE_ANSWERED : reply->code == ERR_ERROR ? LIVE_REFUSED : LIVE_FAILED;
 
 	picture_answer(host_picture(e->host), to_id(ctx), how, reply->response);
+	struct server *s = engine_server(e, to_id(ctx));
+	if (s && how == LIVE_ANSWERED && reply->response && strcasecmp(reply->action, "ListCommands") == 0)
+		engine_events_commands(s, reply->response);
 	reply_free(&reply);
 }
 

@@ -23,6 +23,7 @@ struct server *server_create(struct engine *engine, struct link_hub *hub, const 
 	list_init(&s->leaving);
 	callbacks.ctx = s;
 	mapping_link(config, &link_config);
+	s->events.automatic = !link_config.events;
 	s->link = link_create(hub, &link_config, &callbacks, err);
 	if (!s->link)
 		server_destroy(&s);
@@ -38,6 +39,7 @@ void server_destroy(struct server **server)
 	list_remove(&s->leaving);
 	host_feed_close(&s->feed);
 	link_destroy(&s->link);
+	free(s->events.filter);
 	free(s->name);
 	free(s);
 }
@@ -75,6 +77,9 @@ static void warn_of_events(struct plan *plan)
 	for (size_t i = 0; i < plan->config->server_count; i++) {
 		const struct config_server *server = &plan->config->servers[i];
 		struct slice mask = slice_cstr(server->events ? server->events : "on"), word;
+
+		if (slice_eq(mask, SLICE("auto")))
+			continue;
 
 		if (event_mask_unknown(mask, &word))
 			faults_warn(&plan->faults, "servers.%s.events: \"%.*s\" is no class of Asterisk's and lets no event pass", server->name,

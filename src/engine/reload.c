@@ -208,6 +208,7 @@ static void take_over(struct engine *e, struct plan *plan)
 	engine_picture_configure(e);
 	host_adopt(e->host, plan->rules);
 	plan->rules = NULL;
+	engine_events_update(e);
 	free(plan->servers);
 	free(plan->sinks);
 	plan->servers = NULL;
@@ -318,9 +319,8 @@ static void tell_waiters(struct engine *e, bool applied, const struct faults *fa
 	}
 }
 
-static void finish(void *arg)
+static void finish(struct plan *plan)
 {
-	struct plan *plan = arg;
 	struct engine *e = plan->engine;
 	free(e->reload_error);
 	e->reload_error = NULL;
@@ -356,6 +356,22 @@ static void finish(void *arg)
 	}
 }
 
+/* The first event that the new rules could hear comes: servers that must be asked for it have been before they listen. */
+static void made(void *arg)
+{
+	struct plan *plan = arg;
+	struct engine *e = plan->engine;
+
+	if (plan->good && !e->stopping && engine_events_prepare(e, plan->rules))
+		return;
+	finish(plan);
+}
+
+void engine_reload_go_on(struct engine *e)
+{
+	finish(e->plan);
+}
+
 static void begin(struct engine *e)
 {
 	struct err err;
@@ -366,7 +382,7 @@ static void begin(struct engine *e)
 	e->plan = plan;
 	if (!e->stopping)
 		engine_enter(e, ENGINE_RELOADING);
-	if (loader_post(e->loader, e->stopping ? make_nothing : make, finish, plan, &err)) {
+	if (loader_post(e->loader, e->stopping ? make_nothing : make, made, plan, &err)) {
 		faults_init(&plan->faults);
 		faults_add(&plan->faults, "%s", err.text);
 		finish(plan);

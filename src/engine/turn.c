@@ -68,6 +68,7 @@ static void on_ready(void *ctx, struct link *link)
 {
 	struct server *s = ctx;
 	picture_session(host_picture(s->engine->host), s->id, slice_cstr(link_version(link)));
+	engine_events_ready(s);
 	tell(s, "server.ready",
 	     (const struct host_field[]){ { "reason", SLICE("connected") }, { "version", slice_cstr(link_version(link)) } }, 2);
 }
@@ -96,6 +97,8 @@ static void on_stopped(void *ctx, struct link *link)
 {
 	struct server *s = ctx;
 	(void)link;
+	if (engine_events_stopped(s))
+		return;
 	s->stopped = true;
 	engine_server_stopped(s->engine, s);
 }
@@ -162,6 +165,8 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *w, int events)
 	(void)events;
 	uint64_t next = host_turn(e->host);
 	engine_picture_turn(e);
+	uint64_t asks_at = engine_events_turn(e);
+	next = asks_at < next ? asks_at : next;
 	watch_memory(e);
 	bool busy = next == 0;
 	if (!list_empty(&e->leaving))

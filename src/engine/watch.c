@@ -6,12 +6,20 @@ void engine_watch_add(struct engine *e, struct engine_watch *watch)
 {
 	list_append(&e->watches, &watch->node);
 	picture_watch(host_picture(e->host), true);
+	engine_events_update(e);
 }
 
 void engine_watch_remove(struct engine *e, struct engine_watch *watch)
 {
 	list_remove(&watch->node);
 	picture_watch(host_picture(e->host), !list_empty(&e->watches));
+	engine_events_update(e);
+}
+
+void engine_watch_changed(struct engine *e, const struct engine_watch *watch)
+{
+	(void)watch;
+	engine_events_update(e);
 }
 
 void engine_watch_event(const struct engine *e, const struct engine_event *event)

@@ -39,8 +39,9 @@
  *   list of fields, output = list of lines or nil }
  *
  * catalogue.action(name) -> table or nil; .event(name), .function_harmless(variable) -> boolean;
+ *   .event_classes(name), .events_classes(glob) -> bits;
  *   .nearest_action(name), .nearest_event(name) -> name or nil; .ami_version(text) -> integer
- * event_mask.hears(mask, class) -> boolean; .unknown(mask) -> word or nil
+ * event_mask.hears(mask, class) -> boolean; .unknown(mask) -> word or nil; .write(bits [, listed]) -> mask
  */
 int module_open_ami(lua_State *L);
 

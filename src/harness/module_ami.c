@@ -34,6 +34,18 @@ static int catalogue_lua_event(lua_State *L)
 	return 1;
 }
 
+static int catalogue_lua_event_classes(lua_State *L)
+{
+	lua_pushinteger(L, catalogue_event_classes(check_slice(L, 1)));
+	return 1;
+}
+
+static int catalogue_lua_events_classes(lua_State *L)
+{
+	lua_pushinteger(L, catalogue_events_classes(check_slice(L, 1)));
+	return 1;
+}
+
 static int catalogue_lua_function_harmless(lua_State *L)
 {
 	lua_pushboolean(L, catalogue_function_harmless(check_slice(L, 1)));
@@ -73,6 +85,14 @@ static int event_mask_lua_unknown(lua_State *L)
 	return 1;
 }
 
+static int event_mask_lua_write(lua_State *L)
+{
+	char mask[EVENT_MASK_TEXT];
+	event_mask_write((uint32_t)luaL_checkinteger(L, 1), lua_toboolean(L, 2), mask);
+	lua_pushstring(L, mask);
+	return 1;
+}
+
 void ami_make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc)
 {
 	luaL_newmetatable(L, name);
@@ -97,12 +117,13 @@ int module_open_ami(lua_State *L)
 {
 	static const luaL_Reg catalogue_functions[] = {
 		{ "action", catalogue_lua_action }, { "event", catalogue_lua_event },
+		{ "event_classes", catalogue_lua_event_classes }, { "events_classes", catalogue_lua_events_classes },
 		{ "function_harmless", catalogue_lua_function_harmless }, { "nearest_action", catalogue_lua_nearest_action },
 		{ "nearest_event", catalogue_lua_nearest_event }, { "ami_version", catalogue_lua_ami_version }, { NULL, NULL },
 	};
 
 	static const luaL_Reg event_mask_functions[] = { { "hears", event_mask_lua_hears }, { "unknown", event_mask_lua_unknown },
-		{ NULL, NULL } };
+		{ "write", event_mask_lua_write }, { NULL, NULL } };
 
 	lua_newtable(L);
 	ami_open_message(L);

@@ -431,6 +431,19 @@ static int picture_feed(lua_State *L)
 	return 0;
 }
 
+static int picture_variables(lua_State *L)
+{
+	const struct picture *p = check_picture(L);
+	const char *name;
+
+	lua_newtable(L);
+	for (uint32_t i = 0; (name = live_variable_name(p->live, i)); i++) {
+		lua_pushstring(L, name);
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+	return 1;
+}
+
 static int picture_deaf(lua_State *L)
 {
 	check_picture(L)->deaf = lua_toboolean(L, 2);
@@ -623,7 +636,7 @@ void live_open(lua_State *L)
 		{ "server", picture_server }, { "remove", picture_remove }, { "session", picture_session }, { "lost", picture_lost },
 		{ "gap", picture_gap }, { "event", picture_event }, { "item", picture_item }, { "answer", picture_answer },
 		{ "begin", picture_begin }, { "request", picture_request }, { "want", picture_want }, { "tick", picture_tick },
-		{ "new_day", picture_new_day }, { "deadline", picture_deadline }, { "feed", picture_feed }, { "changes", picture_changes }, { "deaf", picture_deaf },
+		{ "new_day", picture_new_day }, { "deadline", picture_deadline }, { "feed", picture_feed }, { "changes", picture_changes }, { "deaf", picture_deaf }, { "variables", picture_variables },
 		{ "walk", picture_walk }, { "iterate", picture_iterate }, { "count", picture_count }, { "find", picture_find },
 		{ "state", picture_state }, { "stats", picture_stats }, { "hold", picture_hold }, { "close", picture_close }, { NULL, NULL },
 	};

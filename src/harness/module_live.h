@@ -12,6 +12,7 @@
  *   l:deadline() -> seconds, or nothing
  *   l:changes() -> list of { kind, server, object = fields, reason, resync, at, count, gone, corrected, number, name, queue } since the last call
  *   l:deaf(true): from now on none are collected
+ *   l:variables() -> list of the variables whose VarSet is read
  *   l:walk(kind [, filter [, now]]) -> list of fields; l:iterate(kind [, filter]) -> iterator; l:count(kind [, filter])
  *   l:find(name, kind, key [, now]) -> fields or nothing
  *   l:state(name) -> "full", list of what is unknown; l:stats(name) -> table

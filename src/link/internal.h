@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "ami/event_mask.h"
 #include "ami/framer.h"
 #include "base/list.h"
 #include "ami/frame_log.h"
@@ -62,6 +63,7 @@ struct link {
 	struct link_hub *hub;
 	struct link_owner owner;
 	struct link_config config; /* its strings are in `strings`; secret is NULL */
+	char events[EVENT_MASK_TEXT]; /* config.events, once it was set */
 	char *strings[8];          /* owned */
 	size_t string_count;
 	char **shed_first; /* owned */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "ami/event_mask.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "link/internal.h"
@@ -166,6 +165,18 @@ static const char *own(struct link *link, const char *text)
 	return link->strings[link->string_count++] = mem_strdup(text);
 }
 
+static void hears_call_events(struct link *link)
+{
+	link->no_call_events = link->config.events && !event_mask_hears(slice_cstr(link->config.events), SLICE("call"));
+}
+
+void link_set_events(struct link *link, const char *events)
+{
+	snprintf(link->events, sizeof link->events, "%s", events);
+	link->config.events = link->events;
+	hears_call_events(link);
+}
+
 static void copy_config(struct link *link, const struct link_config *from)
 {
 	struct link_config *to = &link->config;
@@ -185,7 +196,7 @@ static void copy_config(struct link *link, const struct link_config *from)
 	for (size_t i = 0; i < from->shed_count; i++)
 		link->shed_first[i] = mem_strdup(from->shed_first[i]);
 	to->shed_first = (const char *const *)link->shed_first;
-	link->no_call_events = from->events && !event_mask_hears(slice_cstr(from->events), SLICE("call"));
+	hears_call_events(link);
 }
 
 static void on_shed(void *ctx, void *cursor, struct slice name, bool first)

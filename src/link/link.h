@@ -50,7 +50,7 @@ struct link_config {
 	const char *username, *secret;
 	bool plain_login;       /* sends the secret itself; else MD5, and nothing else */
 	bool allow_plaintext;   /* plain login without TLS beyond loopback */
-	const char *events;     /* EventMask of the login: "on", "off", "call,agent" */
+	const char *events;     /* EventMask of the login: "on", "off", "call,agent"; NULL: none is sent, which means "on" */
 	struct link_tls tls;
 	struct {
 		double resolve, connect, tls, banner, login; /* connect: of all addresses together */
@@ -126,6 +126,8 @@ struct link *link_create(struct link_hub *hub, const struct link_config *config,
 /* What is counted of `link`, which has not started, goes on where `before`, which has stopped, has come to: for a server whose
  * settings have changed. */
 void link_continue_counts(struct link *link, const struct link *before);
+/* The EventMask of the next login, and what the session that stands hears; copied. */
+void link_set_events(struct link *link, const char *events);
 /* From STOPPED, on the loop's thread; else nothing happens. */
 void link_start(struct link *link);
 /* Ends the session in order: Logoff with a deadline when READY, else at once. `reason` goes to lost(). Pending actions

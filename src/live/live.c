@@ -89,6 +89,11 @@ static const struct handler {
 };
 #define HANDLERS (uint32_t)(sizeof handlers / sizeof *handlers)
 
+const char *live_event_name(uint32_t index)
+{
+	return index < HANDLERS ? handlers[index].event : NULL;
+}
+
 void live_options_init(struct live_options *options)
 {
 	*options = (struct live_options){

@@ -113,6 +113,10 @@ int64_t live_server_deadline(const struct live_server *server);
 /* A new day begins (`live.day_starts`): today's figures start again. */
 void live_new_day(struct live *live, int64_t now);
 
+/* The names of the events that it reads, and of the variables of which it reads VarSet; NULL behind the last. */
+const char *live_event_name(uint32_t index);
+const char *live_variable_name(const struct live *live, uint32_t index);
+
 /* ---- snapshots ---- */
 
 #define LIVE_REQUEST_HEADERS 2

@@ -422,6 +422,17 @@ static void set_variable(struct live_channel *channel, struct slice name, struct
 		live_names_set(&channel->object.server->names, &channel->variables->values[i], value);
 }
 
+/* Those that meaning_of() knows. */
+static const char *const meaningful[] = { "BRIDGEPEER", "DIALSTATUS", "MIXMONITOR_FILENAME", "QUEUESTATUS" };
+#define MEANINGFUL (uint32_t)(sizeof meaningful / sizeof *meaningful)
+
+const char *live_variable_name(const struct live *live, uint32_t index)
+{
+	if (index < MEANINGFUL)
+		return meaningful[index];
+	return index - MEANINGFUL < live->variables->count ? live->variables->names[index - MEANINGFUL] : NULL;
+}
+
 enum { NONE, DIAL_STATUS, QUEUE_STATUS, RECORDING, PEER, KEPT };
 
 /* What a variable means. Most mean nothing, and half of all events set one: nothing is looked up for those. BRIDGEPEER is

@@ -422,6 +422,28 @@ void host_adopt(struct host *host, struct rule_set *set)
 	rule_set_destroy(&set);
 }
 
+uint32_t host_wants(const struct host *host)
+{
+	uint32_t classes = 0;
+	const struct rule *rule;
+
+	host_each_rule(rule, host)
+		if (!rule->failed)
+			classes |= wants_everywhere(&rule->wants);
+	return classes;
+}
+
+uint32_t host_wants_of(const struct host *host, struct slice server)
+{
+	uint32_t classes = 0;
+	const struct rule *rule;
+
+	host_each_rule(rule, host)
+		if (!rule->failed)
+			classes |= wants_of(&rule->wants, server);
+	return classes;
+}
+
 struct host_snapshot *host_snapshot_take(const struct host *host)
 {
 	struct host_snapshot *s = mem_zalloc(sizeof *s);

@@ -60,6 +60,8 @@ struct host_ops {
 	bool (*sink_exists)(void *ctx, struct slice name);
 	/* An engine event or an emitted one, for every rule that listens, is about to be delivered. May be NULL. */
 	void (*heard)(void *ctx, const struct host_own_event *event);
+	/* What host_wants() and host_wants_of() say has grown, by what a rule listens to from now on; from inside of its call. May be NULL. */
+	void (*wants)(void *ctx);
 	/* A rule pushes a job, which is on its way to the disk. May be NULL. */
 	void (*pushes)(void *ctx, const char *rule, struct slice queue, const struct value *job);
 	/* A request of `http`, well-formed but not checked otherwise. 0, and host_http_complete() follows exactly once with `tag`, not from
@@ -112,6 +114,9 @@ struct rule_set *rule_set_load(const struct rules_options *options, struct fault
 void rule_set_destroy(struct rule_set **set);
 /* Rules in it, kept ones included. */
 size_t rule_set_count(const struct rule_set *set);
+/* As host_wants() and host_wants_of(), of the rules in it that are new or have changed. */
+uint32_t rule_set_wants(const struct rule_set *set);
+uint32_t rule_set_wants_of(const struct rule_set *set, struct slice server);
 /* Takes it over. New and changed rules hear from the next event on; replaced and removed ones drain; kept ones go on
  * untouched. */
 void host_adopt(struct host *host, struct rule_set *set);
@@ -159,6 +164,10 @@ void host_tell_events(struct host *host);
  * ERR_INVALID for a bad name, ERR_OVERFLOW when the queue is full. */
 int host_emit(struct host *host, const char *sender, const char *rule, struct slice name, const struct slice *names,
               const struct slice *values, size_t count, struct err *err);
+/* The classes of events, as bits of ami/event_mask.h, that rules want of every server, and beside of the one of that name; also what
+ * they have wanted once since they were loaded. */
+uint32_t host_wants(const struct host *host);
+uint32_t host_wants_of(const struct host *host, struct slice server);
 /* How many listeners and waits there are for an event of that name that can be emitted, whatever their filters want. */
 uint32_t host_listening(const struct host *host, struct slice name);
 /* The reply of an action that a rule sent (its tag is the host's); taken over. */

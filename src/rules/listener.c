@@ -350,6 +350,9 @@ struct listener *listener_add(struct rule *rule, const struct slice *names, size
 		rule->subscription_count++;
 	else
 		rule->listener_count++;
+	struct host *host = rule->host;
+	if (wants_listen(&rule->wants, names, count, &l->filter, !host) && host && host->ops.wants)
+		host->ops.wants(host->ctx);
 	return l;
 }
 

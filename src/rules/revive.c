@@ -154,4 +154,6 @@ void host_adopt_again(struct host *host, struct rule_source *source, struct rule
 	host_greet(host, rule, slice_cstr(rule->revival.reason));
 	report_gap(host, rule, before);
 	rule_destroy(&before);
+	if (host->ops.wants)
+		host->ops.wants(host->ctx);
 }

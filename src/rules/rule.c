@@ -131,6 +131,7 @@ struct rule *rule_create_down(const struct rule *rule)
 	r->missed = rule->missed;
 	r->gap = rule->gap;
 	r->last_error = rule->last_error ? mem_strdup(rule->last_error) : NULL;
+	wants_copy(&r->wants, &rule->wants);
 	r->down = r->closing = r->dead = true;
 	init_lists(r);
 	arena_init(&r->arena, 0, NULL);
@@ -264,6 +265,7 @@ void rule_destroy(struct rule **where)
 	metrics_destroy(&rule->metrics);
 	policy_unref(&rule->policy);
 	rule_source_unref(&rule->source);
+	wants_close(&rule->wants);
 	free(rule->rates);
 	free(rule->last_error);
 	free(rule);

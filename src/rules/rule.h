@@ -19,6 +19,7 @@
 #include "rules/handle.h"
 #include "rules/host.h"
 #include "rules/rule_source.h"
+#include "rules/wants.h"
 #include "sandbox/arena.h"
 
 #define RAISES /* by longjmp */
@@ -137,6 +138,8 @@ struct rule {
 	int threads;             /* table with weak keys: Lua thread -> its struct own_thread */
 	struct metrics *metrics; /* shapes only: what rules define must agree */
 	uint32_t metric_count;   /* families that it has made */
+
+	struct wants wants;      /* of the events of servers */
 
 	struct list in_host;     /* host->draining, when it drains */
 	unsigned number;         /* of the reload that brought it */

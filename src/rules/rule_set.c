@@ -292,6 +292,24 @@ size_t rule_set_count(const struct rule_set *set)
 	return set->count;
 }
 
+uint32_t rule_set_wants(const struct rule_set *set)
+{
+	uint32_t classes = 0;
+	for (size_t i = 0; i < set->count; i++)
+		if (set->entries[i].rule && !set->entries[i].rule->failed)
+			classes |= wants_everywhere(&set->entries[i].rule->wants);
+	return classes;
+}
+
+uint32_t rule_set_wants_of(const struct rule_set *set, struct slice server)
+{
+	uint32_t classes = 0;
+	for (size_t i = 0; i < set->count; i++)
+		if (set->entries[i].rule && !set->entries[i].rule->failed)
+			classes |= wants_of(&set->entries[i].rule->wants, server);
+	return classes;
+}
+
 struct rule *rule_set_restart(const struct rules_options *options, struct rule_source *source, struct faults *faults)
 {
 	struct loading loading;

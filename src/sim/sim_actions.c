@@ -20,7 +20,7 @@ static void core_settings(struct sim_client *client, const struct sim_request *r
 	struct buf *out = sim_reply(client, request, "Success");
 
 	sim_put(out, "AMIversion", "%s", client->sim->options.ami_version);
-	sim_put(out, "AsteriskVersion", "%s", "simulated");
+	sim_put(out, "AsteriskVersion", "%u.0.0", sim_asterisk_version(client->sim));
 	sim_put(out, "SystemName", "%s", "");
 	sim_put(out, "CoreMaxCalls", "%u", client->sim->options.max_calls);
 	sim_put(out, "CoreMaxLoadAvg", "0.000000");

@@ -49,6 +49,17 @@ int sim_class_mask(const char *text)
 	return (int)mask;
 }
 
+unsigned sim_asterisk_version(const struct sim *sim)
+{
+	unsigned major = sim->ami_version / 1000, minor = sim->ami_version % 1000;
+
+	if (major == 1)
+		return minor == 1 ? 8 : 8 + minor; /* 1.1 was 1.8 */
+	if (major == 2)
+		return minor < 6 ? 12 : 13;
+	return major + 11;
+}
+
 void sim_put(struct buf *out, const char *name, const char *format, ...)
 {
 	va_list args;

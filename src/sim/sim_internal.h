@@ -84,6 +84,8 @@ void sim_events_drop(struct sim *sim);
 const char *sim_class_name(unsigned classes);
 /* As Asterisk reads a mask: number, on/off, list of classes; -1 when empty. */
 int sim_class_mask(const char *text);
+/* The branch of Asterisk that speaks this AMI version: 11, 13, 22 … */
+unsigned sim_asterisk_version(const struct sim *sim);
 void sim_security_event(struct sim_client *client, const char *name, const char *severity, const char *extra_name,
                         const char *extra);
 

@@ -8,7 +8,7 @@
 
 #define LOGIN_PENALTY 1.0  /* s, Q42 */
 #define LOGIN_LIMIT 30.0   /* s from the banner to a login */
-#define FILTER_LENGTH 256
+#define FILTER_LENGTH 1000
 
 static void on_login_limit(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -186,8 +186,10 @@ static void filter(struct sim_client *client, const struct sim_request *request)
 		return;
 	}
 	text += exclude;
+	/* Up to 11 a filter is a basic regular expression. */
+	int flags = REG_NOSUB | (sim_asterisk_version(client->sim) > 11 ? REG_EXTENDED : 0);
 	if (client->filter_count == SIM_FILTERS_MAX || !sim_regex_safe(text) ||
-	    regcomp(&client->filters[client->filter_count].regex, text, REG_EXTENDED | REG_NOSUB) != 0) {
+	    regcomp(&client->filters[client->filter_count].regex, text, flags) != 0) {
 		sim_error(client, request, "Filter did not compile");
 		return;
 	}

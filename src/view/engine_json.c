@@ -75,7 +75,17 @@ void engine_json_rules(struct engine *engine, struct writer *writer)
 	writer_close(writer, ']');
 }
 
-static void server_json(struct writer *writer, const struct link_view *view)
+/* What it was asked for; "filter" is the Filter's own text. */
+static void requested_json(struct writer *writer, const struct engine_events_view *events)
+{
+	writer_open(writer, "requested", '{');
+	writer_text(writer, "events", events->events);
+	writer_bool(writer, "automatic", events->automatic);
+	writer_text(writer, "filter", events->filter);
+	writer_close(writer, '}');
+}
+
+static void server_json(struct writer *writer, const struct link_view *view, const struct engine_events_view *events)
 {
 	writer_open(writer, NULL, '{');
 	writer_text(writer, "name", view->name);
@@ -99,17 +109,19 @@ static void server_json(struct writer *writer, const struct link_view *view)
 	writer_integer(writer, "shed", view->shed);
 	writer_integer(writer, "bytes_in", view->bytes_in);
 	writer_integer(writer, "bytes_out", view->bytes_out);
+	requested_json(writer, events);
 	writer_close(writer, '}');
 }
 
 void engine_json_servers(struct engine *engine, struct writer *writer, engine_json_sees_fn *sees, void *ctx)
 {
 	struct link_view view;
+	struct engine_events_view events;
 
 	writer_open(writer, "servers", '[');
-	for (size_t i = 0; engine_server_view(engine, i, &view); i++)
+	for (size_t i = 0; engine_server_view(engine, i, &view) && engine_events_view(engine, i, &events); i++)
 		if (!sees || sees(ctx, slice_cstr(view.name)))
-			server_json(writer, &view);
+			server_json(writer, &view, &events);
 	writer_close(writer, ']');
 }
 

@@ -21,6 +21,7 @@ static void run_text(lua_State *L, struct rule *rule, const char *shown, struct 
 	kill_restore(was);
 	if (status != LUA_OK)
 		lua_error(L);
+	wants_read(&rule->wants, text);
 	lua_newtable(L);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, rule->environment);
 	lua_setmetatable(L, -2);

@@ -221,6 +221,27 @@ describe("the catalogue", function()
     assert.same({}, unknown)
   end)
 
+  it("Q62 knows the classes of every event that the captures hold", function()
+    local wrong, seen = {}, 0
+    for _, path in ipairs { "asterisk-11.ami", "dial.ami", "queue.ami", "load.ami", "conference-and-parking.ami", "live/s01.ami", "live/s08-13.ami" } do
+      local file = io.open("tests/fixtures/captures/" .. path, "rb") or io.popen("gzip -dc tests/fixtures/captures/" .. path .. ".gz")
+      local text = file:read "a"
+      file:close()
+      for name, class in text:gmatch "Event: ([^\r]+)\r\nPrivilege: ([^,\r]+),all\r" do
+        local classes = catalogue.event_classes(name)
+        seen = seen + 1
+        if not hookswitch.event_mask.hears(hookswitch.event_mask.write(classes), class) then wrong[name] = class end
+        assert.are_not.equal("on", hookswitch.event_mask.write(classes), name)
+      end
+    end
+    assert.is_true(seen > 10000)
+    assert.same({}, wrong)
+    assert.equal("on", hookswitch.event_mask.write(catalogue.event_classes "VendorEvent"))
+    assert.equal("none", hookswitch.event_mask.write(catalogue.event_classes "QueueParams")) -- comes in lists alone
+    assert.equal("agent", hookswitch.event_mask.write(catalogue.events_classes "queuec*"))
+    assert.equal("on", hookswitch.event_mask.write(catalogue.events_classes "vendor*"))
+  end)
+
   it("takes a name for a slip of the pen up to three letters, and for another word beyond", function()
     assert.equal("Newchannel", catalogue.nearest_event "Newchannelxyz")
     assert.is_nil(catalogue.nearest_event "Newchannelwxyz")

@@ -70,6 +70,7 @@ function support.play(l, name, truth, chunk, at_mark, options)
   local first = true
   support.was_reset = false
   options = options or {}
+  if options.bytes then bytes = options.bytes(bytes) end
   local function decide(fields)
     if fields.kind == "event" and fields.name == "UserEvent" then
       local what, number = header(fields, "UserEvent"), header(fields, "N")
