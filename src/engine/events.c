@@ -80,7 +80,7 @@ static struct server *server_of(const struct engine *e, const void *ctx)
 	return engine_server(e, (uint32_t)(uintptr_t)ctx);
 }
 
-static bool send(struct server *s, const struct engine_sender *sender, const char *action, const char *const *headers, size_t count)
+static bool send_own(struct server *s, const struct engine_sender *sender, const char *action, const char *const *headers, size_t count)
 {
 	struct action a;
 	char id[ACTION_ID_MAX + 1];
@@ -126,7 +126,7 @@ static void ask(struct server *s, uint32_t classes)
 
 	/* By name: with brokeneventsaction nothing answers a mask of all (Q24). */
 	event_mask_write(classes, true, mask);
-	if (!send(s, &sender, "Events", (const char *const[]){ "EventMask", mask }, 2))
+	if (!send_own(s, &sender, "Events", (const char *const[]){ "EventMask", mask }, 2))
 		return;
 	s->engine->asking++;
 	s->events.asked = classes;
@@ -193,7 +193,7 @@ static void filtered(struct engine *e, void *ctx, struct reply *reply)
 
 static bool add_filter(struct server *s, const struct engine_sender *sender, const char *text)
 {
-	return send(s, sender, "Filter", (const char *const[]){ "Operation", "Add", "Filter", text }, 4);
+	return send_own(s, sender, "Filter", (const char *const[]){ "Operation", "Add", "Filter", text }, 4);
 }
 
 static void hold_back(struct server *s)
@@ -258,7 +258,7 @@ void engine_events_commands(struct server *s, const struct message *response)
 
 	if (s->events.automatic && !s->events.filters && message_find(response, SLICE("Filter"), 0) >= 0 &&
 	    message_find(response, SLICE("CoreSettings"), 0) >= 0)
-		send(s, &sender, "CoreSettings", NULL, 0);
+		send_own(s, &sender, "CoreSettings", NULL, 0);
 }
 
 /* ---- what follows ---- */
