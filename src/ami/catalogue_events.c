@@ -30,7 +30,7 @@ static const struct event_info {
 	{ "BridgeTechnologyListItem", ITEM }, { "BridgeVideoSourceUpdate", CALL }, { "CCAvailable", CC }, { "CCCallerRecalling", CC },
 	{ "CCCallerStartMonitoring", CC }, { "CCCallerStopMonitoring", CC }, { "CCFailure", CC }, { "CCMonitorFailed", CC },
 	{ "CCOfferTimerStart", CC }, { "CCRecallComplete", CC }, { "CCRequestAcknowledged", CC }, { "CCRequested", CC }, { "Cdr", CDR },
-	{ "CEL", CALL }, { "ChallengeResponseFailed", SECURITY }, { "ChallengeSent", SECURITY }, { "ChannelHungup", ITEM },
+	{ "CEL", CALL | EVENT_BULK }, { "ChallengeResponseFailed", SECURITY }, { "ChallengeSent", SECURITY }, { "ChannelHungup", ITEM },
 	{ "ChannelReload", SYSTEM }, { "ChannelsHungupListComplete", ITEM }, { "ChannelTalkingStart", CALL },
 	{ "ChannelTalkingStop", CALL }, { "ChannelUpdate", SYSTEM }, { "ChanSpyStart", CALL }, { "ChanSpyStop", CALL },
 	{ "ConfbridgeEnd", CALL }, { "ConfbridgeJoin", CALL }, { "ConfbridgeLeave", CALL }, { "ConfbridgeList", ITEM },
@@ -80,7 +80,7 @@ static const struct event_info {
 	{ "SoftHangupRequest", CALL }, { "SpanAlarm", SYSTEM }, { "SpanAlarmClear", SYSTEM }, { "Status", ITEM },
 	{ "StatusComplete", ITEM }, { "SuccessfulAuth", SECURITY }, { "TestEvent", REPORTING | TEST }, { "Transfer", CALL },
 	{ "TransportDetail", ITEM }, { "UnexpectedAddress", SECURITY }, { "Unhold", CALL }, { "Unlink", CALL }, { "Unload", SYSTEM },
-	{ "UnParkedCall", CALL }, { "UserEvent", USER }, { "VarSet", DIALPLAN | EVENT_VARIABLES },
+	{ "UnParkedCall", CALL }, { "UserEvent", USER }, { "VarSet", DIALPLAN | EVENT_BULK },
 	{ "VoicemailPasswordChange", SYSTEM | USER }, { "VoicemailUserDetail", ITEM }, { "VoicemailUserEntry", ITEM },
 	{ "VoicemailUserEntryComplete", ITEM }, { "WaitEventComplete", ITEM }, { "Wink", CALL },
 };

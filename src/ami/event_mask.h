@@ -11,8 +11,9 @@ enum event_class {
 	EVENT_CDR = 1 << 10, EVENT_DIALPLAN = 1 << 11, EVENT_ORIGINATE = 1 << 12, EVENT_AGI = 1 << 13, EVENT_CC = 1 << 15,
 	EVENT_AOC = 1 << 16, EVENT_TEST = 1 << 17, EVENT_SECURITY = 1 << 18, EVENT_MESSAGE = 1 << 30
 };
-/* No class, but what somebody wants beyond `dialplan`: every VarSet, not those of some variables alone. */
-#define EVENT_VARIABLES (UINT32_C(1) << 31)
+/* No class, but what somebody wants beyond `dialplan` and `call`: every VarSet, not those of some variables alone, and CEL. Together they
+ * are most of what a busy server sends. */
+#define EVENT_BULK (UINT32_C(1) << 31)
 /* All events, known or not. */
 #define EVENT_CLASSES_ALL UINT32_MAX
 

@@ -29,7 +29,7 @@ static void server_row(struct table *table, const struct link_view *view, const 
 		table_cell(table, "-");
 	else
 		table_cell(table, "%.1f ms", view->heartbeat_rtt * 1e3);
-	table_cell(table, "%s%s", events->events, events->filter ? ", few VarSet" : "");
+	table_cell(table, "%s%s", events->events, events->filter ? ", few VarSet, no CEL" : "");
 	table_cell(table, "%s", view->next_try < 0 ? "" : text_age(view->next_try, text));
 	if (view->last_reason[0] && view->last_text[0])
 		table_cell(table, "%s: %s", view->last_reason, view->last_text);

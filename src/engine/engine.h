@@ -67,7 +67,7 @@ bool engine_server_view(const struct engine *engine, size_t index, struct link_v
 /* What the session of that server was asked for, or its next one will be; false beyond the last. */
 struct engine_events_view {
 	char events[EVENT_MASK_TEXT];
-	const char *filter; /* the Filter that holds back VarSets; NULL: none */
+	const char *filter; /* the Filter that holds back VarSets and CEL; NULL: none */
 	bool automatic;     /* events = "auto" */
 };
 bool engine_events_view(const struct engine *engine, size_t index, struct engine_events_view *out);

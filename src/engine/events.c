@@ -4,7 +4,7 @@
  * that causes is heard. Asterisk compares an event with the mask when it sends it, behind the answer to `Events`, so that nothing is
  * lost on the way (Q99). Fewer are asked for some seconds later, for rules and consoles come and go.
  *
- * Of the class dialplan the picture wants some VarSets only, and that class is half of what a busy server sends. The others are held
+ * Of VarSet, half of what a busy server sends, the picture wants that of some variables only, and of CEL nothing. The rest is held
  * back by one `Filter` that includes all but them, where ListCommands has that action and CoreSettings proves a version that
  * reads it as an extended regular expression. A filter is there for the session, but a second one that includes everything opens it
  * again (Q60, Q100). */
@@ -26,7 +26,7 @@
 #define PATIENCE (60 * CLOCK_NS_PER_S)  /* with which it is waited for */
 #define TIMEOUT 60.0                    /* s; an action of Q45 may hold up the answer */
 #define ALWAYS (EVENT_SYSTEM | EVENT_CALL) /* Shutdown and FullyBooted; OriginateResponse, without which no Originate is sent (Q46) */
-#define CLASSES (~EVENT_VARIABLES)
+#define CLASSES (~EVENT_BULK)
 #define EXTENDED 13                     /* version since which a filter is an extended regular expression; up to 11 it is a basic one */
 #define FILTER_MAX 900                  /* bytes: a line that Asterisk accepts has 1022 (Q30) */
 
@@ -146,11 +146,11 @@ static size_t escape(char *out, const char *text)
 	return n;
 }
 
-/* All but VarSet of a variable that means nothing to the picture. A value cannot hold a line's beginning (Q02): [[:cntrl:]] stands for
+/* All but CEL, and VarSet of a variable that means nothing to the picture. A value cannot hold a line's beginning (Q02): [[:cntrl:]] stands for
  * it, because no header can hold a line end. NULL when that is too long. */
 static char *filter_text(const struct live *live)
 {
-	static const char begin[] = "^Event: ([^V]|V[^a]|Va[^r]|Var[^S]|VarS[^e]|VarSe[^t]|VarSet([^[:cntrl:]]|.*[[:cntrl:]]Variable: (";
+	static const char begin[] = "^Event: ([^CV]|C[^E]|CE[^L]|CEL[^[:cntrl:]]|V[^a]|Va[^r]|Var[^S]|VarS[^e]|VarSe[^t]|VarSet([^[:cntrl:]]|.*[[:cntrl:]]Variable: (";
 	char text[FILTER_MAX];
 	size_t n = sizeof begin - 1;
 	const char *name;
@@ -273,9 +273,9 @@ static void apply(struct server *s, uint32_t wanted)
 		return;
 	if (wanted & ~ev->asked & CLASSES)
 		ask(s, wanted | ev->asked);
-	if (ev->filter && !ev->opened && ((wanted & EVENT_VARIABLES) || !filter_holds(s)))
+	if (ev->filter && !ev->opened && ((wanted & EVENT_BULK) || !filter_holds(s)))
 		open_filter(s);
-	else if (!ev->filter && ev->filters && (wanted & EVENT_DIALPLAN) && !(wanted & EVENT_VARIABLES))
+	else if (!ev->filter && ev->filters && (wanted & EVENT_DIALPLAN) && !(wanted & EVENT_BULK))
 		hold_back(s);
 	if (!(ev->asked & ~wanted & CLASSES)) {
 		ev->fewer_at = 0;

@@ -122,7 +122,7 @@ function harness.folder(name)
 end
 
 -- Writes the configuration and the rules of one engine into the folder `name`. `case.rule` is a rule's text, or `case.rules` a
--- list of texts; `server_limits`, `defaults`, `limits` and `log` go into these sections, `config` beside them; `live`: with the picture.
+-- list of texts; `server_limits`, `defaults`, `limits` and `log` go into these sections, `config` beside them; `live`: with the picture; `events`: of each server.
 local function prepare(case, port, name)
 	local folder = harness.folder(name)
 	assert(os.execute(("rm -rf %s && mkdir -p %s/rules"):format(quote(folder), quote(folder))))
@@ -130,7 +130,8 @@ local function prepare(case, port, name)
 	assert(os.execute(('ln -s "$PWD/tests/bench/lib" %s/lib'):format(quote(folder))))
 	local servers = {}
 	for i = 1, case.servers or 1 do
-		servers[i] = ('\ts%d = { host = "127.0.0.1", port = %s, username = "ops", secret = "bench-secret" },\n'):format(i, port)
+		servers[i] = ('\ts%d = { host = "127.0.0.1", port = %s, username = "ops", secret = "bench-secret"%s },\n'):format(i, port,
+			case.events and (', events = "%s"'):format(case.events[i]) or "")
 	end
 	harness.write(folder .. "/hookswitch.lua", ([[
 return {

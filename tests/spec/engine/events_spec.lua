@@ -48,7 +48,7 @@ describe("a server with events = \"auto\"", function()
     assert.same({ events = "on", automatic = false, filter = null }, requested(daemon, "all"))
     local _, table = daemon:ctl "servers"
     assert.truthy(table:find("REQUESTED", 1, true))
-    assert.truthy(table:find(PICTURE .. ", few VarSet", 1, true))
+    assert.truthy(table:find(PICTURE .. ", few VarSet, no CEL", 1, true))
   end)
 
   it("is asked for what rules listen to, of the servers that they name, and for all where a rule hears \"*\" or an event that nobody knows", function()
