@@ -224,6 +224,9 @@ struct pace {
 	uint32_t probes;
 };
 
+#define LIMITS .frame = 65536, .headers = 256, .backlog_events = BACKLOG_EVENTS, .backlog_bytes = 1 << 20, .kept_bytes = 1 << 20, \
+	.write_buffer = 65536, .pending = 100, .list_events = 100, .list_bytes = 1 << 20
+
 static struct link *start_link(struct bench *b, const struct pace *pace)
 {
 	const struct link_owner owner = { .ctx = b, .event = on_event, .shed = on_shed, .completed = on_completed, .ready = on_ready, .lost = on_lost,
@@ -234,8 +237,7 @@ static struct link *start_link(struct bench *b, const struct pace *pace)
 		              .read = pace->read },
 		.reconnect = { .first = pace->wait, .max = pace->longest > 0 ? pace->longest : pace->wait, .auth_first = 1, .auth_max = 1, .success_after = pace->success_after,
 		               .breaker_failures = pace->failures, .breaker_open = pace->open, .breaker_probes = pace->probes },
-		.limits = { .frame = 65536, .headers = 256, .backlog_events = BACKLOG_EVENTS, .backlog_bytes = 1 << 20, .kept_bytes = 1 << 20,
-		            .write_buffer = 65536, .pending = 100, .list_events = 100, .list_bytes = 1 << 20 },
+		.limits = { LIMITS },
 	};
 	struct err err;
 	struct link *link = link_create(b->hub, &config, &owner, &err);
@@ -522,9 +524,55 @@ static void a_connect_is_in_flight_until_its_login(void)
 	bench_close(&b);
 }
 
+/* The configuration's check says the same first; here nobody has to have asked it. */
+static void a_secret_for_everybody_to_read_is_refused(void)
+{
+	static const struct {
+		const char *host, *username, *secret;
+		bool plain, tls, allow;
+		const char *why; /* NULL: good */
+	} cases[] = {
+		{ "192.0.2.1", "u", "wombat-4711", true, false, false, "would send the secret readable over the network to 192.0.2.1" },
+		{ "2001:db8::1", "u", "wombat-4711", true, false, false, "would send the secret readable over the network" },
+		{ "pbx.example", "u", "wombat-4711", true, false, false, "would send the secret readable over the network to pbx.example" },
+		{ "0.0.0.0", "u", "wombat-4711", true, false, false, "would send the secret readable over the network" },
+		{ "192.0.2.1", "u", "wombat-4711", true, false, true, NULL },
+		{ "192.0.2.1", "u", "wombat-4711", true, true, false, NULL },
+		{ "192.0.2.1", "u", "wombat-4711", false, false, false, NULL },
+		{ "127.8.8.8", "u", "wombat-4711", true, false, false, NULL },
+		{ "::1", "u", "wombat-4711", true, false, false, NULL },
+		{ "LocalHost", "u", "wombat-4711", true, false, false, NULL },
+		{ "127.0.0.1", "", "wombat-4711", false, false, false, "username and secret must be set" },
+		{ "127.0.0.1", NULL, "wombat-4711", false, false, false, "username and secret must be set" },
+		{ "127.0.0.1", "u", NULL, false, false, false, "username and secret must be set" },
+		{ "127.0.0.1", "u", "wombat\r\n4711", false, false, false, "cannot be sent to Asterisk" },
+		{ "127.0.0.1", "u\nSecret: x", "wombat-4711", false, false, false, "cannot be sent to Asterisk" },
+	};
+	const struct link_owner owner = { .ctx = NULL };
+	struct bench b;
+
+	bench_open(&b);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct link_config config = { .name = "pbx1", .host = cases[i].host, .port = 5038, .username = cases[i].username,
+			                      .secret = cases[i].secret, .plain_login = cases[i].plain, .allow_plaintext = cases[i].allow,
+			                      .tls = { .enabled = cases[i].tls }, .limits = { LIMITS } };
+		struct err err = { .code = ERR_NONE };
+		struct link *link = link_create(b.hub, &config, &owner, &err);
+		if (cases[i].why) {
+			CHECK_NAMED(!link && err.code == ERR_INVALID && strstr(err.text, cases[i].why), cases[i].host);
+			CHECK(!strstr(err.text, "4711"));
+		} else {
+			CHECK_NAMED(link, err.text);
+		}
+		link_destroy(&link);
+	}
+	bench_close(&b);
+}
+
 int main(void)
 {
 	log_set_level(LOG_LEVELS);
+	a_secret_for_everybody_to_read_is_refused();
 	breaker_closes_after_its_probes();
 	a_login_is_success_enough_when_nothing_more_is_asked();
 	breaker_opens_again_for_a_session_that_does_not_last();

@@ -68,6 +68,19 @@ describe("the login", function()
     assert.falsy(peer.received():find("Challenge", 1, true))
   end)
 
+  -- 0.0.0.0 leads to this machine, and is no address of it.
+  it("Q40 by plain goes to another machine over TLS, or where allow_plaintext says so", function()
+    local script = { BANNER, "action Login", OK, "serve" }
+    local folder = h.certificates()
+    local secure, open = h.peer_with({ "--tls", folder .. "/good.pem" }, script), h.peer(script)
+    local daemon = h.daemon { servers = {
+      secure = h.server(secure, { host = "0.0.0.0", auth = "plain", tls = { enabled = true, ca = folder .. "/ca.pem", server_name = "pbx.example" } }),
+      open = h.server(open, { host = "0.0.0.0", auth = "plain", allow_plaintext = true }) } }
+    daemon:ready "secure"
+    daemon:ready "open"
+    for _, peer in ipairs { secure, open } do assert.truthy(peer.received():find("Secret: " .. h.SECRET .. "\r\n", 1, true)) end
+  end)
+
   it("Q40 is good, too, when the server says that it was authenticated already", function()
     local peer = h.peer { BANNER, "action Challenge", CHALLENGE, "action Login",
       [[send Response: Success\r\nActionID: $id\r\nMessage: Already authenticated\r\n\r\n]], "serve" }
