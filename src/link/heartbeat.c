@@ -2,13 +2,6 @@
 #include "base/clock.h"
 #include "link/internal.h"
 
-void heartbeat_start(struct link *link)
-{
-	link->ping_sequence = 0;
-	link->ping_extended = false;
-	link->last_read = link->last_whole = clock_mono_ns();
-}
-
 static uint64_t after(uint64_t from, double seconds)
 {
 	return seconds > 0 ? from + clock_from_seconds(seconds) : UINT64_MAX;

@@ -173,7 +173,6 @@ void login_start(struct link *link);
 bool login_reply(struct link *link, const struct reply *reply);
 
 /* heartbeat.c */
-void heartbeat_start(struct link *link);
 /* When to look again, monotonic ns. */
 uint64_t heartbeat_next(const struct link *link);
 /* Looks; may end the session. */

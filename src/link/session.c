@@ -326,7 +326,6 @@ void link_ready(struct link *link)
 	link->counts.sessions++;
 	if (link->config.reconnect.success_after <= 0)
 		note_success(link);
-	heartbeat_start(link);
 	link_arm(link, heartbeat_next(link));
 	/* What came in one piece with the login's answer. */
 	struct slice rest = frame_log_unframed(&link->log);

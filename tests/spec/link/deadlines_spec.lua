@@ -32,4 +32,14 @@ describe("a session", function()
     h.daemon { servers = { pbx1 = h.server(peer, { timeouts = { heartbeat_interval = 0.05, heartbeat = 300, read = 600 } }) } }
     h.wait_for(function() return peer:stdout():find "three" end, nil, "three Pings")
   end)
+
+  it("that ended for want of a Pong leaves its Ping to nobody: the next one asks anew, and lasts", function()
+    local pong = "action Ping\nsend Response: Success\\r\\nActionID: $id\\r\\nPing: Pong\\r\\n\\r\\n\n"
+    local peer = h.peer(h.LOGIN .. "\nhold", h.LOGIN .. "\n" .. pong:rep(3) .. "say three\nhold")
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer, { timeouts = { heartbeat_interval = 0.1, heartbeat = 0.5, read = 600, drain = 0.1 },
+      reconnect = { first = 0.01, max = 0.01 } }) } }
+    assert.equal("heartbeat", daemon:await({ msg = "session lost", server = "pbx1" }).reason)
+    h.wait_for(function() return peer:stdout():find "three" end, nil, "three Pings")
+    assert.equal(2, daemon:metric("hookswitch_server_sessions_total", { server = "pbx1" }))
+  end)
 end)
