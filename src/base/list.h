@@ -25,6 +25,11 @@ static inline bool list_empty(const struct list *head)
 	return head->next == head;
 }
 
+static inline bool list_is_single(const struct list *head)
+{
+	return head->next != head && head->next->next == head;
+}
+
 static inline void list_append(struct list *head, struct list *node)
 {
 	node->prev = head->prev;

@@ -59,6 +59,8 @@ static void bucket_free(struct bucket *b)
 	free(b->name);
 	free(b->own);
 	free(b->merged);
+	free(b->shares);
+	free(b->by_rule);
 	free(b);
 }
 
@@ -153,6 +155,7 @@ void listener_bucket_merge(struct listener_table *t, struct bucket *b)
 			b->merged[n++] = l;
 	}
 	b->merged_count = n;
+	b->share_count = 0;
 	b->any_version = t->any_version;
 	b->dirty = false;
 }

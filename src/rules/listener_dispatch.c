@@ -1,4 +1,7 @@
 /* One event to the listeners and subscriptions that hear it. */
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "rules/api/api.h"
 #include "rules/listener_internal.h"
 #include "rules/order.h"
@@ -144,6 +147,51 @@ static struct bucket *find_bucket(struct listener_table *t, const struct heard *
 	return b;
 }
 
+static int compare_rules(const void *left, const void *right)
+{
+	uintptr_t a = (uintptr_t)((const struct share *)left)->rule, b = (uintptr_t)((const struct share *)right)->rule;
+	return (a > b) - (a < b);
+}
+
+/* By rule, and within one as they stand in `merged`. */
+static int compare_places(const void *left, const void *right)
+{
+	const struct share *a = left, *b = right;
+	int order = compare_rules(a, b);
+	return order ? order : (a->first > b->first) - (a->first < b->first);
+}
+
+static void group_by_rule(struct bucket *b)
+{
+	uint32_t n = b->merged_count, shares = 0;
+	if (b->share_count > 0 || n == 0)
+		return;
+	b->by_rule = mem_realloc(b->by_rule, n, sizeof *b->by_rule);
+	b->shares = mem_realloc(b->shares, n, sizeof *b->shares);
+	for (uint32_t i = 0; i < n; i++)
+		b->shares[i] = (struct share){ .rule = b->merged[i]->rule, .first = i };
+	qsort(b->shares, n, sizeof *b->shares, compare_places);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct share place = b->shares[i];
+		b->by_rule[i] = b->merged[place.first];
+		if (shares == 0 || b->shares[shares - 1].rule != place.rule)
+			b->shares[shares++] = (struct share){ .rule = place.rule, .first = i };
+		b->shares[shares - 1].count++;
+	}
+	b->share_count = shares;
+}
+
+/* The rule's own listeners: with many rules that lag, each event would walk all of them for each rule. */
+static struct listener **of_rule(struct bucket *b, const struct rule *rule, uint32_t *count)
+{
+	group_by_rule(b);
+	const struct share key = { .rule = rule }, *share = NULL;
+	if (b->share_count > 0)
+		share = bsearch(&key, b->shares, b->share_count, sizeof *b->shares, compare_rules);
+	*count = share ? share->count : 0;
+	return share ? b->by_rule + share->first : NULL;
+}
+
 /* Whether the rule takes the event now: decided once for each event, at the rule's first listener. */
 static bool takes_now(const struct dispatch *d, struct rule *rule)
 {
@@ -163,7 +211,7 @@ static bool give(struct dispatch *d, struct listener *l, bool shared, const vola
 {
 	if (d->made != l->rule)
 		clear_slots(d);
-	if (l->cancelled || l->rule->dead || (d->heard->only && l->rule != d->heard->only) || !takes_now(d, l->rule) || !wanted(l, d, ticks))
+	if (l->cancelled || l->rule->dead || !takes_now(d, l->rule) || !wanted(l, d, ticks))
 		return false;
 	d->shared = shared;
 	if (l->subscription)
@@ -184,12 +232,16 @@ bool listeners_dispatch(struct host *host, const struct heard *heard)
 
 	struct dispatch d = { .host = host, .heard = heard };
 	const volatile unsigned *ticks = deadline_ticks();
+	struct listener **list = b->merged;
+	uint32_t count = b->merged_count;
 	bool any = false;
+	if (heard->only)
+		list = of_rule(b, heard->only, &count);
 	t->dispatching++;
 	t->dispatches++;
-	for (uint32_t i = 0; i < b->merged_count; i++) {
-		struct listener *l = b->merged[i];
-		any |= give(&d, l, i + 1 < b->merged_count && b->merged[i + 1]->rule == l->rule, ticks);
+	for (uint32_t i = 0; i < count; i++) {
+		struct listener *l = list[i];
+		any |= give(&d, l, i + 1 < count && list[i + 1]->rule == l->rule, ticks);
 	}
 	clear_slots(&d);
 	t->dispatching--;

@@ -15,10 +15,19 @@ struct bucket {
 	uint32_t own_count, own_cap;
 	struct listener **merged;
 	uint32_t merged_count;
+	struct share *shares; /* the same by their rules, for events that a single one takes; made when first needed */
+	struct listener **by_rule;
+	uint32_t share_count; /* rules; 0: not made */
 	uint64_t any_version; /* of the table when merged was made */
 	uint64_t swept;       /* the last sweep that came by */
 	struct bucket *next_empty;
 	bool dirty;
+};
+
+/* One rule's listeners in a bucket. */
+struct share {
+	const struct rule *rule;
+	uint32_t first, count; /* in by_rule, where they stand as in `merged` */
 };
 
 struct listener {

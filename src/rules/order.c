@@ -68,6 +68,7 @@ static struct rule_stream *get_stream(struct rule *rule, struct host_feed *feed)
 	list_init(&s->items);
 	list_append(&rule->order.streams, &s->of_rule);
 	list_append(&feed->streams, &s->of_feed);
+	feed->stream_count++;
 	mark_behind(rule);
 	return s;
 }
@@ -296,6 +297,7 @@ static void close_stream(struct rule_stream *s)
 	frame_log_settle(log);
 	list_remove(&s->of_rule);
 	list_remove(&s->of_feed);
+	s->feed->stream_count--;
 	free(s);
 }
 
@@ -357,9 +359,7 @@ static bool serve_stream(struct rule_stream *s)
 		deliver(first);
 		return true;
 	}
-	if (!order_take_budget(s->feed, 0))
-		return false;
-	return deliver_frame(s);
+	return order_take_delivery(s->feed) && deliver_frame(s);
 }
 
 /* The next item of the rule. False when none may be delivered now. */
@@ -391,20 +391,42 @@ static bool serve_next(struct rule *rule)
 	return false;
 }
 
+/* It stands there still, and may take more in this turn. */
+static bool may_take_more(struct host *host, const struct rule *rule)
+{
+	return rule->host == host && !rule->dead && !order_is_spent(host) && !rule_is_spent(rule) && !rule_filters_spent(rule);
+}
+
+/* The usual case, without asking who waits for whom: frames of the only server that the rule lags behind, when nothing else waits
+ * for it. Returns how many. */
+static unsigned serve_frames(struct host *host, struct rule *rule, unsigned most)
+{
+	const struct rule_order *o = &rule->order;
+	unsigned n = 0;
+
+	while (n < most && may_take_more(host, rule) && list_empty(&o->items) && list_is_single(&o->streams)) {
+		struct rule_stream *s = list_entry(o->streams.next, struct rule_stream, of_rule);
+		if (!list_empty(&s->items) || frame_cursor_stamp(&s->cursor) == UINT64_MAX || !order_take_delivery(s->feed))
+			break;
+		deliver_frame(s);
+		n++;
+	}
+	return n;
+}
+
 /* True when anything was delivered. */
 static bool serve_slice(struct rule *rule)
 {
 	struct host *host = rule->host;
-	bool any = false;
+	unsigned n = serve_frames(host, rule, SLICE_ITEMS);
+	bool any = n > 0;
 
-	for (unsigned n = 0; n < SLICE_ITEMS && !rule->dead && !order_is_spent(host) && !rule_is_spent(rule) && !rule_filters_spent(rule); n++) {
+	for (; n < SLICE_ITEMS && may_take_more(host, rule); n++) {
 		if (!serve_next(rule))
 			break;
 		any = true;
-		if (rule->host != host) /* its state is gone */
-			return true;
 	}
-	if (list_empty(&rule->order.streams) && list_empty(&rule->order.items))
+	if (rule->host == host && list_empty(&rule->order.streams) && list_empty(&rule->order.items))
 		unmark_behind(rule);
 	return any;
 }

@@ -35,9 +35,12 @@ struct host_feed {
 	struct frame_log *log;
 	struct series *taken;  /* see host_feed_count() */
 	struct list streams;   /* struct rule_stream.of_feed */
+	uint32_t stream_count;
 	/* Its budget of a phase: what the sockets bring, or what is served from the log. */
 	uint64_t phase, until; /* until: monotonic ns */
 	uint32_t events, bytes;
+	uint32_t deliveries;   /* that the event counted last stands for: one to each rule that lags */
+	unsigned clock;        /* deliveries since the last look at the clock */
 };
 
 /* Of that server, the latest; NULL: none. */
@@ -47,6 +50,8 @@ struct host_feed *host_feed_find(const struct host *host, uint32_t server);
 bool order_is_free(struct rule *rule, const struct host_feed *feed);
 /* The server's budget of this phase lasts; counts one event of `bytes`. */
 bool order_take_budget(struct host_feed *feed, size_t bytes);
+/* The same for what one rule takes from the log: one to each rule that lags is one event. */
+bool order_take_delivery(struct host_feed *feed);
 /* The rules' share of the turn is used up. */
 bool order_is_spent(struct host *host);
 /* From the next frame on the rule reads that server's log. */

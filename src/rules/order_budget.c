@@ -72,3 +72,17 @@ bool order_take_budget(struct host_feed *feed, size_t bytes)
 	feed->bytes -= bytes < feed->bytes ? (uint32_t)bytes : feed->bytes;
 	return true;
 }
+
+bool order_take_delivery(struct host_feed *feed)
+{
+	if (feed->deliveries == 0 || feed->phase != feed->host->phase) {
+		feed->deliveries = 0;
+		if (!order_take_budget(feed, 0))
+			return false;
+		feed->deliveries = feed->stream_count;
+	}
+	feed->deliveries--;
+	if (++feed->clock % CLOCK_EVERY == 0 && clock_mono_ns() >= feed->until)
+		feed->events = feed->deliveries = 0;
+	return true;
+}

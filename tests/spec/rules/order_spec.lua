@@ -196,6 +196,22 @@ describe("a rule that lags", function()
   end)
 end)
 
+describe("rules that lag behind one server", function()
+  after_each(support.cleanup)
+
+  it("take an event each for one event of its budget", function()
+    local rules = {}
+    for n = 1, 20 do rules[("r%02d.lua"):format(n)] = ('ami.on("*", function(ev) note(%d, ev.N) end)'):format(n) end
+    local t = support.run(rules, { limits = { turn_events = 2 } })
+    for n = 1, 50 do t:event("Hangup", { N = n }) end
+    assert.equal(2 * 20, #t:said())
+    t:turn()
+    local said = t:said() -- in both halves of a turn
+    assert.equal(2 * 20, #said)
+    assert.equal("1 3", said[1])
+  end)
+end)
+
 describe("the share of a turn", function()
   after_each(support.cleanup)
 
