@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/board.h"
 #include "engine/internal.h"
 #include "engine/plan.h"
 #include "net/tls.h"
@@ -154,6 +155,7 @@ void engine_destroy(struct engine **engine)
 	engine_persist_close(e);
 	loader_destroy(&e->loader);
 	tls_release(&e->web_tls);
+	board_destroy(&e->board);
 	tls_pool_destroy(&e->http_tls);
 	if (e->hub) {
 		engine_turns_stop(e);

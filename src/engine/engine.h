@@ -45,6 +45,10 @@ void engine_on_reloaded(struct engine *engine, engine_reloaded_fn *fn, void *ctx
 struct tls;
 struct tls *engine_web_tls(const struct engine *engine);
 
+/* The board's files, until the next reload; NULL: web.listen is not given. */
+struct board;
+const struct board *engine_board(const struct engine *engine);
+
 /* What the engine as a whole does: `fn` is called when it changes, and must not call the engine. One function; NULL: none. */
 enum engine_phase { ENGINE_RUNNING, ENGINE_RELOADING, ENGINE_STOPPING };
 typedef void engine_phase_fn(void *ctx, enum engine_phase phase);

@@ -76,6 +76,7 @@ struct engine {
 	engine_reloaded_fn *on_reloaded; /* NULL: nobody asked */
 	void *reloaded_ctx;
 	struct tls *web_tls;
+	struct board *board;
 };
 
 /* engine.c */

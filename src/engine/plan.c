@@ -5,6 +5,7 @@
 #include "ami/event_mask.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/board.h"
 #include "engine/mapping.h"
 #include "net/tls.h"
 #include "observe/redact.h"
@@ -232,6 +233,21 @@ static int read_certificate(struct plan *plan)
 	return rc;
 }
 
+static int read_board(struct plan *plan)
+{
+	const struct config *config = plan->config;
+	struct err err;
+
+	if (!config->web.listen)
+		return 0;
+	char *folder = mem_printf("%s/board", config->scripts.lib);
+	plan->board = board_read(folder, &err);
+	free(folder);
+	if (!plan->board)
+		faults_add(&plan->faults, "%s", err.text);
+	return plan->board ? 0 : -1;
+}
+
 void plan_make(struct plan *plan)
 {
 	faults_init(&plan->faults);
@@ -264,6 +280,7 @@ void plan_make(struct plan *plan)
 		rc |= open_sinks(plan);
 	rc |= make_http(plan);
 	rc |= read_certificate(plan);
+	rc |= read_board(plan);
 	rc |= load_rules(plan);
 	if (plan->hub)
 		rc |= plan_make_links(plan);
@@ -282,6 +299,7 @@ void plan_close(struct plan *plan)
 	plan->servers = NULL;
 	plan->sinks = NULL;
 	tls_release(&plan->web_tls);
+	board_destroy(&plan->board);
 	redact_patterns_destroy(&plan->redact);
 	http_policy_destroy(&plan->http_policy);
 	tls_release(&plan->http_tls);

@@ -10,6 +10,7 @@
 #include "sandbox/arena.h"
 
 struct log_file;
+struct board;
 struct tls;
 struct tls_pool;
 struct redact_patterns;
@@ -42,6 +43,7 @@ struct plan {
 	struct redact_patterns *redact; /* of the configuration */
 	struct http_policy *http_policy;
 	struct tls *http_tls;         /* NULL: the policy allows no request */
+	struct board *board;          /* NULL: without web.listen */
 	struct tls *web_tls;          /* of web.listen; NULL: without TLS */
 	bool sound;                   /* the configuration itself has no fault */
 	bool good;

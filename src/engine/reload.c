@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/board.h"
 #include "engine/internal.h"
 #include "engine/mapping.h"
 #include "engine/plan.h"
@@ -203,6 +204,9 @@ static void take_over(struct engine *e, struct plan *plan)
 	tls_release(&e->web_tls);
 	e->web_tls = plan->web_tls;
 	plan->web_tls = NULL;
+	board_destroy(&e->board);
+	e->board = plan->board;
+	plan->board = NULL;
 	engine_persist_configure(e);
 	engine_http_configure(e, plan);
 	engine_picture_configure(e);
@@ -419,6 +423,11 @@ void engine_on_reloaded(struct engine *e, engine_reloaded_fn *fn, void *ctx)
 {
 	e->on_reloaded = fn;
 	e->reloaded_ctx = ctx;
+}
+
+const struct board *engine_board(const struct engine *e)
+{
+	return e->board;
 }
 
 struct tls *engine_web_tls(const struct engine *e)

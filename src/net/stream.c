@@ -524,6 +524,12 @@ void stream_finish(struct stream *stream)
 	shutdown(stream->fd, SHUT_WR);
 }
 
+void stream_limit_unsent(struct stream *stream, int bytes)
+{
+	/* A refusal costs memory of the kernel's, nothing else. */
+	setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 bool stream_is_tls(const struct stream *stream)
 {
 	return stream->ssl != NULL;

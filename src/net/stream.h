@@ -68,6 +68,8 @@ ssize_t stream_write(struct stream *stream, struct slice bytes, enum stream_fail
 
 /* Nothing more is written; the peer reads the end, and may still send. */
 void stream_finish(struct stream *stream);
+/* What the kernel may hold that the peer has not taken, about; without it, it decides by itself. */
+void stream_limit_unsent(struct stream *stream, int bytes);
 /* Ends the connection at once; what was not taken is gone. */
 void stream_close(struct stream *stream);
 bool stream_is_tls(const struct stream *stream);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engine/mapping.h"
 #include "observe/log.h"
+#include "web/web_board.h"
 #include "web/web_internal.h"
 
 #define HEAD_MAX (16u << 10)      /* bytes of a request's head */
@@ -16,14 +17,19 @@
 
 /* ---- answers ---- */
 
-void web_answer(struct web *web, struct web_connection *c, const struct web_answer *answer)
+void web_counted(struct web *web, unsigned status)
 {
 	char text[8];
-	struct slice status = { text, (size_t)snprintf(text, sizeof text, "%u", answer->status) };
-	struct series *series = metric_series(web->requests, &status, 1);
+	struct slice label = { text, (size_t)snprintf(text, sizeof text, "%u", status) };
+	struct series *series = metric_series(web->requests, &label, 1);
 
 	if (series)
 		series->value++;
+}
+
+void web_answer(struct web *web, struct web_connection *c, const struct web_answer *answer)
+{
+	web_counted(web, answer->status);
 	web_connection_answer(c, answer);
 }
 
@@ -59,6 +65,7 @@ void web_answer_json(const struct web_ask *ask, unsigned status, struct slice bo
 static const char *const refusal_names[WEB_REFUSALS] = {
 	[WEB_REFUSED_HOST] = "host", [WEB_REFUSED_ORIGIN] = "origin", [WEB_REFUSED_TOKEN] = "token",
 	[WEB_REFUSED_FAILURES] = "failures", [WEB_REFUSED_RATE] = "rate", [WEB_REFUSED_SCOPE] = "scope",
+	[WEB_REFUSED_STREAMS] = "streams",
 };
 
 void web_refused(struct web *web, enum web_refusal refusal, const struct address *client, const char *label)
@@ -151,6 +158,10 @@ static void on_request(void *ctx, struct web_connection *c, const struct web_req
 		web_pages_answer(web->pages, c, request);
 		return;
 	}
+	if (web_board_has(request->path)) {
+		web_board_answer(web, c, request);
+		return;
+	}
 	if (!check_origin(web, c, request, &client))
 		return;
 	struct web_token *token = check_token(web, c, request, &client, digest);
@@ -222,6 +233,7 @@ static void on_collect(void *ctx)
 {
 	struct web *web = ctx;
 	web->connections->value = (double)web->api->count;
+	web->streams->value = (double)web->stream_count;
 }
 
 static int add_metrics(struct web *web, struct err *err)
@@ -229,15 +241,17 @@ static int add_metrics(struct web *web, struct err *err)
 	static const char *const status[] = { "status" }, *const reason[] = { "reason" };
 	struct metrics *metrics = engine_metrics(web->engine);
 	struct metric *connections = metrics_add(metrics, METRIC_GAUGE, "hookswitch_web_connections", "Connections to web.listen.", NULL, 0, NULL, 0, 0, err);
+	struct metric *streams = metrics_add(metrics, METRIC_GAUGE, "hookswitch_web_streams", "Streams of /api/live and /api/events.", NULL, 0, NULL, 0, 0, err);
 	struct metric *refused = metrics_add(metrics, METRIC_COUNTER, "hookswitch_web_refused_total",
 	                                     "Requests refused: host (another site's), origin (a page of one that is not listed), token (none that is valid), failures "
-	                                     "(too many of those from one address), rate (too many with one token), scope (the token may not).",
+	                                     "(too many of those from one address), rate (too many with one token), scope (the token may not), streams (too many).",
 	                                     reason, 1, NULL, 0, 0, err);
 
 	web->requests = metrics_add(metrics, METRIC_COUNTER, "hookswitch_web_requests_total", "Requests answered, by HTTP status.", status, 1, NULL, 0, 0, err);
-	if (!connections || !refused || !web->requests)
+	if (!connections || !streams || !refused || !web->requests)
 		return -1;
 	web->connections = metric_series(connections, NULL, 0);
+	web->streams = metric_series(streams, NULL, 0);
 	for (size_t i = 0; i < WEB_REFUSALS; i++) {
 		struct slice name = slice_cstr(refusal_names[i]);
 		web->refused[i] = metric_series(refused, &name, 1);
@@ -267,6 +281,8 @@ static void on_reloaded(void *ctx)
 
 	take_configuration(web);
 	web->api->options = api_options(web);
+	web_live_reloaded(web->live);
+	web_events_reloaded(web->events);
 }
 
 static int open_api(struct web *web, struct err *err)
@@ -275,7 +291,8 @@ static int open_api(struct web *web, struct err *err)
 	const struct web_listener_options options = api_options(web);
 
 	take_configuration(web);
-	if (!(web->api = web_listener_create(engine_loop(web->engine), &options, err)) || add_metrics(web, err))
+	if (!(web->api = web_listener_create(engine_loop(web->engine), &options, err)) || add_metrics(web, err) ||
+	    !(web->live = web_live_create(web, err)) || !(web->events = web_events_create(web, err)))
 		return -1;
 	engine_on_reloaded(web->engine, on_reloaded, web);
 	log_write(LOG_INFO, "the API is served", F_TEXT("listen", config->web.listen), F_INT("port", address_port(&web->api->address)),
@@ -316,6 +333,8 @@ void web_destroy(struct web **web)
 	metrics_remove_collect(engine_metrics(w->engine), on_collect, w);
 	web_listener_destroy(&w->monitoring);
 	web_listener_destroy(&w->api);
+	web_live_destroy(&w->live);
+	web_events_destroy(&w->events);
 	web_pages_destroy(&w->pages);
 	web_access_destroy(&w->access);
 	policy_unref(&w->policy);

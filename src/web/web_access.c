@@ -208,6 +208,31 @@ static struct web_token *token_create(const struct config_token *from)
 	return token;
 }
 
+struct web_token *web_token_copy(const struct web_token *token)
+{
+	struct web_token *copy = mem_zalloc(sizeof *copy);
+
+	copy->holders = 1;
+	copy->name = mem_strdup(token->name);
+	copy->scopes = token->scopes;
+	copy->emit = copy_list(&token->emit);
+	copy->servers = copy_list(&token->servers);
+	copy->queues = copy_list(&token->queues);
+	return copy;
+}
+
+void web_token_narrow(struct web_token *copy, bool queue, struct slice name)
+{
+	struct config_list *list = queue ? &copy->queues : &copy->servers;
+	bool *own = queue ? &copy->own_queues : &copy->own_servers;
+
+	if (!*own)
+		close_list(list);
+	*own = true;
+	list->items = mem_realloc(list->items, list->count + 1, sizeof *list->items);
+	list->items[list->count++] = mem_slicedup(name);
+}
+
 struct web_token *web_token_hold(struct web_token *token)
 {
 	token->holders++;

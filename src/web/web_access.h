@@ -19,6 +19,7 @@ struct web_token {
 	unsigned digest_count;
 	unsigned scopes;
 	struct config_list emit, servers, queues; /* servers, queues: empty is all */
+	bool own_servers, own_queues; /* of a copy: the lists are those of web_token_narrow() */
 	double allowance;   /* requests that may come now */
 	uint64_t counted;   /* when that was; monotonic ns */
 };
@@ -51,6 +52,10 @@ enum web_verdict web_access_check(struct web_access *access, const struct web_re
 /* The token that stands for `held` now: of the same name and rights, and the secret of that digest is still good; else NULL. */
 struct web_token *web_access_still(struct web_access *access, const struct web_token *held, const unsigned char digest[WEB_DIGEST]);
 
+/* One of its own with the same rights; web_token_narrow() takes some of them away: it then sees, of all queues or servers, those that were
+ * named so. */
+struct web_token *web_token_copy(const struct web_token *token);
+void web_token_narrow(struct web_token *copy, bool queue, struct slice name);
 struct web_token *web_token_hold(struct web_token *token);
 void web_token_release(struct web_token **token);
 bool web_token_sees_server(const struct web_token *token, struct slice server);

@@ -10,6 +10,7 @@
 #include "web/web_listener.h"
 
 #define CHUNK (16u << 10)     /* bytes of one read */
+#define STREAM_UNSENT (64 << 10) /* bytes of a stream that the kernel holds, and doubles */
 #define LINGER 2.0            /* seconds for the client to take the last answer and close */
 #define KEPT_OUT (64u << 10)  /* bytes: a larger buffer is given back when it is empty */
 
@@ -60,10 +61,14 @@ static void enter(struct web_connection *c)
 	c->busy++;
 }
 
-static void leave(struct web_connection *c)
+/* False: it is gone, and perhaps freed. */
+static bool leave(struct web_connection *c)
 {
-	if (--c->busy == 0 && c->gone)
+	bool gone = c->gone;
+
+	if (--c->busy == 0 && gone)
 		connection_free(c);
+	return !gone;
 }
 
 static void linger(struct web_connection *c)
@@ -122,8 +127,11 @@ static void go_on(struct web_connection *c)
 		return;
 	if (c->state == WEB_WRITING)
 		answered(c);
-	else if (c->state == WEB_STREAMING && c->drained)
-		c->drained(c->work);
+	else if (c->state == WEB_STREAMING) {
+		c->deadline = UINT64_MAX;
+		if (c->drained)
+			c->drained(c->work);
+	}
 }
 
 /* ---- answers ---- */
@@ -187,26 +195,27 @@ void web_connection_answer(struct web_connection *c, const struct web_answer *an
 	leave(c);
 }
 
-void web_connection_stream(struct web_connection *c, const char *type, struct slice headers)
+bool web_connection_stream(struct web_connection *c, const char *type, struct slice headers)
 {
 	enter(c);
 	c->keep_alive = false;
 	begin_head(c, 200, type, headers);
 	buf_append_cstr(&c->out, "Connection: close\r\n\r\n");
 	c->state = WEB_STREAMING;
+	stream_limit_unsent(c->stream, STREAM_UNSENT);
 	set_deadline(c, options_of(c)->timeout);
 	if (flush(c) && buf_len(&c->out) == 0)
 		c->deadline = UINT64_MAX;
-	leave(c);
+	return leave(c);
 }
 
-void web_connection_send(struct web_connection *c, struct slice bytes)
+bool web_connection_send(struct web_connection *c, struct slice bytes)
 {
 	enum stream_failure why;
 	struct err err;
 
 	if (c->gone)
-		return;
+		return false;
 	enter(c);
 	if (buf_len(&c->out) == 0 && !mem_is_short()) {
 		set_deadline(c, options_of(c)->timeout);
@@ -227,7 +236,7 @@ void web_connection_send(struct web_connection *c, struct slice bytes)
 		else
 			stream_want_write(c->stream, true);
 	}
-	leave(c);
+	return leave(c);
 }
 
 bool web_connection_is_full(const struct web_connection *c)

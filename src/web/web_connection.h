@@ -55,10 +55,10 @@ void web_connection_create(struct web_listener *listener, int fd, const struct a
 void web_connection_end(struct web_connection *c);
 /* Exactly one for each request, from inside the handler or later. The connection may be gone when this returns. */
 void web_connection_answer(struct web_connection *c, const struct web_answer *answer);
-/* Instead of an answer: a head, and a body that lasts until the connection ends. */
-void web_connection_stream(struct web_connection *c, const char *type, struct slice headers);
-/* Adds to a stream; nothing of `bytes` is kept when all was sent at once. */
-void web_connection_send(struct web_connection *c, struct slice bytes);
+/* Instead of an answer: a head, and a body that lasts until the connection ends. False as below. */
+bool web_connection_stream(struct web_connection *c, const char *type, struct slice headers);
+/* Adds to a stream; nothing of `bytes` is kept when all was sent at once. False: the connection is gone, cancel() was called. */
+bool web_connection_send(struct web_connection *c, struct slice bytes);
 /* Bytes of a stream wait: drained() comes. */
 bool web_connection_is_full(const struct web_connection *c);
 /* The client's address; behind a proxy the proxy's. */

@@ -17,8 +17,12 @@ enum web_refusal {
 	WEB_REFUSED_FAILURES, /* too many of those from one address (429) */
 	WEB_REFUSED_RATE,     /* too many requests with one token (429) */
 	WEB_REFUSED_SCOPE,    /* the token may not do that (403) */
+	WEB_REFUSED_STREAMS,  /* too many streams (503) */
 	WEB_REFUSALS
 };
+
+struct web_live;
+struct web_events;
 
 struct web {
 	struct engine *engine;
@@ -29,7 +33,10 @@ struct web {
 	struct web_access *access;
 	struct policy *policy;           /* policy.web */
 	struct metric *requests;         /* by status */
-	struct series *connections;
+	struct series *connections, *streams;
+	int64_t stream_count;
+	struct web_live *live;           /* readers of /api/live */
+	struct web_events *events;       /* of /api/events */
 	struct series *refused[WEB_REFUSALS];
 };
 
@@ -50,6 +57,8 @@ struct web_ask {
 void web_fail(struct web *web, struct web_connection *c, unsigned status, struct slice headers, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 void web_answer(struct web *web, struct web_connection *c, const struct web_answer *answer);
+/* A stream instead of an answer was begun. */
+void web_counted(struct web *web, unsigned status);
 void web_answer_json(const struct web_ask *ask, unsigned status, struct slice body);
 /* Counts and logs a refusal; `label`: of the token, NULL: none. */
 void web_refused(struct web *web, enum web_refusal refusal, const struct address *client, const char *label);
@@ -66,6 +75,21 @@ struct web_route {
 void web_route(struct web_ask *ask);
 /* The route of that index, or NULL. */
 const struct web_route *web_route_at(size_t index);
+
+/* web_live.c: /api/live */
+
+struct web_live *web_live_create(struct web *web, struct err *err);
+/* Ends its streams. */
+void web_live_destroy(struct web_live **live);
+void web_live_reloaded(struct web_live *live);
+void web_serve_live(const struct web_ask *ask);
+
+/* web_events.c: /api/events */
+
+struct web_events *web_events_create(struct web *web, struct err *err);
+void web_events_destroy(struct web_events **events);
+void web_events_reloaded(struct web_events *events);
+void web_serve_events(const struct web_ask *ask);
 
 /* web_lists.c */
 

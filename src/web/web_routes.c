@@ -6,6 +6,8 @@ static const struct web_route routes[] = {
 	{ "GET", "/api/queues", WEB_SCOPE_READ, "The queues, with who waits and who serves.", web_serve_queues },
 	{ "GET", "/api/agents", WEB_SCOPE_READ, "The agents, and what each does.", web_serve_agents },
 	{ "GET", "/api/endpoints", WEB_SCOPE_READ, "The endpoints, and whether they are registered.", web_serve_endpoints },
+	{ "GET", "/api/live", WEB_SCOPE_READ, "The live picture as Server-Sent Events: a snapshot, then every change.", web_serve_live },
+	{ "GET", "/api/events", WEB_SCOPE_READ, "AMI events as Server-Sent Events.", web_serve_events },
 	{ "GET", "/api/servers", WEB_SCOPE_READ, "The servers and their sessions.", web_serve_servers },
 	{ "GET", "/api/rules", WEB_SCOPE_READ, "The rules, and how they run.", web_serve_rules },
 	{ "GET", "/api/status", WEB_SCOPE_READ, "The engine at a glance.", web_serve_status },

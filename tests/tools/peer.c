@@ -5,7 +5,7 @@
  * usage: peer [--port N] [--tls PEM [--client-ca PEM]] [--receive BYTES] [--deaf] SCRIPT RECEIVED [PORT]
  *   --port       listens there
  *   --tls        speaks TLS with the certificate and key of that file; --client-ca: wants a client's certificate
- *   --receive    size of the receive buffer: how soon a client that is not read from stands still
+ *   --receive    size of the receive buffer: how soon who is not read from stands still
  *   --deaf       accepts nothing, and its queue is full: who connects meets silence
  *
  * With a port at the end it is a bad client instead: connects there, plays the script once and ends.
@@ -524,7 +524,8 @@ int main(int argc, char **argv)
 	if (options.client_of) {
 		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		address.sin_port = htons((uint16_t)options.client_of);
-		if (fd == -1 || connect(fd, (const struct sockaddr *)&address, sizeof address) == -1)
+		if (fd == -1 || (options.receive && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &options.receive, sizeof options.receive) == -1) ||
+		    connect(fd, (const struct sockaddr *)&address, sizeof address) == -1)
 			die("connect");
 		serve(fd, script, 1, NULL, options.received);
 	}

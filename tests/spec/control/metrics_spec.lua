@@ -57,7 +57,8 @@ describe("metrics", function()
     console_dropped_total = { "counter", "reason" }, console_requests_total = { "counter", "" }, console_refused_total = { "counter", "" },
     http_dropped_total = { "counter", "reason" }, http_requests_total = { "counter", "path" },
     web_connections = { "gauge", "" }, web_dropped_total = { "counter", "reason" }, web_refused_total = { "counter", "reason" },
-    web_requests_total = { "counter", "status" },
+    web_requests_total = { "counter", "status" }, web_streams = { "gauge", "" }, web_changes_total = { "counter", "" },
+    web_stream_restarts_total = { "counter", "" }, web_streams_dropped_total = { "counter", "" }, web_events_missed_total = { "counter", "" },
     -- the process
     memory_shortages_total = { "counter", "" },
     process_cpu_seconds_total = { "counter", "" }, process_resident_memory_bytes = { "gauge", "" },
