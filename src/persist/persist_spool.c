@@ -484,6 +484,13 @@ static struct line *find_letter(const struct persist_spool *s, int64_t id)
 	return NULL;
 }
 
+static struct persist_letter letter_of(const struct line *line)
+{
+	return (struct persist_letter){
+		.id = line->id, .text = text_of(line), .error = slice_cstr(line->error), .written = (double)line->pushed / 1000,
+	};
+}
+
 bool persist_spool_letters_next(const struct persist_spool *s, int64_t *after_id, struct persist_letter *out)
 {
 	const struct line *last = *after_id ? find_letter(s, *after_id) : NULL;
@@ -492,10 +499,16 @@ bool persist_spool_letters_next(const struct persist_spool *s, int64_t *after_id
 		return false;
 	const struct line *line = list_entry(it, const struct line, node);
 	*after_id = line->id;
-	*out = (struct persist_letter){
-		.id = line->id, .text = text_of(line), .error = slice_cstr(line->error), .written = (double)line->pushed / 1000,
-	};
+	*out = letter_of(line);
 	return true;
+}
+
+bool persist_spool_letter(const struct persist_spool *s, int64_t id, struct persist_letter *out)
+{
+	const struct line *line = find_letter(s, id);
+	if (line)
+		*out = letter_of(line);
+	return line;
 }
 
 int persist_spool_resend(struct persist_spool *s, int64_t id, uint64_t now)
@@ -523,7 +536,7 @@ void persist_spool_stats(const struct persist_spool *s, struct persist_spool_sta
 	const struct line *line = first_line(s);
 	*out = s->stats;
 	if (line)
-		out->oldest = (double)(s->persist->time - line->pushed) / 1000;
+		out->oldest = (double)(persist_time(s->persist) - line->pushed) / 1000;
 }
 
 /* For the layer */

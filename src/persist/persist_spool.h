@@ -71,6 +71,8 @@ int persist_spool_split(struct persist_spool *spool, int64_t batch, uint64_t now
 
 /* Walks the dead letters, the oldest first: `*after` is 0 at first, then the id of the last one. */
 bool persist_spool_letters_next(const struct persist_spool *spool, int64_t *after, struct persist_letter *out);
+/* One of them; false when there is none. */
+bool persist_spool_letter(const struct persist_spool *spool, int64_t letter, struct persist_letter *out);
 /* Appends it again, without a ttl, or drops it. 0, or -1: no such letter, or the spool is full. */
 int persist_spool_resend(struct persist_spool *spool, int64_t letter, uint64_t now);
 int persist_spool_drop(struct persist_spool *spool, int64_t letter, uint64_t now);
