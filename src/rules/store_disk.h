@@ -17,12 +17,4 @@ int store_disk_delete(struct persist_store *store, const struct value *key, uint
 /* All live entries as a table, the caller's. */
 struct value store_disk_snapshot(const struct persist_store *store, uint64_t now);
 
-/* The task begins to wait until all that was written before is on disk; it goes on in a later turn of the loop. -1:
- * ERR_BACKPRESSURE, and it does not wait. */
-struct task;
-int store_sync_begin(struct persist *persist, struct task *task, struct err *err);
-/* How that ended, for the continuation: 0, or -1 with `err`. */
-struct wait;
-int store_sync_end(struct wait *wait, struct err *err);
-
 #endif

@@ -5,6 +5,7 @@
 #include "rules/loading.h"
 #include "rules/state.h"
 #include "rules/store.h"
+#include "rules/commit.h"
 #include "rules/store_disk.h"
 #include "rules/task.h"
 #include "sandbox/deadline.h"
@@ -266,7 +267,7 @@ SANDBOX_CONTINUATION(sync_ended)
 {
 	struct err err;
 	(void)status;
-	if (store_sync_end((struct wait *)ctx, &err))
+	if (commit_end((struct wait *)ctx, &err))
 		return error_push_failure(L, rule_of(L), &err);
 	lua_pushboolean(L, true);
 	return 1;
@@ -279,8 +280,12 @@ SANDBOX_FUNCTION(space_sync)
 	struct err err;
 	luaL_argcheck(L, store.disk, 1, "only a persistent store can be synced");
 	task_check_wait(L, "store:sync");
-	if (store_sync_begin(store_disk(store_of(rule)), rule->current, &err))
+	struct commit *commit = commit_create("the state file, to be written");
+	if (persist_sync(store_disk(store_of(rule)), commit_answered, commit, &err)) {
+		commit_discard(&commit);
 		return error_push_failure(L, rule, &err);
+	}
+	commit_await(commit, rule->current);
 	return task_wait(L, sync_ended);
 }
 
