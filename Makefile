@@ -69,7 +69,7 @@ help:
 	@echo 'make soak     50 servers, floods, restarts and reloads for SOAK_SECONDS (600)'
 	@echo 'make reloads  1,000 SIGHUPs under 10,000 events a second, 100 reconnects: nothing lost, doubled or leaked'
 	@echo 'make live-soak  the live picture against simulated traffic of 100 seeds (LIVE_SEEDS, LIVE_HOURS)'
-	@echo 'make persist  persistent state: 300 kills of it and of rules on it, 300 damaged files of each kind, its threads under ThreadSanitizer'
+	@echo 'make persist  persistent state: 300 kills of it and of rules on it, 200 of sinks, 300 damaged files of each kind, its threads under ThreadSanitizer'
 	@echo 'make install  into PREFIX (/usr/local), SYSCONFDIR (/etc), below DESTDIR'
 	@echo 'make deb      a Debian package in $(BUILD)/'
 	@echo 'make clean    remove what was built'
@@ -123,8 +123,8 @@ persist: deps
 	@tests/install-packages $(TEST_PACKAGES)
 	@$(MAKE) -s $(JOBS) WERROR=1 build tests
 	@DAMAGE_ROUNDS=300 $(BUILD)/tests/persist_damage_test
-	@PERSIST_KILLS=300 LUA_CPATH='$(CURDIR)/$(BUILD)/?.so;;' HOOKSWITCH=$(CURDIR)/$(BUILD)/hookswitch \
-	  busted --lua=/usr/bin/lua5.4 tests/spec/persist/kill_spec.lua tests/spec/persist/rules_kill_spec.lua
+	@PERSIST_KILLS=300 SINK_KILLS=200 LUA_CPATH='$(CURDIR)/$(BUILD)/?.so;;' HOOKSWITCH=$(CURDIR)/$(BUILD)/hookswitch \
+	  busted --lua=/usr/bin/lua5.4 tests/spec/persist/kill_spec.lua tests/spec/persist/rules_kill_spec.lua tests/spec/persist/sinks_kill_spec.lua
 	@$(MAKE) -s $(JOBS) SANITIZE=thread $(patsubst %,build-sanitize-thread/tests/%,persist_test persist_faults_test)
 	@for test in persist_test persist_faults_test; do \
 	  TSAN_OPTIONS=halt_on_error=1 build-sanitize-thread/tests/$$test || exit 1; done

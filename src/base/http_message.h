@@ -50,7 +50,7 @@ void http_url_show(struct buf *out, struct slice url);
 /* An answer, or why there is none. */
 struct http_response {
 	struct err err;  /* code ERR_NONE: there is one */
-	unsigned status;
+	unsigned status; /* with an error: of an answer that was not whole; 0: none began */
 	struct http_headers headers;
 	struct buf body;
 	char *url;       /* that it came from, after redirects; owned; NULL: none */

@@ -300,6 +300,31 @@ static void fill_rules(struct check *check)
 	}
 }
 
+/* Values of headers are texts; what they may hold is checked where the sink is made. */
+static void check_sink_headers(struct check *check, const struct config_sink *sink)
+{
+	for (size_t i = 0; i < table_count(&sink->headers); i++) {
+		const struct value_pair *pair = &sink->headers.table.pairs[i];
+		if (pair->key.type != VALUE_TEXT || pair->value.type != VALUE_TEXT)
+			faults_add(check->faults, "sinks.%s.headers: must be texts by name, such as { Authorization = env \"TOKEN\" }", sink->name);
+	}
+}
+
+static void check_sink(struct check *check, const struct config_sink *sink)
+{
+	if (check->reading->incomplete)
+		return;
+	if (!sink->file && !sink->url)
+		faults_add(check->faults, "sinks.%s.file: missing; give the file that its lines go to, or the url", sink->name);
+	if (sink->file && sink->url)
+		faults_add(check->faults, "sinks.%s: has file and url; give one of them", sink->name);
+	if (sink->url && !check->config->persist.file)
+		faults_add(check->faults, "sinks.%s.url: its lines wait on disk: give persist.file too", sink->name);
+	if (sink->retry_max < sink->retry_first)
+		faults_add(check->faults, "sinks.%s.retry_max: must be at least retry_first (%.15g s), is %.15g", sink->name, sink->retry_first, sink->retry_max);
+	check_sink_headers(check, sink);
+}
+
 static void fill_sinks(struct check *check)
 {
 	struct config *config = check->config;
@@ -313,10 +338,10 @@ static void fill_sinks(struct check *check)
 			continue;
 		struct config_sink *sink = &config->sinks[config->sink_count++];
 		sink->name = mem_slicedup(key_of(pair));
-		const struct value *file = check_find(&pair->value, "file");
-		if (!file && !check->reading->incomplete)
-			faults_add(check->faults, "sinks.%s.file: missing; give the file that its lines go to", sink->name);
-		fill(check, option_find("sinks.NAME.file"), file, sink);
+		for (size_t k = 0; k < option_count; k++)
+			if (options[k].scope == SCOPE_SINK)
+				fill(check, &options[k], check_find(&pair->value, below(&options[k], "sinks.NAME.")), sink);
+		check_sink(check, sink);
 	}
 }
 

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/http_message.h"
 #include "base/mem.h"
 #include "config/check.h"
 #include "config/options.h"
@@ -58,8 +59,25 @@ static void add_token_secrets(struct reading *reading, const struct value *token
 	}
 }
 
+/* Values of its headers may prove who we are, whatever their names. */
+static void add_sink_secrets(struct reading *reading, const struct value *sink)
+{
+	const struct value *hmac = check_find(sink, "hmac"), *headers = check_find(sink, "headers");
+	if (hmac && hmac->type == VALUE_TEXT)
+		reading_add_secret(reading, slice_make(hmac->text.bytes, hmac->text.len));
+	for (size_t i = 0; headers && headers->type == VALUE_TABLE && i < headers->table.count; i++) {
+		const struct value *key = &headers->table.pairs[i].key, *value = &headers->table.pairs[i].value;
+		if (key->type == VALUE_TEXT && value->type == VALUE_TEXT && http_header_is_secret(slice_make(key->text.bytes, key->text.len)))
+			reading_add_secret(reading, slice_make(value->text.bytes, value->text.len));
+	}
+}
+
 static void collect_secrets(struct reading *reading)
 {
+	const struct value *sinks = check_find(&reading->root, "sinks");
+	if (sinks && sinks->type == VALUE_TABLE)
+		for (size_t i = 0; i < sinks->table.count; i++)
+			add_sink_secrets(reading, &sinks->table.pairs[i].value);
 	const struct value *servers = check_find(&reading->root, "servers");
 	add_server_secret(reading, check_find(&reading->root, "defaults"));
 	if (servers && servers->type == VALUE_TABLE)

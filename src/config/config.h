@@ -60,8 +60,14 @@ struct config_rule {
 	struct value settings; /* its section of `rules` */
 };
 
+/* A file or a URL. */
 struct config_sink {
-	char *name, *file;
+	char *name, *file;     /* file: NULL: */
+	char *url;             /* lines are POSTed there */
+	struct value headers;  /* table of texts */
+	char *hmac;            /* NULL: requests are not signed */
+	int64_t batch, tries;  /* tries: 0: as often as it takes */
+	double every, timeout, retry_first, retry_max;
 };
 
 /* A socket of the console beside control.socket. */
@@ -117,13 +123,15 @@ struct config {
 	} redact;
 	struct {
 		char *file; /* NULL: nothing survives the process */
-		int64_t dirty_bytes, wal_bytes;
+		int64_t dirty_bytes, wal_bytes, spool_lines, spool_bytes, spool_dead;
 		double close; /* seconds */
 	} persist;
 	struct {
 		double timeout, connect;
 		int64_t request_bytes, response_bytes, queued_bytes, in_flight, per_host;
 		char *ca, *cert, *key;
+		int64_t breaker_failures;
+		double breaker_open;
 	} http_client;
 	struct {
 		char *listen; /* "127.0.0.1:9150"; NULL: no HTTP */

@@ -127,6 +127,12 @@ static const struct command commands[] = {
 	  "  drop QUEUE|NUMBER    dead jobs are removed: all of the queue; with NUMBER one that is dead or waits\n"
 	  "retry and drop need the role admin.\n"
 	  "example: hookswitch ctl work retry callback\n", 0, 2, false, ROLE_LOOK, command_work },
+	{ "spool", "[SINK | resend|drop SINK|NUMBER] [--json]", "the sinks with a URL, or the dead letters of one; they are sent again or dropped",
+	  "  SINK                 its lines, and the dead letters: what the other side refused, or what was tried too often\n"
+	  "  resend SINK|NUMBER   dead letters wait again, behind all other lines: all of the sink, or that one\n"
+	  "  drop SINK|NUMBER     dead letters are removed: all of the sink, or that one\n"
+	  "resend and drop need the role admin.\n"
+	  "example: hookswitch ctl spool resend crm\n", 0, 2, false, ROLE_LOOK, command_spool },
 	{ "metrics", "[--json]", "every counter, in Prometheus' text form", NULL, 0, 0, false, ROLE_LOOK, run_metrics },
 	{ "reload", "[--all] [--json]", "reload configuration and rules, and wait for the result",
 	  "All or nothing: with a fault in any file, what ran before goes on. Prints every fault and every\n"

@@ -135,6 +135,7 @@ int command_emit(struct request *request);
 /* One file each. */
 int command_persist(struct request *request);
 int command_work(struct request *request);
+int command_spool(struct request *request);
 int command_calls(struct request *request);
 int command_queues(struct request *request);
 int command_agents(struct request *request);

@@ -55,6 +55,8 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	list_init(&e->leaving);
 	list_init(&e->requests);
 	list_init(&e->watches);
+	list_init(&e->spools);
+	map_init(&e->breakers, false);
 	list_init(&e->waiters);
 	list_init(&e->next_waiters);
 	e->events_at = UINT64_MAX;
@@ -153,6 +155,7 @@ void engine_destroy(struct engine **engine)
 	end_rules(e);
 	engine_http_close(e);
 	engine_persist_close(e);
+	engine_spools_close(e); /* what waited for the disk has its answer */
 	loader_destroy(&e->loader);
 	tls_release(&e->web_tls);
 	board_destroy(&e->board);

@@ -3,6 +3,7 @@
 #define ENGINE_INTERNAL_H
 
 #include "engine/engine.h"
+#include "base/map.h"
 #include "engine/loader.h"
 #include "engine/server.h"
 #include "http/http_client.h"
@@ -28,6 +29,8 @@ struct engine {
 	struct http_client *http;
 	struct http_policy *http_policy;
 	struct tls_pool *http_tls;   /* of HTTP, both ways; used where plans are made */
+	struct list spools;          /* struct web_sink.node, of sinks with a URL */
+	struct map breakers;         /* host and port -> struct breaker, of sinks */
 	struct persist *persist;     /* NULL: nothing survives the process */
 	ev_async persist_wake;
 	struct server **servers;     /* in the configuration's order, owned */
@@ -123,6 +126,13 @@ void engine_http_configure(struct engine *engine, struct plan *plan);
 void engine_http_close(struct engine *engine);
 /* As host_ops.http. */
 int engine_http_request(void *engine, const char *rule, const struct http_request *request, void *tag, struct err *err);
+/* web_sink.c */
+/* Takes over the sinks of the configuration; after the client's. */
+void engine_spools_configure(struct engine *engine);
+/* After the client and the state file: nothing is under way. */
+void engine_spools_close(struct engine *engine);
+/* As host_ops.sink. */
+int engine_spool_write(struct engine *engine, struct slice name, const struct host_line *line, struct err *err);
 /* picture.c */
 /* Takes over the configuration's options of the live picture, and its servers, whether they are new, changed or gone. */
 void engine_picture_configure(struct engine *engine);

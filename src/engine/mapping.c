@@ -70,7 +70,9 @@ void mapping_persist(const struct config *c, struct persist_options *out)
 		.file = c->persist.file, .dirty_bytes = (size_t)c->persist.dirty_bytes, .wal_bytes = (size_t)c->persist.wal_bytes,
 		.limits = { .store_entries = c->limits.rules.store_entries, .store_bytes = c->limits.rules.store_bytes,
 		            .queues = c->limits.rules.queues, .queue_jobs = c->limits.rules.queue_jobs,
-		            .queue_dead = c->limits.rules.queue_dead, .job_bytes = c->limits.rules.job_bytes },
+		            .queue_dead = c->limits.rules.queue_dead, .job_bytes = c->limits.rules.job_bytes,
+		            .spool_lines = (size_t)c->persist.spool_lines, .spool_bytes = (size_t)c->persist.spool_bytes,
+		            .spool_dead = (size_t)c->persist.spool_dead },
 	};
 }
 

@@ -71,12 +71,17 @@ static int find_sink(const struct engine *engine, struct slice name)
 	return -1;
 }
 
-static int ops_sink(void *ctx, struct slice name, struct slice line, struct err *err)
+static int ops_sink(void *ctx, struct slice name, const struct host_line *line, struct err *err)
 {
-	int id = find_sink(ctx, name);
+	struct engine *engine = ctx;
+	int id = find_sink(engine, name);
 	if (id < 0)
 		return err_set(err, ERR_INVALID, "the configuration has no sink '%.*s' any more", SLICE_ARG(name));
-	if (log_sink_write((unsigned)id, line))
+	if (engine->config->sinks[id].url)
+		return engine_spool_write(engine, name, line, err);
+	if (line->ttl > 0 || line->kept)
+		return err_set(err, ERR_INVALID, "the sink '%.*s' is a file: ttl and sync are for sinks with a url", SLICE_ARG(name));
+	if (log_sink_write((unsigned)id, line->text))
 		return err_set(err, ERR_BACKPRESSURE, "the sink's queue is full");
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engine/board.h"
 #include "engine/mapping.h"
+#include "engine/sink_request.h"
 #include "net/tls.h"
 #include "observe/redact.h"
 
@@ -126,6 +127,8 @@ static int open_sinks(struct plan *plan)
 	plan->sinks = mem_zalloc((plan->config->sink_count + 1) * sizeof(struct log_file *));
 	for (size_t i = 0; i < plan->config->sink_count; i++) {
 		struct err err;
+		if (!plan->config->sinks[i].file)
+			continue;
 		plan->sinks[i] = log_file_prepare(plan->config->sinks[i].file, &err);
 		if (!plan->sinks[i]) {
 			faults_add(&plan->faults, "sinks.%s.file: %s", plan->config->sinks[i].name, err.text);
@@ -141,9 +144,36 @@ static int make_sinks(struct plan *plan)
 
 	for (size_t i = 0; plan->sinks && i < plan->config->sink_count; i++) {
 		struct err err;
-		if (log_file_make(plan->sinks[i], &err) == 0)
+		if (!plan->sinks[i] || log_file_make(plan->sinks[i], &err) == 0)
 			continue;
 		faults_add(&plan->faults, "sinks.%s.file: %s", plan->config->sinks[i].name, err.text);
+		rc = -1;
+	}
+	return rc;
+}
+
+static bool has_urls(const struct config *c)
+{
+	for (size_t i = 0; i < c->sink_count; i++)
+		if (c->sinks[i].url)
+			return true;
+	return false;
+}
+
+static int check_sinks(struct plan *plan)
+{
+	int rc = 0;
+	for (size_t i = 0; i < plan->config->sink_count; i++) {
+		const struct config_sink *sink = &plan->config->sinks[i];
+		struct err err;
+		struct http_url url;
+		if (!sink->url)
+			continue;
+		if (sink_request_check(sink, &err) == 0 && http_url_parse(slice_cstr(sink->url), &url, &err) == 0) {
+			http_url_close(&url);
+			continue;
+		}
+		faults_add(&plan->faults, "sinks.%s: %s", sink->name, err.text);
 		rc = -1;
 	}
 	return rc;
@@ -160,7 +190,9 @@ static int make_http(struct plan *plan)
 	plan->http_policy = mapping_http_policy(c, &plan->faults);
 	if (!plan->http_policy)
 		return -1;
-	if (http_policy_is_empty(plan->http_policy))
+	if (check_sinks(plan))
+		return -1;
+	if (http_policy_is_empty(plan->http_policy) && !has_urls(c))
 		return 0;
 	if (!plan->tls)
 		own = tls_pool_create();

@@ -183,7 +183,7 @@ static void take_sinks(struct engine *e, struct plan *plan, size_t before)
 	struct err err;
 	(void)e;
 	for (size_t i = 0; i < plan->config->sink_count; i++)
-		if (log_sink_use((unsigned)i, &plan->sinks[i], &err)) {
+		if (log_sink_use((unsigned)i, plan->sinks[i] ? &plan->sinks[i] : NULL, &err)) {
 			log_file_discard(&plan->sinks[i]);
 			log_write(LOG_ERROR, "a sink keeps its old file", F_TEXT("sink", plan->config->sinks[i].name), F_TEXT("reason", err.text));
 		}
@@ -209,6 +209,7 @@ static void take_over(struct engine *e, struct plan *plan)
 	plan->board = NULL;
 	engine_persist_configure(e);
 	engine_http_configure(e, plan);
+	engine_spools_configure(e);
 	engine_picture_configure(e);
 	host_adopt(e->host, plan->rules);
 	plan->rules = NULL;

@@ -134,15 +134,16 @@ static int ops_send(void *ctx, uint32_t server, const char *rule, const struct a
 	return 0;
 }
 
-static int ops_sink(void *ctx, struct slice name, struct slice line, struct err *err)
+static int ops_sink(void *ctx, struct slice name, const struct host_line *line, struct err *err)
 {
 	struct replay *r = ctx;
-	(void)err;
+	if (line->kept && persist_sync(r->persist, line->kept, line->arg, err))
+		return -1;
 	buf_clear(&r->line);
 	buf_append_cstr(&r->line, "{\"sink\":");
 	buf_append_json(&r->line, name);
 	buf_append_cstr(&r->line, ",\"line\":");
-	buf_append_json(&r->line, line);
+	buf_append_json(&r->line, line->text);
 	buf_append_char(&r->line, '}');
 	r->options.line(r->options.ctx, buf_slice(&r->line));
 	return 0;

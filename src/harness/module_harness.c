@@ -91,12 +91,13 @@ static int ops_send(void *ctx, uint32_t server, const char *rule, const struct a
 	return 0;
 }
 
-static int ops_sink(void *ctx, struct slice name, struct slice line, struct err *err)
+static int ops_sink(void *ctx, struct slice name, const struct host_line *line, struct err *err)
 {
 	struct harness *h = ctx;
-	(void)err;
+	if (line->kept && persist_sync(h->persist, line->kept, line->arg, err))
+		return -1;
 	h->lines = mem_realloc(h->lines, h->line_count + 1, sizeof *h->lines);
-	h->lines[h->line_count++] = (struct harness_line){ .sink = mem_slicedup(name), .text = mem_slicedup(line), .len = line.len };
+	h->lines[h->line_count++] = (struct harness_line){ .sink = mem_slicedup(name), .text = mem_slicedup(line->text), .len = line->text.len, .ttl = line->ttl };
 	return 0;
 }
 

@@ -40,6 +40,7 @@ struct harness_request {
 struct harness_line {
 	char *sink, *text; /* NUL-terminated */
 	size_t len;
+	double ttl;        /* 0: none */
 };
 
 struct harness {

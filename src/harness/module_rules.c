@@ -349,6 +349,8 @@ static int rules_sink_lines(lua_State *L)
 		set_text(L, "sink", h->lines[i].sink);
 		lua_pushlstring(L, h->lines[i].text, h->lines[i].len);
 		lua_setfield(L, -2, "line");
+		if (h->lines[i].ttl > 0)
+			set_number(L, "ttl", h->lines[i].ttl);
 		lua_rawseti(L, -2, (lua_Integer)i + 1);
 	}
 	return 1;

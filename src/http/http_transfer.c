@@ -296,9 +296,9 @@ struct http_response *http_transfer_take(struct http_exchange *x, CURLcode code)
 	long status = 0;
 
 	x->response = NULL;
+	curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+	r->status = (unsigned)status;
 	if (code == CURLE_OK) {
-		curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
-		r->status = (unsigned)status;
 		r->url = mem_strdup(x->url.text);
 	} else if (x->failure.code != ERR_NONE) {
 		r->err = x->failure;

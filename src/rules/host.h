@@ -42,6 +42,16 @@ struct host_own_event {
 	const char *sender, *rule;   /* as given to host_emit(); NULL for the engine's own */
 };
 
+/* A line for a sink. */
+struct host_line {
+	struct slice text;
+	bool json;        /* a value in JSON, else any text */
+	double ttl;       /* seconds for which it may wait; 0: for ever */
+	/* It is on disk (`err` NULL), or is not and never will be. NULL: nobody waits for that. */
+	void (*kept)(void *arg, int64_t id, const struct err *err);
+	void *arg;
+};
+
 /* What rules ask of the engine. None but restart() may call back into the host: completions of send() come later. */
 struct host_ops {
 	uint64_t (*now)(void *ctx); /* monotonic ns; virtual in a replay */
@@ -54,8 +64,9 @@ struct host_ops {
 	 * Else host_complete() follows exactly once with `tag` in the reply. */
 	int (*send)(void *ctx, uint32_t server, const char *rule, const struct action *action, double timeout, void *tag,
 	            char id[ACTION_ID_MAX + 1], struct err *err);
-	/* Writes a line to a sink of the configuration. -1 with `err` when there is none of that name or its queue is full. */
-	int (*sink)(void *ctx, struct slice name, struct slice line, struct err *err);
+	/* Writes a line to a sink of the configuration. -1 with `err` when there is none of that name, it is full, or cannot do what is
+	 * asked; with `line->kept` that is called then once, from a later turn of the loop, or not at all when -1 was returned. */
+	int (*sink)(void *ctx, struct slice name, const struct host_line *line, struct err *err);
 	/* True for a sink that the configuration names. May be called while loading, on the loader's thread. */
 	bool (*sink_exists)(void *ctx, struct slice name);
 	/* An engine event or an emitted one, for every rule that listens, is about to be delivered. May be NULL. */

@@ -9,10 +9,9 @@
  *   /once                   answers the first request of its connection, closes at the second
  *   /headers?n=N            N bytes of headers                   /file?name=F     the file F of the folder, as gzip
  *   /redirect?to=URL        302 (or ?status=CODE) to URL         anything else: 404
- *   /sink                   what the file `mode` of the folder says: a status, "429 S" with Retry-After, "drop" (closes without an
- *                           answer), "late" (takes the body, then closes without an answer), or "400 WORD": 400 where the body
- *                           holds WORD; 200 without it
- * Each request is a line of JSON in FOLDER/requests: connection, method, path, headers, body.
+ *   /sink                   what the file `mode` of the folder says: a status, "429 S" with Retry-After, "late"
+ *                           (takes the body, then closes without an answer), or "400 WORD": 400 where the body holds WORD; 200 without it
+ * Each request is a line of JSON in FOLDER/requests: connection, method, path, headers, body, for /sink also the mode.
  *
  * usage: httpd [--tls PEM] [--ca PEM] [--address IP] [--port N] FOLDER
  * --ca: a client's certificate is required, signed by it.
@@ -48,7 +47,7 @@ struct request {
 	char *headers; /* in connection->head */
 	char *body;
 	size_t body_len;
-	int keep;
+	char mode[1024];
 };
 
 /* ---- bytes ---- */
@@ -108,6 +107,21 @@ static void append_json(FILE *out, const char *text, size_t len)
 	putc('"', out);
 }
 
+/* Once for each request: what is noted is what is answered. */
+static void read_mode(struct request *r)
+{
+	char path[4200];
+	snprintf(path, sizeof path, "%s/mode", folder);
+	r->mode[0] = '\0';
+	FILE *file = strncmp(r->path, "/sink", 5) == 0 ? fopen(path, "r") : NULL;
+	if (!file)
+		return;
+	if (!fgets(r->mode, sizeof r->mode, file))
+		r->mode[0] = '\0';
+	fclose(file);
+	r->mode[strcspn(r->mode, "\n")] = '\0';
+}
+
 static void note(const struct connection *c, const struct request *r)
 {
 	char *line = NULL, path[4200];
@@ -134,6 +148,10 @@ static void note(const struct connection *c, const struct request *r)
 	}
 	fputs("},\"body\":", out);
 	append_json(out, r->body, r->body_len);
+	if (r->mode[0]) {
+		fputs(",\"mode\":", out);
+		append_json(out, r->mode, strlen(r->mode));
+	}
 	fputs("}\n", out);
 	fclose(out);
 	snprintf(path, sizeof path, "%s/requests", folder);
@@ -301,19 +319,12 @@ static int answer_redirect(struct connection *c, const struct request *r)
 
 static int answer_sink(struct connection *c, const struct request *r)
 {
-	char path[4200], mode[1024] = "", more[256] = "";
-	snprintf(path, sizeof path, "%s/mode", folder);
-	FILE *file = fopen(path, "r");
-	if (file) {
-		if (!fgets(mode, sizeof mode, file))
-			mode[0] = '\0';
-		fclose(file);
-		mode[strcspn(mode, "\n")] = '\0';
-	}
-	if (strcmp(mode, "drop") == 0 || strcmp(mode, "late") == 0)
+	char more[256] = "";
+	const char *word = strchr(r->mode, ' ');
+	int status = r->mode[0] ? atoi(r->mode) : 200;
+
+	if (strcmp(r->mode, "late") == 0)
 		return -1;
-	char *word = strchr(mode, ' ');
-	int status = mode[0] ? atoi(mode) : 200;
 	if (status == 400 && word)
 		return answer_text(c, strstr(r->body, word + 1) ? 400 : 200, "", "");
 	if (word)
@@ -376,7 +387,7 @@ static int serve(struct connection *c, const struct request *r)
 static void *run(void *arg)
 {
 	struct connection *c = arg;
-	struct request r = { .keep = 1 };
+	struct request r = { .mode = "" };
 
 	c->head = malloc(HEAD_MAX + 1);
 	if (tls) {
@@ -387,6 +398,7 @@ static void *run(void *arg)
 		int over = 0;
 		while (!over && read_request(c, &r) == 0) {
 			c->requests++;
+			read_mode(&r);
 			note(c, &r);
 			over = serve(c, &r) != 0;
 			free(r.body);

@@ -81,6 +81,7 @@ ami.on('Begin', { priority = 4 }, function(ev, server)
   local function got(res, err) part.use(res and res.headers['X-One'], res and res:json(), err) end
   part.use(http.post(url, { a = { 1, 2 } }, { headers = { b = 'c', d = { 1, true } }, query = { q = 'x y' }, timeout = 5 }, got), http.get(url, got))
   part.use(http.request({ url = url, method = 'put', form = { a = 1 } }, got), http.get 'https://other.example/', pcall(http.get, url, { x = 1 }), pcall(http.request, {}))
+  part.use(out:write({ a = 1 }, { sync = true, ttl = 5 }))
   local res, err = http.get(url)
   got(res, err)
   done()

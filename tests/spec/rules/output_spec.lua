@@ -164,6 +164,35 @@ describe("a sink", function()
   it("cannot be written while loading", function()
     assert.matches("loading", support.faults "sink.open('x'):write 'a'")
   end)
+
+  it("waits with `sync` until the line is on disk, and passes a ttl on", function()
+    local t = support.run [[
+      local s = sink.open "crm"
+      ami.on("Hangup", function() note("wrote", s:write({ a = 1 }, { sync = true, ttl = 30 })) end)]]
+    t:event "Hangup"
+    assert.same({}, t:said())
+    assert.same({ "a line of a sink, to be on disk" }, { t:rule().waits[1]:match "^(.-) %(" })
+    t:advance()
+    assert.same({ "wrote true" }, t:said())
+    local lines = t:sink_lines()
+    assert.same({ "crm", '{"a":1}', 30 }, { lines[1].sink, lines[1].line, lines[1].ttl })
+  end)
+
+  it("says what is wrong with its options", function()
+    local t = support.run [[
+      local s = sink.open "crm"
+      ami.on("Hangup", function()
+        for _, options in ipairs { 7, { tll = 1 }, { ttl = 0 }, { ttl = "x" }, { ttl = 1e12 } } do note((select(2, pcall(s.write, s, "x", options)))) end
+        note(pcall(table.sort, { 1, 2 }, function() s:write("x", { sync = true }) end))
+      end)]]
+    t:event "Hangup"
+    local said = t:said()
+    for i, part in ipairs { "table expected", "unknown option 'tll' of write; there are ttl and sync", "ttl is a number of seconds", "ttl is a number", "ttl is a number",
+      "write with sync cannot wait here" } do
+      assert.matches(part, said[i])
+    end
+    assert.same({}, t:lines_of "crm")
+  end)
 end)
 
 describe("log", function()
