@@ -6,11 +6,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "control/internal.h"
-#include "control/json_writer.h"
 #include "control/table.h"
 #include "engine/sink_request.h"
 #include "engine/web_sink.h"
 #include "observe/redact.h"
+#include "view/json_writer.h"
 
 #define LETTERS_SHOWN 1000
 #define LETTER_WIDTH 100 /* bytes of a line in a table */

@@ -111,8 +111,7 @@ void mapping_http(const struct config *c, struct http_client_settings *out)
 	};
 }
 
-/* The port of "127.0.0.1:9150"; 0: none, or any that is free. */
-static uint16_t listen_port(const char *listen)
+uint16_t mapping_port(const char *listen)
 {
 	const char *colon = listen ? strrchr(listen, ':') : NULL;
 	return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
@@ -134,7 +133,8 @@ struct http_policy *mapping_http_policy(const struct config *c, struct faults *f
 			good = false;
 		}
 	}
-	http_policy_close_port(policy, listen_port(c->http.listen));
+	http_policy_close_port(policy, mapping_port(c->http.listen));
+	http_policy_close_port(policy, mapping_port(c->web.listen));
 	if (!good)
 		http_policy_destroy(&policy);
 	return policy;

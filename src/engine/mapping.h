@@ -20,6 +20,8 @@ struct policy *mapping_policy(const struct config *config);
 /* Of the HTTP client; points into `config`. */
 struct http_client_settings;
 void mapping_http(const struct config *config, struct http_client_settings *out);
+/* The port of "127.0.0.1:9150"; 0: none (`listen` NULL), or any that is free. */
+uint16_t mapping_port(const char *listen);
 /* A new one, the caller's; NULL with faults. */
 struct http_policy *mapping_http_policy(const struct config *config, struct faults *faults);
 /* The same of who acts over HTTP. */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/internal.h"
+#include "engine/mapping.h"
 #include "engine/sink_request.h"
 #include "net/backoff.h"
 #include "net/breaker.h"
@@ -389,13 +390,12 @@ static struct breaker *breaker_of(struct engine *e, const char *url)
 static struct http_access *access_of(const struct config *c, const char *url)
 {
 	struct http_access *access = http_access_create();
-	const char *colon = c->http.listen ? strrchr(c->http.listen, ':') : NULL;
 
 	/* Below what stands before its query. */
 	http_access_allow(access, slice_make(url, strcspn(url, "?#")), NULL);
 	http_access_trust(access);
-	if (colon)
-		http_access_close_port(access, (uint16_t)strtoul(colon + 1, NULL, 10));
+	http_access_close_port(access, mapping_port(c->http.listen));
+	http_access_close_port(access, mapping_port(c->web.listen));
 	return access;
 }
 
