@@ -519,7 +519,8 @@ static void new_exten(struct live_server *s, const struct live_reader *r)
 	else if (slice_eq(application, SLICE("Queue")))
 		enters_queue(call, live_headers_get(r, LIVE_H_APP_DATA));
 	/* Where a Newchannel has no number yet, or an Originate goes on (Q73). */
-	if (!call->undecided && !call->to && !call->no_history && call->caller == channel && (!channel->originated || channel->state == LIVE_IS_UP) && exten.len > 1 && !channel->dialled)
+	if (!call->undecided && !call->to && !call->no_history && call->caller == channel && exten.len > 1 &&
+	    (channel->originated ? channel->state == LIVE_IS_UP : !channel->dialled))
 		live_call_set(call, &call->to, exten);
 }
 

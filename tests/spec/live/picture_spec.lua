@@ -1,14 +1,7 @@
 -- What can be read of the picture, and what is reported, event by event.
 local support = dofile "tests/spec/live/support.lua"
 
-local function channel(n, more)
-  local h = {
-    Channel = ("PJSIP/%d-%08x"):format(1000 + n, n), Uniqueid = "5." .. n, Linkedid = "5." .. n, ChannelState = 4, CallerIDNum = 1000 + n,
-    CallerIDName = "Person " .. n, ConnectedLineNum = "<unknown>", Context = "phones", Exten = "500", AccountCode = "ops",
-  }
-  for name, value in pairs(more or {}) do h[name] = value end
-  return h
-end
+local channel = support.channels("5.", { CallerIDName = function(n) return "Person " .. n end, ConnectedLineNum = "<unknown>", AccountCode = "ops" })
 
 local function dest(n, more)
   local h = {}
@@ -58,6 +51,22 @@ describe("the live picture", function()
     l:event("pbx", "BridgeEnter", channel(2, { Linkedid = "5.1", ChannelState = 6, BridgeUniqueid = "b1", BridgeType = "basic" }), now + 4)
     l:event("pbx", "BridgeEnter", channel(1, { ChannelState = 6, BridgeUniqueid = "b1", BridgeType = "basic" }), now + 4)
   end
+
+  it("takes the number of an Originate that no OriginateResponse reports (the console's) from where it goes on", function()
+    l:event("pbx", "Newchannel", channel(1, { ChannelState = 0, Exten = "s" }), 1000)
+    l:event("pbx", "DialBegin", both(dest(1, { ChannelState = 0, Exten = "s" }), { DialString = "1001" }), 1000)
+    l:event("pbx", "Newexten", channel(1, { ChannelState = 0, Exten = "", Extension = "", Application = "AppDial2" }), 1000)
+    l:event("pbx", "Newstate", channel(1, { ChannelState = 5, Exten = "" }), 1001)
+    l:event("pbx", "Newexten", channel(1, { ChannelState = 5, Extension = "wrong", Application = "NoOp" }), 1001)
+    assert.is_nil(l:find("pbx", "call", "5.1").to)
+    l:event("pbx", "DialEnd", both(dest(1, { ChannelState = 6 }), { DialStatus = "ANSWER" }), 1003)
+    l:event("pbx", "Newstate", channel(1, { ChannelState = 6, Exten = "" }), 1003)
+    l:event("pbx", "Newexten", channel(1, { ChannelState = 6, Exten = "600", Extension = "600", Application = "Dial" }), 1003)
+    local call = l:find("pbx", "call", "5.1")
+    assert.same({ "1001", "600" }, { call.from, call.to })
+    l:event("pbx", "Newexten", channel(1, { ChannelState = 6, Exten = "700", Extension = "700", Application = "Goto" }), 1004)
+    assert.equal("600", l:find("pbx", "call", "5.1").to)
+  end)
 
   it("reports the steps of a call in their order, and shows it by any of its ids", function()
     dial(1000)

@@ -1,14 +1,7 @@
 -- When the picture asks for which list, and what the lists mean.
 local support = dofile "tests/spec/live/support.lua"
 
-local function channel(n, more)
-  local headers = {
-    Channel = ("PJSIP/%d-%08x"):format(1000 + n, n), Uniqueid = "100." .. n, Linkedid = "100." .. n, ChannelState = 6,
-    CallerIDNum = 1000 + n, CallerIDName = "<unknown>", Context = "phones", Exten = "500", AccountCode = "",
-  }
-  for name, value in pairs(more or {}) do headers[name] = value end
-  return headers
-end
+local channel = support.channels("100.", { ChannelState = 6 })
 
 -- Answers whatever is asked with `lists[action]`: a list of { event, headers }, "refused", "failed", or none: an empty list.
 -- Returns the names of what was asked.

@@ -273,6 +273,20 @@ function support.differences(have, want, merged)
   return #faults > 0 and table.concat(faults, ", ") or nil
 end
 
+-- A function channel(n, more) that gives the headers of PJSIP phone 1000 + n's channel; `more` overrides them, `defaults` do so for all.
+-- Its ids begin with `prefix`. A default may be a function of n.
+function support.channels(prefix, defaults)
+  return function(n, more)
+    local headers = {
+      Channel = ("PJSIP/%d-%08x"):format(1000 + n, n), Uniqueid = prefix .. n, Linkedid = prefix .. n, ChannelState = 4,
+      CallerIDNum = 1000 + n, CallerIDName = "<unknown>", Context = "phones", Exten = "500", AccountCode = "",
+    }
+    for name, value in pairs(defaults or {}) do headers[name] = type(value) == "function" and value(n) or value end
+    for name, value in pairs(more or {}) do headers[name] = value end
+    return headers
+  end
+end
+
 function support.new(options)
   local l = hookswitch.live.new(options)
   l:server "pbx"

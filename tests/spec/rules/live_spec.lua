@@ -1,14 +1,7 @@
 -- The live picture for rules: iterators, objects, look-ups, counts, and its changes as events.
 local support = require "tests.spec.rules.support"
 
-local function channel(n, more)
-  local headers = {
-    Channel = ("PJSIP/%d-%08x"):format(1000 + n, n), Uniqueid = "100." .. n, Linkedid = "100." .. n, ChannelState = 4,
-    CallerIDNum = 1000 + n, CallerIDName = "<unknown>", Context = "phones", Exten = "500", AccountCode = "",
-  }
-  for name, value in pairs(more or {}) do headers[name] = value end
-  return headers
-end
+local channel = dofile("tests/spec/live/support.lua").channels "100."
 
 local function begin(t, n, more, options) t:event("Newchannel", channel(n, more), options) end
 
