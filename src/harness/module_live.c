@@ -263,6 +263,13 @@ static int picture_remove(lua_State *L)
 	return 0;
 }
 
+static int picture_leave(lua_State *L)
+{
+	struct picture *p = check_picture(L);
+	live_server_leave(check_server(L, p, 2), check_time(L, p, 3));
+	return 0;
+}
+
 static int picture_session(lua_State *L)
 {
 	struct picture *p = check_picture(L);
@@ -633,7 +640,7 @@ void live_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = { { "new", picture_new }, { "memory", live_memory }, { "changes", live_changes }, { NULL, NULL } };
 	static const luaL_Reg methods[] = {
-		{ "server", picture_server }, { "remove", picture_remove }, { "session", picture_session }, { "lost", picture_lost },
+		{ "server", picture_server }, { "remove", picture_remove }, { "leave", picture_leave }, { "session", picture_session }, { "lost", picture_lost },
 		{ "gap", picture_gap }, { "event", picture_event }, { "item", picture_item }, { "answer", picture_answer },
 		{ "begin", picture_begin }, { "request", picture_request }, { "want", picture_want }, { "tick", picture_tick },
 		{ "new_day", picture_new_day }, { "deadline", picture_deadline }, { "feed", picture_feed }, { "changes", picture_changes }, { "deaf", picture_deaf }, { "variables", picture_variables },

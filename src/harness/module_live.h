@@ -3,7 +3,7 @@
  * live.new{ channels, bridges, queues, members, agents, endpoints, conferences, parked = limits; grace, doubt, resync_every,
  *   service_level = seconds; snapshots_in_flight; variables, trunks = lists } -> l
  *   Times are seconds since the epoch; each may be left out: the last one given, or read from a Timestamp, then.
- *   l:server(name), l:remove(name [, now]), l:session(name, version [, now]), l:lost(name [, now]), l:gap(name [, now])
+ *   l:server(name), l:remove(name [, now]), l:leave(name [, now]), l:session(name, version [, now]), l:lost(name [, now]), l:gap(name [, now])
  *   l:event(name, event, headers [, now]) -> true when it was of interest; `headers` as in frame_read()
  *   l:feed(name, bytes [, fn]): raw AMI in any pieces. fn(fields) is asked about each frame with an ActionID, response and
  *     UserEvent: "item", "answered", "refused" (of the open list), or nothing: an event

@@ -243,13 +243,29 @@ static void unlink_server(struct live_server *s)
 		live->last = before;
 	if (live->turn == s)
 		live->turn = s->next;
-	map_remove(&live->by_name, slice_cstr(s->name));
+	if (map_get(&live->by_name, slice_cstr(s->name)) == s) /* not one that came after it */
+		map_remove(&live->by_name, slice_cstr(s->name));
 }
 
 static void move_clock(struct live *live, int64_t now)
 {
 	if (now > live->now)
 		live->now = now;
+}
+
+void live_server_leave(struct live_server *s, int64_t now)
+{
+	move_clock(s->live, now);
+	map_remove(&s->live->by_name, slice_cstr(s->name));
+	live_snapshot_leave(s);
+}
+
+bool live_server_is_empty(const struct live_server *s)
+{
+	for (int i = 0; i < LIVE_SETS; i++)
+		if (s->sets[i].count > 0)
+			return false;
+	return true;
 }
 
 void live_server_remove(struct live_server **server, int64_t now)

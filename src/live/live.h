@@ -87,6 +87,10 @@ void live_destroy(struct live **live);
 struct live_server *live_server_add(struct live *live, struct slice name);
 /* All that it had ends as `unseen`. Retained objects of it stay readable. */
 void live_server_remove(struct live_server **server, int64_t now);
+/* The same in steps, for a server that may have a hundred thousand channels: it is not found by its name any more, each tick ends some of
+ * what it had, and once live_server_is_empty() nothing is left for live_server_remove() to do. It is fed nothing more. */
+void live_server_leave(struct live_server *server, int64_t now);
+bool live_server_is_empty(const struct live_server *server);
 struct live_server *live_server_find(const struct live *live, struct slice name);
 /* All servers in the order they were added: NULL begins; NULL ends. */
 struct live_server *live_server_next(const struct live *live, const struct live_server *after);

@@ -355,6 +355,7 @@ struct live_server {
 	uint64_t overflow_new;
 	enum live_kind overflow_kind;
 	uint32_t alive;              /* objects, retained ones too: the last one frees a removed server */
+	bool leaves;                 /* some of what it has ends in each tick */
 	bool removed;
 };
 
@@ -644,5 +645,6 @@ int64_t live_snapshot_deadline(const struct live_server *s);
 /* All that the server had is no more. */
 void live_snapshot_clear(struct live_server *s);
 void live_snapshot_close(struct live_server *s);
+void live_snapshot_leave(struct live_server *s);
 
 #endif

@@ -551,32 +551,60 @@ void live_snapshot_close(struct live_server *s)
 	clear_set(s, LIVE_ENDPOINT, end_endpoint);
 }
 
-/* Ends some of its channels; true when none is left. A hundred thousand at once would hold up everybody. */
-static bool end_some_channels(struct live_server *s)
+void live_snapshot_leave(struct live_server *s)
+{
+	stop(s);
+	s->connected = false;
+	s->leaves = true;
+}
+
+/* What is left of `left` objects that may end. */
+static unsigned end_some_of(struct live_server *s, enum live_kind kind, void (*end)(struct live_object *), unsigned left)
 {
 	struct live_object *o;
 	uint64_t at = 0;
+
+	for (; left > 0 && (o = live_set_next(&s->sets[kind], &at)); left--)
+		end(o);
+	return left;
+}
+
+/* Ends some of what it has, in the order of live_snapshot_clear(); true when nothing is left. A hundred thousand at once would hold up
+ * everybody. */
+static bool end_some(struct live_server *s)
+{
 	bool was = s->resync;
 	s->resync = true;
-	for (unsigned i = 0; i < ENDED_AT_ONCE && (o = live_set_next(&s->sets[LIVE_CHANNEL], &at)); i++)
-		end_channel(o);
+	unsigned left = end_some_of(s, LIVE_CHANNEL, end_channel, ENDED_AT_ONCE);
 	live_call_settle(s);
+	for (; left > 0 && !list_empty(&s->lingering); left--)
+		live_call_finish(list_entry(s->lingering.next, struct live_call, lingering));
+	left = end_some_of(s, LIVE_CONFERENCE, end_conference, left);
+	left = end_some_of(s, LIVE_LOT, end_lot, left);
+	left = end_some_of(s, LIVE_BRIDGE, end_bridge, left);
+	live_call_settle(s);
+	left = end_some_of(s, LIVE_QUEUE, end_queue, left);
+	left = end_some_of(s, LIVE_ENDPOINT, end_endpoint, left);
 	s->resync = was;
-	return s->sets[LIVE_CHANNEL].count == 0;
+	return left > 0;
 }
 
 void live_snapshot_tick(struct live_server *s, int64_t now)
 {
-	if (s->connected || s->lost_at == 0 || now - s->lost_at < s->live->options.doubt || !end_some_channels(s))
+	bool stays_away = !s->connected && s->lost_at != 0 && now - s->lost_at >= s->live->options.doubt;
+	if (!(stays_away || s->leaves) || !end_some(s))
 		return;
 	live_snapshot_clear(s);
 	live_snapshot_close(s);
 	s->lost_at = 0;
+	s->leaves = false;
 }
 
 int64_t live_snapshot_deadline(const struct live_server *s)
 {
 	int64_t at = INT64_MAX;
+	if (s->leaves)
+		return s->live->now;
 	if (!s->connected)
 		return s->lost_at != 0 ? s->lost_at + s->live->options.doubt : at;
 	if (s->open)

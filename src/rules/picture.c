@@ -176,7 +176,14 @@ struct live *picture_live(const struct picture *p)
 
 static struct picture_server *find(const struct picture *p, uint32_t id)
 {
-	return id > 0 && id <= p->server_cap ? p->servers[id - 1] : NULL;
+	struct picture_server *s = id > 0 && id <= p->server_cap ? p->servers[id - 1] : NULL;
+	return s && !s->leaves ? s : NULL;
+}
+
+static void remove_now(struct picture_server *s)
+{
+	live_server_remove(&s->live, s->picture->now);
+	forget(s->picture, s);
 }
 
 struct live_server *picture_server(const struct picture *p, uint32_t id)
@@ -201,6 +208,8 @@ void picture_add(struct picture *p, uint32_t id, const char *name)
 		memset(p->servers + p->server_cap, 0, (cap - p->server_cap) * sizeof(struct picture_server *));
 		p->server_cap = cap;
 	}
+	if (p->servers[id - 1]) /* it was hidden a moment ago */
+		remove_now(p->servers[id - 1]);
 	struct picture_server *s = mem_zalloc(sizeof *s);
 	p->servers[id - 1] = s;
 	s->picture = p;
@@ -216,8 +225,9 @@ void picture_remove(struct picture *p, uint32_t id)
 	struct picture_server *s = find(p, id);
 	if (!s)
 		return;
-	live_server_remove(&s->live, picture_now(p));
-	forget(p, s);
+	s->leaves = true;
+	live_server_leave(s->live, picture_now(p));
+	touch(s);
 }
 
 void picture_session(struct picture *p, uint32_t id, struct slice version)
@@ -291,6 +301,10 @@ static void serve(struct picture_server *s)
 	if (at <= p->now) {
 		live_server_tick(s->live, p->now);
 		at = live_server_deadline(s->live);
+	}
+	if (s->leaves && live_server_is_empty(s->live)) {
+		remove_now(s);
+		return;
 	}
 	if (at <= p->now) {
 		p->asks = true;

@@ -14,6 +14,7 @@ struct picture_server {
 	struct live_server *live;
 	uint32_t id;
 	unsigned unknown;      /* as it was logged last */
+	bool leaves;           /* it was removed: what it had ends in steps */
 };
 
 struct picture {

@@ -487,10 +487,36 @@ describe("snapshots of the live picture", function()
       assert.is_true(l:deadline() <= 1620)
       l:tick(1620)
       left[#left + 1] = l:count "channel"
-    until left[#left] == 0
-    assert.same({ 1500, 500, 0 }, left)
+    until not l:deadline()
+    assert.same({ 1500, 500, 0 }, { table.unpack(left, 1, 3) })
+    assert.is_true(#left < 8)
     assert.equal(0, l:count "call")
-    assert.is_nil(l:deadline())
+  end)
+
+  it("end in several steps what a server had that is removed, while another one of its name may begin", function()
+    l:session("pbx", "13.0.0", 1000)
+    serve(l)
+    for n = 1, 1500 do
+      l:event("pbx", "Newchannel", channel(n), 1010)
+      l:event("pbx", "DeviceStateChange", { Device = "PJSIP/" .. n, State = "INUSE" }, 1010)
+    end
+    l:event("pbx", "QueueMemberAdded", { Queue = "support", Interface = "PJSIP/2001", MemberName = "Anna", Status = 1, Paused = 0 }, 1010)
+    l:changes()
+    l:leave("pbx", 1020)
+    l:server "pbx"
+    assert.is_nil(l:find("pbx", "channel", "100.1"))
+    local left, ended = {}, 0
+    repeat
+      assert.equal(1020, l:deadline())
+      local before = l:count "channel" + l:count "endpoint" + l:count "queue"
+      l:tick(1020)
+      left[#left + 1] = l:count "channel" + l:count "endpoint" + l:count "queue"
+      assert.is_true(before - left[#left] <= 1001) -- and a queue
+      for _, change in ipairs(l:changes()) do ended = ended + (change.kind == "call.ended" and 1 or 0) end
+    until left[#left] == 0
+    assert.is_true(#left >= 4)
+    assert.equal(1500, ended)
+    assert.equal(0, l:count "call" + l:count "agent")
   end)
 
   it("of a list that fails leave that part unknown, and the rest is asked for", function()
