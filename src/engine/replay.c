@@ -186,6 +186,7 @@ static void begin_session(struct replay *r, struct slice version)
 	struct host_server server;
 	snprintf(r->version, sizeof r->version, "%.*s", (int)(version.len < 15 ? version.len : 15), version.ptr);
 	r->ready = true;
+	r->list.action = NULL;
 	if (!r->host)
 		return;
 	picture_session(host_picture(r->host), REPLAY_SERVER_ID, version);
@@ -201,6 +202,7 @@ static void take_frame(struct replay *r, const struct message *m, size_t used)
 	frame_counts_add(&r->counts, m);
 	if (!r->host || m->kind != MESSAGE_EVENT)
 		return;
+	replay_list_take(r, m);
 	uint64_t stamp;
 	unsigned fate = host_event(r->host, r->feed, m, r->wall, &stamp);
 	if ((fate & HOST_WAITS) && frame_log_append(&r->log, m, r->wall, stamp, fate & HOST_HEARD))

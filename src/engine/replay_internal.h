@@ -42,6 +42,10 @@ struct replay {
 	struct value http_answers; /* of a file */
 	struct http_policy *http_policy;
 	struct waiting_response *responses, **last_response;
+	struct replay_list {
+		const char *action; /* NULL: none is open */
+		char id[ACTION_ID_MAX + 1];
+	} list;
 	struct frame_counts counts;
 	struct buf line;
 	char version[16];
@@ -63,6 +67,9 @@ uint64_t replay_http_next(const struct replay *replay);
 bool replay_http_complete(struct replay *replay, uint64_t now);
 /* Ends what waits. */
 void replay_http_close(struct replay *replay);
+
+/* replay_lists.c: an event that may be an item or the end of a list. */
+void replay_list_take(struct replay *replay, const struct message *message);
 
 /* replay_ops.c: what rules ask of it. */
 extern const struct host_ops replay_ops;

@@ -151,8 +151,13 @@ void live_list_item(struct live_server *server, const struct message *item, int6
 void live_answer(struct live_server *server, enum live_answer how, const struct message *response, int64_t now);
 /* A snapshot is wanted (an operator asked, a tick of the configuration); paced as all. */
 void live_want_snapshot(struct live_server *server, int64_t now);
-/* For lists that somebody else asked for: `action` opens it as if live_next_request() had given it. False: one is open. */
+/* For lists that somebody else asked for: `action` opens it as if live_next_request() had given it. False: one is open, or the picture
+ * reads no such list. It is ended by live_answer(), or, as one of a recording, by live_list_end(): without `whole` it may have been asked
+ * about a part only, and what it lacks proves nothing; nothing is asked about what it leaves open, and no `live.synced` follows. */
 bool live_list_begin(struct live_server *server, struct slice action, int64_t now);
+void live_list_end(struct live_server *server, bool whole, int64_t now);
+/* The action whose list has such items, and ends with such an event; NULL: none that the picture reads. */
+const char *live_list_of(struct slice event);
 
 enum live_state { LIVE_NONE, LIVE_SYNCING, LIVE_PARTIAL, LIVE_FULL };
 /* What can be unknown because the server refuses or does not know its list. */

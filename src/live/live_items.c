@@ -187,13 +187,25 @@ static void peer(struct live_server *s, const struct live_reader *r)
 static const struct {
 	const char *event;
 	void (*take)(struct live_server *s, const struct live_reader *r);
+	int step;
 } items[] = {
-	{ "CoreShowChannel", channel }, { "Status", channel }, { "BridgeListItem", bridge }, { "BridgeInfoChannel", bridge_channel },
-	{ "QueueParams", queue }, { "QueueMember", member }, { "QueueEntry", queue_entry }, { "DeviceStateChange", device },
-	{ "ContactList", contact }, { "PeerEntry", peer }, { "ParkedCall", parked }, { "ConfbridgeListRooms", room },
-	{ "ConfbridgeList", participant },
+	{ "CoreShowChannel", channel, LIVE_STEP_CHANNELS }, { "Status", channel, LIVE_STEP_STATUS },
+	{ "BridgeListItem", bridge, LIVE_STEP_BRIDGES }, { "BridgeInfoChannel", bridge_channel, LIVE_STEP_BRIDGE },
+	{ "QueueParams", queue, LIVE_STEP_QUEUES }, { "QueueMember", member, LIVE_STEP_QUEUES },
+	{ "QueueEntry", queue_entry, LIVE_STEP_QUEUES }, { "DeviceStateChange", device, LIVE_STEP_DEVICES },
+	{ "ContactList", contact, LIVE_STEP_CONTACTS }, { "PeerEntry", peer, LIVE_STEP_PEERS },
+	{ "ParkedCall", parked, LIVE_STEP_PARKED }, { "ConfbridgeListRooms", room, LIVE_STEP_ROOMS },
+	{ "ConfbridgeList", participant, LIVE_STEP_ROOM },
 };
 #define FIRST_READER 128u /* behind those of events */
+
+int live_items_step(struct slice event)
+{
+	for (uint32_t i = 0; i < sizeof items / sizeof *items; i++)
+		if (slice_eq_nocase(event, slice_cstr(items[i].event)))
+			return items[i].step;
+	return -1;
+}
 
 void live_items_take(struct live_server *s, const struct message *item)
 {

@@ -441,6 +441,39 @@ void live_answer(struct live_server *s, enum live_answer how, const struct messa
 	s->resync = false;
 }
 
+const char *live_list_of(struct slice event)
+{
+	int item = live_items_step(event);
+
+	for (int i = LIVE_STEP_CHANNELS; i < LIVE_STEPS; i++)
+		if (i == item || slice_eq_nocase(event, slice_cstr(catalogue_action(slice_cstr(steps[i].action))->terminal)))
+			return steps[i].action;
+	return NULL;
+}
+
+void live_list_end(struct live_server *s, bool whole, int64_t now)
+{
+	if (now > s->live->now)
+		s->live->now = now;
+	if (!s->open)
+		return;
+	s->open = false;
+	s->second = true; /* no snapshot is complete with it */
+	s->list_ended = s->live->now;
+	s->resync = true;
+	s->told_steps |= BIT(s->step);
+	/* What is asked about has no name here. */
+	if (whole && !steps[s->step].each)
+		look_for_missing(s);
+	live_call_settle(s);
+	s->resync = false;
+	s->synced_once |= (s->told_steps & BIT(LIVE_STEP_CHANNELS)) != 0;
+	while (s->ask_count > 0)
+		live_names_drop(&s->names, &s->asks[--s->ask_count].what);
+	finish(s);
+	look_for_unknown(s);
+}
+
 /* ---- the session ---- */
 
 static void stop(struct live_server *s)

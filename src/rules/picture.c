@@ -368,6 +368,22 @@ void picture_item(struct picture *p, uint32_t id, const struct message *item)
 	picture_event_deliver(p);
 }
 
+bool picture_list_begin(struct picture *p, uint32_t id, const char *action)
+{
+	struct picture_server *s = find(p, id);
+	return s && live_list_begin(s->live, slice_cstr(action), picture_now(p));
+}
+
+void picture_list_end(struct picture *p, uint32_t id, bool whole)
+{
+	struct picture_server *s = find(p, id);
+	if (!s)
+		return;
+	live_list_end(s->live, whole, picture_now(p));
+	touch(s);
+	picture_event_deliver(p);
+}
+
 void picture_answer(struct picture *p, uint32_t id, enum live_answer how, const struct message *response)
 {
 	struct picture_server *s = find(p, id);

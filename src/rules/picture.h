@@ -52,6 +52,10 @@ const char *picture_event_name(uint32_t index);
 /* The field number `index` that such an event may have; NULL behind the last. */
 const char *picture_event_field(struct slice event, uint32_t index);
 
+/* A list of a recording, see live_list_begin(). */
+bool picture_list_begin(struct picture *picture, uint32_t id, const char *action);
+void picture_list_end(struct picture *picture, uint32_t id, bool whole);
+
 /* The next list that it asks for, see live_next_request(). Asked for after each turn. */
 bool picture_next_request(struct picture *picture, uint32_t *id, struct live_request *request);
 void picture_item(struct picture *picture, uint32_t id, const struct message *item);

@@ -136,6 +136,41 @@ describe("the live picture of the engine", function()
     assert.equal("{}", variables)
   end)
 
+  it("takes the lists of a recording in a replay", function()
+    local folder = helper.folder()
+    local function item(name, id, fields) return ("Event: %s\r\nActionID: %s\r\n%s\r\n"):format(name, id, fields) end
+    local function channel(n) return ("Channel: PJSIP/100%d-0000000%d\r\nUniqueid: 1.%d\r\nLinkedid: 1.%d\r\nChannelState: 6\r\nCallerIDNum: 100%d\r\nContext: x\r\nExten: 500\r\nApplication: Wait\r\nDuration: 00:01:00\r\n"):format(n, n, n, n, n) end
+    local function list(id, at, ...)
+      local parts = { ("Response: Success\r\nActionID: %s\r\nEventList: start\r\n\r\n"):format(id) }
+      for _, n in ipairs { ... } do parts[#parts + 1] = item("CoreShowChannel", id, channel(n)) end
+      return table.concat(parts) .. item("CoreShowChannelsComplete", id, "EventList: Complete\r\n") ..
+        ("Event: UserEvent\r\nPrivilege: user,all\r\nTimestamp: %d.5\r\nUserEvent: Check\r\n\r\n"):format(1800000000 + at)
+    end
+    helper.write_file(folder .. "/capture", "Asterisk Call Manager/9.0.0\r\n" ..
+      ("Event: UserEvent\r\nPrivilege: user,all\r\nTimestamp: 1800000000.5\r\nUserEvent: Begin\r\n\r\n") ..
+      item("QueueParams", "q-1", "Queue: support\r\nMax: 0\r\nStrategy: ringall\r\n") ..
+      item("QueueMember", "q-1", "Queue: support\r\nName: Anna\r\nLocation: PJSIP/1001\r\nStateInterface: PJSIP/1001\r\nStatus: 1\r\nPaused: 0\r\n") ..
+      item("QueueStatusComplete", "q-1", "EventList: Complete\r\n") ..
+      list("a-1", 10, 1, 2) .. list("a-2", 20, 2, 3) .. item("QueueStatusComplete", "q-2", "EventList: Complete\r\n") .. list("a-3", 30, 2) .. list("a-4", 40))
+    helper.write_file(folder .. "/hookswitch.lua", "return { servers = { pbx = { host = '127.0.0.1', username = 'u', secret = 'secret' } } }")
+    helper.write_file(folder .. "/scripts/a.lua", [[
+      ami.on("UserEvent", { where = { UserEvent = "Check" } }, function(ev, server)
+        local queue = live.queue(server, "support")
+        log.info("seen", { channels = live.count "channels", members = queue and #queue.members or 0 })
+      end)
+      ami.on("call.ended", function(call) log.info("ended", { id = call.id, result = call.result }) end)]])
+    local code, _, err = helper.run("replay", "-c", folder .. "/hookswitch.lua", "--json", folder .. "/capture")
+    assert.equal(0, code, err)
+    local seen = {}
+    for line in err:gmatch '[^\n]*"msg":"seen"[^\n]*' do
+      local record = helper.json(line)
+      seen[#seen + 1] = ("%d %d"):format(record.channels, record.members)
+    end
+    -- What one list lacks is suspected only; a second one decides. A list of queues may have been asked about another one.
+    assert.same({ "2 1", "3 1", "2 1", "1 1" }, seen, err)
+    assert.truthy(err:find('"id":"1.1","result":"unseen"', 1, true))
+  end)
+
   it("begins the figures of today anew at live.day_starts, local time, also when the clocks change", function()
     local folder = helper.folder()
     local frames, n = {}, 0
