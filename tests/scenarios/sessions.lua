@@ -134,6 +134,8 @@ end)
       daemon:await({ msg = "session ready" }, { count = 1 })
       support.await_server(daemon, "pbx", "a Pong", function(server) return tonumber(server.heartbeat_rtt) and server.heartbeat_rtt >= 1 end)
       assert(#daemon:find { msg = "session lost" } == 0)
+      -- Waiting costs no turns: those that were are of who asked.
+      assert(daemon:metric "hookswitch_loop_turns_total" < 20000)
     end,
   },
   {

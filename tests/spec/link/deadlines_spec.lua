@@ -42,4 +42,23 @@ describe("a session", function()
     h.wait_for(function() return peer:stdout():find "three" end, nil, "three Pings")
     assert.equal(2, daemon:metric("hookswitch_server_sessions_total", { server = "pbx1" }))
   end)
+
+  it("that hears something late, but no Pong, gives the Pong as much time again", function()
+    local folder = h.folder()
+    local pong = "send Response: Success\\r\\nActionID: $id\\r\\nPing: Pong\\r\\n\\r\\n\n"
+    local peer = h.peer(h.LOGIN .. "\naction Ping\nsay asked\nwait " .. folder .. "/event\nsend Event: Late\\r\\n\\r\\n\nsay sent\nwait " .. folder
+      .. "/pong\n" .. pong .. "action Ping\n" .. pong .. "say again\nserve")
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer, { timeouts = { heartbeat_interval = 0.1, heartbeat = 1, read = 600 } }) },
+      rules = { ["probe.lua"] = [[ami.on("Late", function() log.info "late" end)]] } }
+    h.wait_for(function() return peer:stdout():find "asked" end, nil, "a Ping")
+    local from = h.now()
+    daemon:signal "STOP"
+    h.write_file(folder .. "/event", "")
+    h.wait_for(function() return peer:stdout():find "sent" and h.now() > from + 1.2 end)
+    daemon:signal "CONT"
+    daemon:await { msg = "late" }
+    h.write_file(folder .. "/pong", "")
+    h.wait_for(function() return peer:stdout():find "again" end, nil, "the next Ping")
+    assert.equal(0, #daemon:find { msg = "session lost" })
+  end)
 end)
