@@ -163,10 +163,54 @@ static void masks_values_beside_their_names(void)
 	redact_clear();
 }
 
+/* `text` with asterisks in it; freed with the next one. */
+static const char *asterisks(void (*mask)(char *to, struct slice text), const char *text)
+{
+	static char *masked;
+
+	free(masked);
+	masked = mem_strdup(text);
+	mask(masked, slice_cstr(text));
+	return masked;
+}
+
+#define BECOMES(mask, text, masked) CHECK_NAMED(strcmp(asterisks(mask, text), masked) == 0, asterisks(mask, text))
+
+static void puts_an_asterisk_for_each_byte(void)
+{
+	CHECK(redact_longest_value() == 0);
+	BECOMES(redact_mask_values, "wombat-4711", "wombat-4711");
+	redact_add_value("wombat-4711");
+	CHECK(redact_longest_value() == 11);
+	redact_add_value("4711-extra");
+	CHECK(redact_longest_value() == 11);
+	redact_add_value("two\r\nlines");
+	redact_add_value("two\r\nlines and more");
+	CHECK(redact_longest_value() >= 19);
+	BECOMES(redact_mask_values, "wombat-4711", "***********");
+	BECOMES(redact_mask_values, "a wombat-4711 b", "a *********** b");
+	BECOMES(redact_mask_values, "wombat-471 4711-extr", "wombat-471 4711-extr");
+	/* Two that share bytes, two side by side, the longer of two that begin alike. */
+	BECOMES(redact_mask_values, "wombat-4711-extra.", "*****************.");
+	BECOMES(redact_mask_values, "wombat-4711wombat-4711,", "**********************,");
+	BECOMES(redact_mask_values, "two\r\nlines and more!", "***\r\n**************!");
+	BECOMES(redact_mask_values, "two\r\nlines\r\nx", "***\r\n*****\r\nx");
+	BECOMES(redact_mask_values, "password=x", "password=x");
+	BECOMES(redact_mask, "a wombat-4711 b", "a *********** b");
+	BECOMES(redact_mask, "password=secret, x=1", "password=******, x=1");
+	BECOMES(redact_mask, "wombat-4711-extra.", "*****************.");
+	BECOMES(redact_mask, "nothing", "nothing");
+	redact_clear();
+	CHECK(redact_longest_value() == 0);
+	BECOMES(redact_mask_values, "wombat-4711", "wombat-4711");
+	BECOMES(redact_mask, "a wombat-4711 b", "a wombat-4711 b");
+}
+
 int main(void)
 {
 	masks_values_beside_their_names();
 	masks_by_name_and_by_value();
 	masks_what_patterns_match();
+	puts_an_asterisk_for_each_byte();
 	return check_report();
 }
