@@ -32,6 +32,16 @@ static void masks_by_name_and_by_value(void)
 	redact_add_value(NULL);
 	CHECK(slice_eq(redact_text(text, &copy), SLICE("login " REDACTED)) && copy);
 	free(copy);
+	/* As short as one may be, alone and within; and two of one length that begin alike. */
+	redact_add_value("4711");
+	CHECK(slice_eq(redact_text(SLICE("4711"), &copy), SLICE(REDACTED)));
+	free(copy);
+	CHECK(slice_eq(redact_text(SLICE("pin 4711, 471"), &copy), SLICE("pin " REDACTED ", 471")));
+	free(copy);
+	redact_add_value("wombat-1");
+	redact_add_value("wombat-2");
+	CHECK(slice_eq(redact_text(SLICE("wombat-1 wombat-2 wombat-3"), &copy), SLICE(REDACTED " " REDACTED " wombat-3")));
+	free(copy);
 	/* The longest one, and one that begins inside another. */
 	CHECK(slice_eq(redact_text(SLICE("hunter22-long-tail,hunter2hunter2 abc hunte"), &copy),
 	               SLICE(REDACTED "," REDACTED REDACTED " abc hunte")));
@@ -58,6 +68,7 @@ static void masks_what_patterns_match(void)
 	redact_use(&patterns);
 	CHECK(!patterns && redact_name(slice_cstr("calleridnum")) && redact_name(slice_cstr("my_card_no")) && redact_name(slice_cstr("Secret")));
 	CHECK(!redact_name(slice_cstr("Channel")));
+	CHECK(redact_name_configured(slice_cstr("calleridnum")) && !redact_name_configured(slice_cstr("Secret")));
 	CHECK(slice_eq(redact_text(SLICE("card 1234-5678, SSN=1 and 12345-6789"), &copy), SLICE("card " REDACTED ", " REDACTED " and 12345-6789")));
 	free(copy);
 	/* Beside and over a known secret, and between bytes that are not UTF-8. */
@@ -88,6 +99,7 @@ static void masks_what_patterns_match(void)
 	len = redact_copy(out, sizeof out, SLICE("hello aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), &used);
 	CHECK(slice_eq(slice_make(out, len), SLICE(REDACTED)) && used == 47);
 	CHECK(redact_copy(out, 5, SLICE("hello aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), &used) == 0 && used == 0);
+	CHECK(redact_copy(out, sizeof REDACTED - 1, SLICE("hello aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), &used) == sizeof REDACTED - 1 && used == 47);
 	struct slice shown = SLICE("card 1234-5678");
 	CHECK(redact_text(shown, &copy).ptr == shown.ptr && !redact_name(slice_cstr("CallerIDNum")));
 	redact_clear();
@@ -157,6 +169,11 @@ static void masks_values_beside_their_names(void)
 	redact_add_value("qu\"ote\\d");
 	CHECK(slice_eq(redact_text(SLICE("{\"x\":\"qu\\\"ote\\\\d\"}"), &copy), SLICE("{\"x\":\"" REDACTED "\"}")));
 	free(copy);
+	CHECK(slice_eq(redact_text(SLICE("qu\"ote\\d"), &copy), SLICE(REDACTED)));
+	free(copy);
+	redact_add_value("x/\"yz");
+	CHECK(slice_eq(redact_text(SLICE("x/\"yz x/\\\"yz x\\/\\\"yz"), &copy), SLICE(REDACTED " " REDACTED " " REDACTED)));
+	free(copy);
 	redact_add_value("a/bcd");
 	CHECK(slice_eq(redact_text(SLICE("a/bcd a\\/bcd"), &copy), SLICE(REDACTED " " REDACTED)));
 	free(copy);
@@ -200,6 +217,12 @@ static void puts_an_asterisk_for_each_byte(void)
 	BECOMES(redact_mask, "password=secret, x=1", "password=******, x=1");
 	BECOMES(redact_mask, "wombat-4711-extra.", "*****************.");
 	BECOMES(redact_mask, "nothing", "nothing");
+	/* A text on which a pattern takes too long. */
+	char *const slow[] = { (char[]){ "(a+)+$" } };
+	struct err err;
+	struct redact_patterns *patterns = redact_patterns_create(NULL, 0, slow, 1, &err);
+	redact_use(&patterns);
+	BECOMES(redact_mask, "hello aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", "***********************************************");
 	redact_clear();
 	CHECK(redact_longest_value() == 0);
 	BECOMES(redact_mask_values, "wombat-4711", "wombat-4711");
