@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "engine/mapping.h"
 #include "observe/log.h"
+#include "value/json_value.h"
+#include "web/web_act.h"
 #include "web/web_board.h"
 #include "web/web_internal.h"
 
@@ -291,6 +293,8 @@ static int open_api(struct web *web, struct err *err)
 	const struct web_listener_options options = api_options(web);
 
 	take_configuration(web);
+	if (!(web->json = json_value_create(err)))
+		return -1;
 	if (!(web->api = web_listener_create(engine_loop(web->engine), &options, err)) || add_metrics(web, err) ||
 	    !(web->live = web_live_create(web, err)) || !(web->events = web_events_create(web, err)))
 		return -1;
@@ -309,6 +313,7 @@ struct web *web_create(struct engine *engine, struct err *err)
 		return NULL;
 	struct web *web = mem_zalloc(sizeof *web);
 	web->engine = engine;
+	list_init(&web->acts);
 	web->shared = config->http.listen && config->web.listen && strcmp(config->http.listen, config->web.listen) == 0;
 	int rc = 0;
 	if (config->http.listen && !(web->pages = web_pages_create(engine, err)))
@@ -333,6 +338,8 @@ void web_destroy(struct web **web)
 	metrics_remove_collect(engine_metrics(w->engine), on_collect, w);
 	web_listener_destroy(&w->monitoring);
 	web_listener_destroy(&w->api);
+	web_acts_close(w);
+	json_value_destroy(&w->json);
 	web_live_destroy(&w->live);
 	web_events_destroy(&w->events);
 	web_pages_destroy(&w->pages);

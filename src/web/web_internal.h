@@ -2,6 +2,7 @@
 #ifndef WEB_WEB_INTERNAL_H
 #define WEB_WEB_INTERNAL_H
 
+#include "live/live.h"
 #include "rules/policy.h"
 #include "view/json_writer.h"
 #include "web/web.h"
@@ -21,6 +22,7 @@ enum web_refusal {
 	WEB_REFUSALS
 };
 
+struct json_value;
 struct web_live;
 struct web_events;
 
@@ -35,6 +37,8 @@ struct web {
 	struct metric *requests;         /* by status */
 	struct series *connections, *streams;
 	int64_t stream_count;
+	struct json_value *json;         /* reads bodies */
+	struct list acts;                /* struct act, web_act.c */
 	struct web_live *live;           /* readers of /api/live */
 	struct web_events *events;       /* of /api/events */
 	struct series *refused[WEB_REFUSALS];
@@ -68,8 +72,10 @@ void web_refused(struct web *web, enum web_refusal refusal, const struct address
 struct web_route {
 	const char *method, *path; /* "/api/emit/{name}": one parameter at most, a segment of its own */
 	unsigned scope;            /* that the token must have */
-	const char *summary;       /* for OpenAPI */
 	void (*serve)(const struct web_ask *ask);
+	const char *summary;       /* for OpenAPI, as what follows */
+	int kind;                  /* of the live picture, whose fields are parameters; -1: none */
+	const char *parameters;    /* others, separated by blanks; NULL: none */
 };
 /* Serves a request whose token is good. */
 void web_route(struct web_ask *ask);
@@ -90,6 +96,10 @@ struct web_events *web_events_create(struct web *web, struct err *err);
 void web_events_destroy(struct web_events **events);
 void web_events_reloaded(struct web_events *events);
 void web_serve_events(const struct web_ask *ask);
+
+/* web_openapi.c */
+
+void web_serve_openapi(const struct web_ask *ask);
 
 /* web_lists.c */
 

@@ -1,16 +1,20 @@
 /* Which request goes where. */
+#include "web/web_act.h"
 #include "web/web_internal.h"
 
 static const struct web_route routes[] = {
-	{ "GET", "/api/calls", WEB_SCOPE_READ, "The calls that there are.", web_serve_calls },
-	{ "GET", "/api/queues", WEB_SCOPE_READ, "The queues, with who waits and who serves.", web_serve_queues },
-	{ "GET", "/api/agents", WEB_SCOPE_READ, "The agents, and what each does.", web_serve_agents },
-	{ "GET", "/api/endpoints", WEB_SCOPE_READ, "The endpoints, and whether they are registered.", web_serve_endpoints },
-	{ "GET", "/api/live", WEB_SCOPE_READ, "The live picture as Server-Sent Events: a snapshot, then every change.", web_serve_live },
-	{ "GET", "/api/events", WEB_SCOPE_READ, "AMI events as Server-Sent Events.", web_serve_events },
-	{ "GET", "/api/servers", WEB_SCOPE_READ, "The servers and their sessions.", web_serve_servers },
-	{ "GET", "/api/rules", WEB_SCOPE_READ, "The rules, and how they run.", web_serve_rules },
-	{ "GET", "/api/status", WEB_SCOPE_READ, "The engine at a glance.", web_serve_status },
+	{ "GET", "/api/calls", WEB_SCOPE_READ, web_serve_calls, "The calls that there are.", LIVE_CALL, "limit" },
+	{ "GET", "/api/queues", WEB_SCOPE_READ, web_serve_queues, "The queues, with who waits and who serves.", LIVE_QUEUE, "limit" },
+	{ "GET", "/api/agents", WEB_SCOPE_READ, web_serve_agents, "The agents, and what each does.", LIVE_AGENT, "limit" },
+	{ "GET", "/api/endpoints", WEB_SCOPE_READ, web_serve_endpoints, "The endpoints, and whether they are registered.", LIVE_ENDPOINT, "limit" },
+	{ "GET", "/api/live", WEB_SCOPE_READ, web_serve_live, "The live picture as Server-Sent Events: a snapshot, then every change.", -1, "queue server" },
+	{ "GET", "/api/events", WEB_SCOPE_READ, web_serve_events, "AMI events as Server-Sent Events.", -1, "name where server" },
+	{ "GET", "/api/servers", WEB_SCOPE_READ, web_serve_servers, "The servers and their sessions.", -1, NULL },
+	{ "GET", "/api/rules", WEB_SCOPE_READ, web_serve_rules, "The rules, and how they run.", -1, NULL },
+	{ "GET", "/api/status", WEB_SCOPE_READ, web_serve_status, "The engine at a glance.", -1, NULL },
+	{ "POST", "/api/emit/{name}", WEB_SCOPE_EMIT, web_serve_emit, "A JSON object becomes an event that rules hear.", -1, NULL },
+	{ "POST", "/api/servers/{name}/actions", WEB_SCOPE_ACT, web_serve_action, "Sends an action and answers with how it ended.", -1, "timeout" },
+	{ "GET", "/api/openapi.json", 0, web_serve_openapi, "This description.", -1, NULL },
 };
 
 const struct web_route *web_route_at(size_t index)

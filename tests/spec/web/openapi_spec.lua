@@ -1,0 +1,46 @@
+-- The API's description is what is served and what the documents say.
+local helper = require "tests.spec.helper"
+local support = require "tests.spec.web.support"
+
+describe("the description of the API", function()
+  after_each(helper.cleanup)
+
+  it("names every route, and each answers", function()
+    local d = support.daemon { servers = { pbx1 = helper.server(helper.dead_port()) } }
+    local status, _, api = support.ask(d, "/api/openapi.json")
+    assert.are.same({ 200, "3.1.0" }, { status, api.openapi })
+    local documented = helper.read "lib/README.md"
+    local count = 0
+    for path, methods in pairs(api.paths) do
+      for method, operation in pairs(methods) do
+        count = count + 1
+        local asked = path:gsub("{name}", path:find "servers" and "pbx1" or "crm.x")
+        assert.truthy(documented:find("`" .. path:gsub("{name}", "NAME"), 1, true) or documented:find(method:upper() .. " " .. path:gsub("{name}", "NAME"), 1, true),
+          path .. " is not in lib/README.md")
+        -- The other method is not allowed, so the path is there.
+        local other = method == "get" and "POST" or "GET"
+        local code, headers = support.ask(d, { method = other, path = asked, token = support.ALL, body = other == "POST" and "{}" or nil })
+        assert.are.equal(405, code, path)
+        assert.truthy(headers.allow:find(method:upper(), 1, true), path)
+        -- Without the scope it is refused, by its name.
+        if operation["x-scope"] and operation["x-scope"] ~= "read" then
+          local _, _, refusal = support.ask(d, { method = method:upper(), path = asked, token = support.READ, body = method == "post" and "{}" or nil })
+          assert.are.equal("this token has not the scope " .. operation["x-scope"], refusal.error)
+        end
+      end
+    end
+    local source = helper.read "src/web/web_routes.c"
+    local routes = select(2, source:gsub('\n\t{ "%u+", "/api/', ""))
+    assert.are.equal(routes, count)
+  end)
+
+  it("has the parameters that there are, and the fields of what comes", function()
+    local d = support.live()
+    local _, _, api = support.ask(d, "/api/openapi.json")
+    for _, parameter in ipairs(api.paths["/api/queues"].get.parameters) do
+      if parameter.name ~= "limit" then assert.are.equal(200, (support.ask(d, "/api/queues?" .. parameter.name .. "=x")), parameter.name) end
+    end
+    local queue = helper.wait_for(function() return (select(3, support.ask(d, "/api/queues"))).queues[1] end)
+    for name in pairs(queue) do assert.is_table(api.components.schemas.queue.properties[name], name) end
+  end)
+end)
