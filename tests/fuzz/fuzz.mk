@@ -1,8 +1,9 @@
 # libFuzzer targets, built by clang with AddressSanitizer and UndefinedBehaviorSanitizer, seeded from the captures.
-#   make fuzz        FUZZ_SECONDS (600) for each target
-#   make fuzz-short  10 seconds for each
+#   make fuzz        FUZZ_SECONDS (600) for each target, every time with other inputs
+#   make fuzz-short  10 seconds for each, as make test does: the same inputs in the same order, so that it does not fail by chance
 
 FUZZ_SECONDS ?= 600
+FUZZ_SEED    ?=
 FUZZ_CC      ?= clang
 FUZZ_BUILD   := build-fuzz
 FUZZ_TARGETS := framer action pending frame_log config redact live web_reader
@@ -19,6 +20,7 @@ FUZZ_REDACT_SOURCES := $(wildcard src/observe/redact*.c) src/control/capture.c s
 
 fuzz: $(FUZZ_TARGETS:%=fuzz-run-%)
 fuzz-short: FUZZ_SECONDS := 10
+fuzz-short: FUZZ_SEED := -seed=1
 fuzz-short: $(FUZZ_TARGETS:%=fuzz-run-%)
 
 $(FUZZ_BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SOURCES) $(wildcard src/ami/*.h src/base/*.h) tests/fuzz/require.h
@@ -53,7 +55,7 @@ $(FUZZ_BUILD)/seeds/stamp: tests/fuzz/seeds.lua conf/hookswitch.lua $(wildcard t
 # What libFuzzer finds interesting is kept in the build folder; a crash is left there as crash-<target>-<digest>.
 fuzz-run-%: $(FUZZ_BUILD)/fuzz_% $(FUZZ_BUILD)/seeds/stamp
 	@mkdir -p $(FUZZ_BUILD)/corpus/$*
-	@$< -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1 -verbosity=0 \
+	@$< $(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1 -verbosity=0 \
 	   -artifact_prefix=$(FUZZ_BUILD)/crash-$*- $(FUZZ_BUILD)/corpus/$* $(FUZZ_BUILD)/seeds/$* \
 	   >$(FUZZ_BUILD)/$*.log 2>&1 || { tail -n 60 $(FUZZ_BUILD)/$*.log; exit 1; }
 	@sed -n 's/stat::number_of_executed_units: */fuzz $*: no fault in runs: /p' $(FUZZ_BUILD)/$*.log
