@@ -1,4 +1,4 @@
-/* Lists of channels and bridges: what is there at that moment, whatever the events on their way still tell. */
+/* Lists of channels and bridges: what is there at that moment, whatever the events on their way still say. */
 #include "sim/sim_internal.h"
 
 #include <math.h>
