@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "observe/log.h"
+#include "observe/redact.h"
 #include "rules/order.h"
 #include "rules/state.h"
 
@@ -101,9 +102,12 @@ static char *show(const struct http_request *request)
 	buf_init(&text, 0);
 	buf_printf(&text, "%s ", request->method);
 	http_url_show(&text, buf_slice(&request->url));
-	char *shown = mem_slicedup(buf_slice(&text));
+	char *masked;
+	struct slice shown = redact_text(buf_slice(&text), &masked);
+	char *copy = mem_slicedup(shown);
+	free(masked);
 	buf_close(&text);
-	return shown;
+	return copy;
 }
 
 int http_call_begin(struct rule *rule, const struct http_request *request, struct task *task, int fn, struct err *err)

@@ -108,6 +108,25 @@ describe("a sink with a url", function()
     end
   end)
 
+  it("shows secrets of URLs, headers and lines nowhere", function()
+    local server = h.httpd()
+    server.mode "400 x"
+    local all = options(server, { headers = { Authorization = "Bearer wombat-4711" } })
+    all.config.sinks.crm.url = server.url .. "/sink/wombat-4713?token=wombat-4714"
+    all.config.defaults = { username = "u", secret = "wombat-4713" }
+    local daemon = h.daemon(h.project(all))
+    write(daemon, 1, 1, "Text=x password=wombat-4715 ")
+    h.wait_for(function() return #server.requests() > 0 end)
+    for _, words in ipairs { { "spool" }, { "spool", "--json" }, { "spool", "crm" }, { "spool", "crm", "--json" }, { "metrics" } } do
+      local code, out = daemon:ctl(table.unpack(words))
+      assert.equal(0, code)
+      assert.is_nil(out:find "wombat%-471%d", out)
+    end
+    for _, record in ipairs(daemon:log()) do
+      for _, value in pairs(record) do assert.is_nil(tostring(value):find "wombat%-471%d") end
+    end
+  end)
+
   it("delivers batches as JSON arrays, and waits for them to fill", function()
     local server = h.httpd()
     local daemon = h.daemon(h.project(options(server, { batch = 10, every = 0.4 })))
