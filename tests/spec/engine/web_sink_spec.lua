@@ -267,6 +267,13 @@ describe("a sink with a url", function()
     assert.same({ 1, 3 }, arrived(server))
     daemon:await { msg = "line expired before it was delivered" }
     assert.equal(1, daemon:metric("hookswitch_spool_lines_total", { fate = "expired" }))
+    -- One that is tried already.
+    server.mode "500"
+    write(daemon, 4, 4, "Ttl=0.4")
+    await_empty(daemon)
+    assert.equal(2, daemon:metric("hookswitch_spool_lines_total", { fate = "expired" }))
+    assert.equal(2, daemon:metric("hookswitch_spool_lines_total", { fate = "delivered" }))
+    assert.is_true(#arrived(server) == 3)
   end)
 
   it("answers backpressure when the spool is full, and overflow for a line that no request may hold", function()
