@@ -72,7 +72,7 @@ return {
 	-- web = {
 	-- 	listen = "127.0.0.1:8080",
 	-- 	tokens = {
-	-- 		crm = { secret = env "CRM_TOKEN", scopes = { "read", "emit" }, emit = { "crm.*" } },
+	-- 		crm = { secret = env "CRM_TOKEN", scopes = { "read", "emit", "hooks" }, emit = { "crm.*" } },
 	-- 		wall = { secret = env "WALL_TOKEN", scopes = { "read" }, queues = { "support" } },
 	-- 	},
 	-- },

@@ -8,6 +8,7 @@
 #include "observe/log.h"
 #include "persist/persist.h"
 #include "rules/http_call.h"
+#include "rules/hooks.h"
 #include "rules/jobs.h"
 #include "rules/order.h"
 #include "rules/own_event.h"
@@ -64,6 +65,8 @@ struct host *host_create(const struct rule_limits *limits, const struct host_ops
 	list_init(&h->draining);
 	list_init(&h->wakes);
 	list_init(&h->http_answers);
+	list_init(&h->hooks);
+	list_init(&h->hook_calls);
 	list_init(&h->events);
 	list_init(&h->feeds);
 	list_init(&h->behind);
@@ -78,6 +81,7 @@ static void detach(struct rule *r, bool free_requests)
 	struct host *host = r->host;
 	order_drop(r);
 	jobs_detach(r);
+	hooks_detach(r);
 	list_each_safe(it, &r->timers)
 		rule_timer_cancel(list_entry(it, struct rule_timer, of_rule));
 	list_each_safe(it, &r->requests) {
@@ -110,6 +114,7 @@ void host_destroy(struct host **host)
 	if (!h)
 		return;
 	own_event_forget(h, NULL);
+	hooks_drop(h);
 	list_each_safe(it, &h->draining) {
 		struct rule *rule = list_entry(it, struct rule, in_host);
 		detach(rule, true);
@@ -313,6 +318,7 @@ static void begin_drain(struct rule *rule)
 	rule->drain_until = rule_now(rule) + clock_from_seconds(rule->limits.drain);
 	list_append(&host->draining, &rule->in_host);
 	jobs_quit(rule);
+	hooks_quit(rule);
 	/* Its intervals stop; what it has begun goes on, one-shot timers too. */
 	list_each_safe(it, &rule->timers) {
 		struct rule_timer *t = list_entry(it, struct rule_timer, of_rule);
@@ -357,6 +363,7 @@ void host_make_live(struct host *host, struct rule *rule, unsigned number)
 	listeners_arm(rule);
 	rule_timer_arm_all(rule);
 	jobs_arm(rule);
+	hooks_arm(rule);
 }
 
 static struct rule *take_running(struct host *host, const char *name)
@@ -543,6 +550,7 @@ uint64_t host_turn(struct host *host)
 	order_deliver_late(host, now);
 	resume_wakes(host);
 	more |= !http_calls_deliver(host);
+	more |= !hooks_turn(host);
 	uint64_t jobs = jobs_turn(host, now);
 	rule_timer_collect_due(host, now);
 	own_event_deliver_all(host);
@@ -587,6 +595,7 @@ void host_cancel_all(struct host *host)
 	for (size_t i = 0; i < host->rule_count; i++) {
 		host->rules[i]->draining = true; /* what it does last cannot start anything new */
 		jobs_quit(host->rules[i]);
+		hooks_quit(host->rules[i]);
 		cancel_waits(host->rules[i]);
 	}
 }

@@ -197,6 +197,41 @@ void host_allow_jobs(struct host *host, bool allow);
 /* Ends waits and callbacks of every rule as `cancelled` (shutdown). */
 void host_cancel_all(struct host *host);
 
+/* ---- endpoints over HTTP (hooks.h) ---- */
+
+#define HOST_HOOK_KEY_MAX 255              /* "POST /hooks/…" */
+#define HOST_HOOK_BODY_MAX (1 << 20)       /* bytes of an answer */
+
+struct hook_call;
+
+enum host_hook_state {
+	HOST_HOOK_NONE,   /* no rule serves this path */
+	HOST_HOOK_METHOD, /* one does, by another method */
+	HOST_HOOK_DOWN,   /* its rule is quarantined, disabled, or begins anew later */
+	HOST_HOOK_SERVED,
+};
+/* Until the next turn. */
+struct host_hook_view {
+	const char *rule;
+	const char *token;                                   /* the label that a token must have; NULL: any */
+	const char *hmac_header, *hmac_secret, *hmac_prefix; /* NULL: it asks for a token */
+};
+enum host_hook_state host_hook_find(const struct host *host, struct slice method, struct slice path, struct host_hook_view *out);
+
+/* Borrowed for the call. `error`: why the engine answers instead of the rule; `id`: of the record in the log, with status 500. */
+struct host_hook_answer {
+	unsigned status;
+	const char *error, *id;
+	char type[128]; /* "": no body */
+	struct slice body, headers; /* headers: lines with their ends, checked */
+};
+typedef void host_hook_done_fn(void *ctx, const struct host_hook_answer *answer);
+/* Hands a request (a table: method, path, query, headers, body, json, token, remote; taken over) to the rule that serves it. `done` is
+ * called exactly once, from host_turn() or when the rule ends, unless it is forgotten before; it must not call the host. */
+struct hook_call *host_hook_begin(struct host *host, struct slice method, struct slice path, struct value *request, host_hook_done_fn *done, void *ctx);
+/* Nobody waits any more; what the rule has begun goes on. Not after done(). */
+void host_hook_forget(struct hook_call *call);
+
 /* ---- looking inside ---- */
 
 /* Answers of that server that have arrived and wait for their place in the order of their rules. */

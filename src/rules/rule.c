@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "rules/api/api.h"
 #include "rules/http_call.h"
+#include "rules/hooks.h"
 #include "rules/jobs.h"
 #include "rules/listener.h"
 #include "rules/loading.h"
@@ -106,7 +107,7 @@ void rule_memory_ends(struct rule *rule)
 
 static void init_lists(struct rule *r)
 {
-	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->http_calls, &r->tasks, &r->pool, &r->job_workers, &r->job_tries, &r->job_pushes,
+	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->http_calls, &r->hooks, &r->hook_calls, &r->tasks, &r->pool, &r->job_workers, &r->job_tries, &r->job_pushes,
 	                               &r->order.streams, &r->order.items, &r->order.behind, &r->order.shares };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		list_init(lists[i]);
@@ -256,6 +257,7 @@ void rule_destroy(struct rule **where)
 	listeners_free_all(rule);
 	subscriptions_free_all(rule);
 	job_workers_free(rule);
+	hooks_free(rule);
 	picture_holder_leave(&rule->holder); /* of one that never ran */
 	handle_close(&rule->handles);
 	/* Its state is dropped as it is: nothing outside of it depends on what is in there. */

@@ -161,6 +161,7 @@ struct rule {
 	struct list timers;        /* struct rule_timer.of_rule */
 	struct list requests;      /* struct request.of_rule */
 	struct list http_calls;    /* struct http_call.of_rule */
+	struct list hooks, hook_calls; /* struct hook.of_rule, struct hook_call.in_host */
 	struct list job_workers, job_tries, job_pushes; /* struct job_worker, job_try and job_push .of_rule */
 	struct list tasks;         /* struct task.of_rule, those that wait */
 	struct list pool;          /* idle tasks */

@@ -92,6 +92,23 @@ static void check_queues(struct load *load, struct rule_set_entry *entry)
 	}
 }
 
+/* So has an endpoint. */
+static void check_hooks(struct load *load, struct rule_set_entry *entry)
+{
+	struct slice key;
+	for (size_t i = 0; rule_source_next_hook(entry->source, &i, &key);)
+		for (size_t k = 0; k < load->set->count; k++) {
+			const struct rule_set_entry *other = &load->set->entries[k];
+			if ((other->rule && other->rule->failed) || !rule_source_has_hook(other->source, key))
+				continue;
+			faults_add(load->loading.faults, "%s: %.*s is served by %s already (web.on); one rule serves an endpoint",
+			           rule_source_file(entry->source), SLICE_ARG(key), rule_source_file(other->source));
+			if (entry->rule)
+				rule_unload(entry->rule);
+			return;
+		}
+}
+
 static void add_rule(struct load *load, const char *name, const char *file, const char *path)
 {
 	struct rule_set *set = load->set;
@@ -110,10 +127,14 @@ static void add_rule(struct load *load, const char *name, const char *file, cons
 		if (!entry.rule->failed)
 			check_queues(load, &entry);
 		if (!entry.rule->failed)
+			check_hooks(load, &entry);
+		if (!entry.rule->failed)
 			add_shapes(load, file, entry.rule->metrics);
 	}
-	if (!entry.rule)
+	if (!entry.rule) {
 		check_queues(load, &entry);
+		check_hooks(load, &entry);
+	}
 	set->entries = mem_realloc(set->entries, set->count + 1, sizeof *set->entries);
 	set->entries[set->count++] = entry;
 }

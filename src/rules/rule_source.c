@@ -42,6 +42,8 @@ struct rule_source {
 	size_t store_count;
 	char **queues;
 	size_t queue_count;
+	char **hooks;
+	size_t hook_count;
 	char **warnings;
 	size_t warning_count;
 	char servers[65]; /* digest of their names; "": it did not ask */
@@ -172,6 +174,9 @@ void rule_source_unref(struct rule_source **source)
 	for (size_t i = 0; i < s->queue_count; i++)
 		free(s->queues[i]);
 	free(s->queues);
+	for (size_t i = 0; i < s->hook_count; i++)
+		free(s->hooks[i]);
+	free(s->hooks);
 	for (size_t i = 0; i < s->warning_count; i++)
 		free(s->warnings[i]);
 	free(s->warnings);
@@ -305,6 +310,30 @@ bool rule_source_next_queue(const struct rule_source *s, size_t *cursor, struct 
 	if (*cursor >= s->queue_count)
 		return false;
 	*name = slice_cstr(s->queues[(*cursor)++]);
+	return true;
+}
+
+void rule_source_add_hook(struct rule_source *s, struct slice key)
+{
+	if (rule_source_has_hook(s, key))
+		return;
+	s->hooks = mem_realloc(s->hooks, s->hook_count + 1, sizeof *s->hooks);
+	s->hooks[s->hook_count++] = mem_slicedup(key);
+}
+
+bool rule_source_has_hook(const struct rule_source *s, struct slice key)
+{
+	for (size_t i = 0; i < s->hook_count; i++)
+		if (slice_eq(slice_cstr(s->hooks[i]), key))
+			return true;
+	return false;
+}
+
+bool rule_source_next_hook(const struct rule_source *s, size_t *cursor, struct slice *key)
+{
+	if (*cursor >= s->hook_count)
+		return false;
+	*key = slice_cstr(s->hooks[(*cursor)++]);
 	return true;
 }
 

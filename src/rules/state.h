@@ -38,6 +38,9 @@ struct host {
 	struct listener_table listeners;
 	struct heap timers;   /* struct rule_timer.due */
 	struct list wakes;    /* tasks to resume in the next turn */
+	struct list hooks;      /* struct hook.in_host: endpoints that take requests */
+	struct list hook_calls; /* struct hook_call.in_host: requests that wait for the next turn */
+	uint64_t hook_number;
 	struct list http_answers; /* struct http_call.answered */
 	struct list events;   /* struct own_event: the engine's, on their way to the rules */
 	uint32_t event_count; /* without changes of the picture, of which there are: */

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "observe/log.h"
 #include "rules/call_clock.h"
+#include "rules/hooks.h"
 #include "rules/jobs.h"
 #include "rules/listener.h"
 #include "rules/loading.h"
@@ -78,6 +79,8 @@ static void release(struct task *task)
 	task->tick_of = NULL;
 	if (task->job)
 		job_released(task);
+	if (task->hook)
+		hook_released(task);
 	reply_free(&task->reply);
 	http_response_free(&task->response);
 	if (task->listener)
@@ -188,12 +191,14 @@ const char *task_event_name(const struct task *task)
 {
 	if (strcmp(task->what, "http callback") == 0)
 		return "request";
+	if (strcmp(task->what, "endpoint") == 0)
+		return "endpoint";
 	return strcmp(task->what, "callback") == 0 ? "action" : task_is_job(task) ? "queue" : "event";
 }
 
 const char *task_id_name(const struct task *task)
 {
-	return task_is_job(task) ? "job" : "action_id";
+	return task_is_job(task) ? "job" : strcmp(task->what, "endpoint") == 0 ? "request" : "action_id";
 }
 
 /* A file's load has limits of its own: its error names those. */
@@ -331,6 +336,8 @@ static void killed(struct task *task, struct call_clock began)
 	report_kill(task, seconds);
 	if (task->job && task->closing == 0)
 		job_ended(task);
+	if (task->hook && task->closing == 0)
+		hook_ended(task);
 	rule_note(rule, task->listener, OUTCOME_KILLED);
 }
 
@@ -392,6 +399,8 @@ static bool run(struct task *task, int args)
 	task->inner = NULL;
 	if (task->job)
 		job_ended(task);
+	if (task->hook)
+		hook_ended(task);
 	rule_note(rule, task->listener, task->outcome);
 	task_put_back(task);
 	return true;

@@ -12,6 +12,7 @@
 
 #define TASK_EVENT_MAX 48
 
+struct hook_call;
 struct job_try;
 struct listener;
 struct own_thread;
@@ -36,12 +37,13 @@ struct task {
 	void *push_arg;
 	enum outcome outcome; /* of the body */
 	char event[TASK_EVENT_MAX]; /* what started it, for the error record */
-	const char *what;     /* "listener", "callback", "http callback", "timer", "job", "load" */
+	const char *what;     /* "listener", "callback", "http callback", "timer", "job", "endpoint", "load" */
 	char server[RULE_NAME_MAX + 1];
 	char action_id[ACTION_ID_MAX + 1]; /* of a callback, whose action stands in `event`; of a job, whose queue does */
 	struct wait *wait;        /* what it waits for; NULL: nothing */
 	struct rule_timer *limit; /* for how long; NULL: without a limit, or it has passed */
 	bool limit_passed;
+	struct hook_call *hook;   /* the request over HTTP that it serves */
 	struct job_try *job;      /* the job that it runs */
 	struct rule_timer *tick_of; /* the interval whose tick it is: no next one while it waits */
 	struct reply *reply;      /* the answer that a callback is called with */

@@ -10,6 +10,7 @@
 #include "value/json_value.h"
 #include "web/web_act.h"
 #include "web/web_board.h"
+#include "web/web_hooks.h"
 #include "web/web_internal.h"
 
 #define HEAD_MAX (16u << 10)      /* bytes of a request's head */
@@ -166,10 +167,17 @@ static void on_request(void *ctx, struct web_connection *c, const struct web_req
 	}
 	if (!check_origin(web, c, request, &client))
 		return;
+	bool hook = web_hooks_has(request->path);
+	if (hook && web_hooks_signed(web, c, request, &client))
+		return;
 	struct web_token *token = check_token(web, c, request, &client, digest);
 	if (!token)
 		return;
-	web_route(&(struct web_ask){ .web = web, .c = c, .request = request, .token = token, .digest = digest, .client = &client });
+	struct web_ask ask = { .web = web, .c = c, .request = request, .token = token, .digest = digest, .client = &client };
+	if (hook)
+		web_hooks_serve(&ask);
+	else
+		web_route(&ask);
 }
 
 static void on_monitoring(void *ctx, struct web_connection *c, const struct web_request *request)

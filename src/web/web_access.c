@@ -316,14 +316,24 @@ static bool take_allowance(const struct web_access *access, struct web_token *to
 	return true;
 }
 
+bool web_access_is_blocked(struct web_access *access, const struct address *client, uint64_t now)
+{
+	const struct failures *failures = find_failures(access, client, now, false);
+	return failures && failures->count >= access->failures_max;
+}
+
+void web_access_failed(struct web_access *access, const struct address *client, uint64_t now)
+{
+	find_failures(access, client, now, true)->count++;
+}
+
 enum web_verdict web_access_check(struct web_access *access, const struct web_request *request, const struct address *client, uint64_t now,
                                   struct web_token **token, unsigned char digest[WEB_DIGEST])
 {
-	struct failures *failures = find_failures(access, client, now, false);
 	struct slice secret;
 
 	*token = NULL;
-	if (failures && failures->count >= access->failures_max)
+	if (web_access_is_blocked(access, client, now))
 		return WEB_BLOCKED;
 	if (read_bearer(request, &secret)) {
 		SHA256((const unsigned char *)secret.ptr, secret.len, digest);
@@ -331,7 +341,7 @@ enum web_verdict web_access_check(struct web_access *access, const struct web_re
 	}
 	if (*token)
 		return take_allowance(access, *token, now) ? WEB_GRANTED : WEB_TOO_FAST;
-	find_failures(access, client, now, true)->count++;
+	web_access_failed(access, client, now);
 	return WEB_NO_TOKEN;
 }
 

@@ -49,6 +49,9 @@ enum web_verdict {
 /* `*token` is the one that the request has, not held for the caller; also for TOO_FAST. `digest` is that of its secret. */
 enum web_verdict web_access_check(struct web_access *access, const struct web_request *request, const struct address *client, uint64_t now,
                                   struct web_token **token, unsigned char digest[WEB_DIGEST]);
+/* For those who prove who they are otherwise: whether that address is blocked; one more failure of it. */
+bool web_access_is_blocked(struct web_access *access, const struct address *client, uint64_t now);
+void web_access_failed(struct web_access *access, const struct address *client, uint64_t now);
 /* The token that stands for `held` now: of the same name and rights, and the secret of that digest is still good; else NULL. */
 struct web_token *web_access_still(struct web_access *access, const struct web_token *held, const unsigned char digest[WEB_DIGEST]);
 

@@ -18,6 +18,7 @@ void store_open_table(lua_State *L, struct rule *rule) RAISES;
 void sink_open(lua_State *L, struct rule *rule) RAISES;
 void metric_open(lua_State *L, struct rule *rule) RAISES;
 void work_open(lua_State *L, struct rule *rule) RAISES;
+void web_open(lua_State *L, struct rule *rule) RAISES;
 void http_open(lua_State *L, struct rule *rule) RAISES;
 /* Makes everything that rules see, for the rule whose light userdata is at 1. A lua_CFunction. */
 int library_set_up(lua_State *L) RAISES;
@@ -37,6 +38,9 @@ const char *require_where(lua_State *L) RAISES;
 
 /* Pushes the function `*fn` (of the registry) and the job that the task was started for; a task_push_fn. */
 int work_push_call(lua_State *co, struct task *task, void *fn) RAISES;
+
+/* The same with the request that it serves. */
+int web_push_call(lua_State *co, struct task *task, void *fn) RAISES;
 
 /* Pushes an event object that owns a copy of `m`'s bytes. */
 void event_push(lua_State *L, struct rule *rule, const struct message *m, double at) RAISES;

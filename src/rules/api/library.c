@@ -53,7 +53,7 @@ static const struct {
 	void (*open)(lua_State *L, struct rule *rule);
 } late[] = {
 	{ "store", store_open_table }, { "sink", sink_open }, { "metric", metric_open }, { "work", work_open }, { "live", live_open_table },
-	{ "http", http_open },
+	{ "http", http_open }, { "web", web_open },
 };
 
 bool library_open_late(lua_State *L, const char *name)

@@ -1,0 +1,183 @@
+-- Endpoints that rules serve over HTTP.
+local helper = require "tests.spec.helper"
+local support = require "tests.spec.web.support"
+local cjson = require "cjson"
+
+describe("an endpoint of a rule", function()
+  after_each(helper.cleanup)
+
+  local function post(d, path, body, more)
+    local request = { method = "POST", path = path, token = support.ALL, headers = { ["Content-Type"] = "application/json" },
+      body = type(body) == "table" and cjson.encode(body) or body }
+    for key, value in pairs(more or {}) do request[key] = value end
+    return support.ask(d, request)
+  end
+
+  local function daemon(rule, web, more)
+    local options = more or {}
+    options.rules = { ["r.lua"] = rule }
+    return support.daemon(options, web)
+  end
+
+  it("gets the request and its answer is the response", function()
+    local d = daemon [[
+      web.on("POST", "/hooks/echo", function(req)
+        return 201, { method = req.method, path = req.path, query = req.query.a, header = req.headers["x-a"], auth = req.headers.authorization,
+          body = #req.body, json = req.json.n, null = req.json.none == nil, token = req.token, remote = req.remote }, { ["X-B"] = "c" }
+      end)
+      web.on("GET", "/hooks/text", function() return 200, "plain <b>" end)
+      web.on("GET", "/hooks/html", function() return 200, "<b>", { ["Content-Type"] = "text/html" } end)
+      web.on("DELETE", "/hooks/nothing", function() end)
+      web.on("GET", "/hooks/waits", function() timer.sleep(0.05) return 200, { 1, 2 } end)
+    ]]
+    local status, headers, body = post(d, "/hooks/echo?a=b%20c&a=d", '{"n":[1,{"x":2}],"none":null}', { headers = { ["X-A"] = "v", ["Content-Type"] = "application/json" } })
+    assert.are.equal(201, status)
+    assert.are.equal("c", headers["x-b"])
+    assert.are.same({ method = "POST", path = "/hooks/echo", query = "b c", header = "v", body = 29, json = { 1, { x = 2 } }, null = true, token = "all",
+      remote = "127.0.0.1" }, body)
+    local function get(path, method) return support.ask(d, { path = path, method = method, token = support.ALL }) end
+    status, headers, body = get "/hooks/text"
+    assert.are.same({ 200, "text/plain; charset=utf-8", "plain <b>" }, { status, headers["content-type"], body })
+    assert.are.equal("text/html", (select(2, get "/hooks/html"))["content-type"])
+    assert.are.same({ 204, {}, "" }, { (get("/hooks/nothing", "DELETE")), {}, (select(3, get("/hooks/nothing", "DELETE"))) })
+    assert.are.same({ 1, 2 }, (select(3, get "/hooks/waits")))
+    assert.are.equal(404, (get "/hooks/none"))
+    assert.are.equal(405, (get "/hooks/echo"))
+    assert.are.equal(400, (post(d, "/hooks/echo", "nonsense")))
+  end)
+
+  it("asks for the token that it names, and the scope", function()
+    local tokens = support.tokens()
+    tokens.crm = { secret = "crm-secret-0123456789", scopes = { "hooks" } }
+    local d = daemon([[
+      web.on("GET", "/hooks/crm", { token = "crm" }, function() return 200, "crm" end)
+      web.on("GET", "/hooks/any", function() return 200, "any" end)
+    ]], { tokens = tokens })
+    local function get(path, token) return (support.ask(d, { path = path, token = token })) end
+    assert.are.equal(200, get("/hooks/crm", "crm-secret-0123456789"))
+    assert.are.equal(403, get("/hooks/crm", support.ALL))
+    assert.are.equal(200, get("/hooks/any", support.ALL))
+    assert.are.equal(403, get("/hooks/any", support.READ))
+    -- No hint whether a path exists.
+    for _, path in ipairs { "/hooks/crm", "/hooks/none" } do assert.are.equal(401, get(path)) end
+    assert.are.equal(403, get("/hooks/none", support.READ))
+    assert.are.equal(404, get("/hooks/none", support.ALL))
+  end)
+
+  it("takes a signature instead, of the very bytes", function()
+    local d = daemon([[
+      web.on("POST", "/hooks/signed", { auth = "hmac", header = "X-Signature", prefix = "sha256=", secret = "it-is-a-secret" },
+        function(req) return 200, { body = req.body, token = req.token == nil } end)
+    ]], { failures = 3 })
+    local _, digest = helper.run("-c", "printf 'hello' | openssl dgst -sha256 -hmac it-is-a-secret -r | cut -d' ' -f1", { program = "sh" })
+    digest = digest:match "%x+"
+    local function send(body, signature, token)
+      return support.ask(d, { method = "POST", path = "/hooks/signed", body = body, token = token, headers = signature and { ["X-Signature"] = signature } or {} })
+    end
+    local status, _, body = send("hello", "sha256=" .. digest)
+    assert.are.same({ 200, { body = "hello", token = true } }, { status, body })
+    assert.are.equal(200, (send("hello", "sha256=" .. digest:upper())))
+    assert.are.equal(401, (send("hellp", "sha256=" .. digest)))
+    assert.are.equal(401, (send("hello", digest)))
+    assert.are.equal(401, (send("hello", nil, support.ALL)))
+    assert.are.equal(429, (send("hello", "sha256=" .. digest)))
+  end)
+
+  it("answers exactly once, whatever its rule does", function()
+    local d = daemon([[
+      web.on("GET", "/hooks/fails", function() error "no" end)
+      web.on("GET", "/hooks/late", function() timer.sleep(1) log.info "done late" return 200 end)
+      web.on("GET", "/hooks/spins", function() while true do end end)
+      web.on("GET", "/hooks/status", function() return "200" end)
+      web.on("GET", "/hooks/low", function() return 100 end)
+      web.on("GET", "/hooks/function", function() return 200, print end)
+      web.on("GET", "/hooks/cycle", function() local t = {} t.t = t return 200, t end)
+      web.on("GET", "/hooks/large", function() return 200, ("x"):rep(2000000) end)
+      web.on("GET", "/hooks/split", function() return 200, "x", { ["X-A"] = "b\r\nSet-Cookie: c" } end)
+      web.on("GET", "/hooks/length", function() return 200, "x", { ["Content-Length"] = "0" } end)
+    ]], { timeout = 0.5, requests_per_second = 1000 })
+    local function get(path) return support.ask(d, { path = "/hooks/" .. path, token = support.ALL }) end
+    local status, _, body = get "fails"
+    assert.are.equal(500, status)
+    local id = body.error:match "the log has it as request (%x+)$"
+    d:await { level = "error", request = id, endpoint = "GET /hooks/fails" }
+    assert.is_nil(body.error:find("r.lua", 1, true))
+    assert.are.equal(504, (get "late"))
+    d:await { msg = "web endpoint does not answer", endpoint = "/hooks/late" }
+    d:await { msg = "done late" }
+    for _, path in ipairs { "status", "low", "function", "cycle", "large", "split", "length" } do assert.are.equal(500, (get(path)), path) end
+    assert.are.equal(500, (get "spins"))
+  end)
+
+  it("answers 503 while its rule is quarantined or disabled", function()
+    local d = daemon([[
+      web.on("GET", "/hooks/x", function() while true do end end)
+    ]], { requests_per_second = 1000 })
+    local function get() return support.ask(d, { path = "/hooks/x", token = support.ALL }) end
+    helper.wait_for(function() return get() == 503 end)
+    d:await { msg = "rule quarantined", rule = "r" }
+    assert.are.equal("30", (select(2, get()))["retry-after"])
+    d.project.rule("r.lua", "web.on('GET', '/hooks/x', function() return 200 end)")
+    assert.is_true(d:reload())
+    assert.are.equal(200, (get()))
+    assert.are.equal(0, (d:ctl("disable", "r")))
+    assert.are.equal(503, (get()))
+  end)
+
+  it("goes on through a reload: what was begun is answered by the old rule, what comes by the new one", function()
+    local d = daemon("web.on('GET', '/hooks/x', function() timer.sleep(0.4) return 200, 'old' end)")
+    local bytes = support.bytes { path = "/hooks/x", token = support.ALL }
+    local folder = helper.folder()
+    helper.write_file(folder .. "/script", "send " .. support.escape(bytes) .. "\nsay in\nhold")
+    local client = helper.start(helper.peer_binary, { folder .. "/script", folder .. "/received", d.web_port })
+    helper.wait_for(function() return d:metric("hookswitch_rules_waiting", { rule = "r" }) == 1 end)
+    d.project.rule("r.lua", "web.on('GET', '/hooks/x', function() return 200, 'new' end)")
+    assert.is_true(d:reload())
+    assert.are.equal("new", (select(3, support.ask(d, { path = "/hooks/x", token = support.ALL }))))
+    client:ended()
+    assert.matches("old$", helper.read(folder .. "/received"))
+  end)
+
+  it("ends as unavailable when its rule cannot finish it", function()
+    local d = daemon("web.on('GET', '/hooks/x', function() timer.sleep(60) return 200, 'old' end)", { timeout = 60 }, { config = { scripts = { drain = 0.2 } } })
+    local folder = helper.folder()
+    helper.write_file(folder .. "/script", "send " .. support.escape(support.bytes { path = "/hooks/x", token = support.ALL }) .. "\nhold")
+    local client = helper.start(helper.peer_binary, { folder .. "/script", folder .. "/received", d.web_port })
+    helper.wait_for(function() return d:metric("hookswitch_rules_waiting", { rule = "r" }) == 1 end)
+    d.project.rule("r.lua", "web.on('GET', '/hooks/y', function() end)")
+    assert.is_true(d:reload())
+    client:ended()
+    assert.matches("^HTTP/1.1 503 ", helper.read(folder .. "/received"))
+    assert.are.equal(404, (support.ask(d, { path = "/hooks/x", token = support.ALL })))
+    -- A client that leaves takes nothing with it.
+    helper.write_file(folder .. "/leave", "send " .. support.escape(support.bytes { path = "/hooks/y", token = support.ALL }))
+    helper.run(folder .. "/leave", folder .. "/received2", d.web_port, { program = helper.peer_binary })
+    assert.are.equal(200, (support.ask(d, "/api/status")))
+  end)
+
+  it("has one rule, and is declared while that is loading", function()
+    local function check(rules)
+      local code, out, err = helper.run("check", "-c", helper.project { rules = rules }.config)
+      return code, out .. err
+    end
+    for fault, rules in pairs {
+      ["scripts/b%.lua: GET /hooks/x is served by scripts/a%.lua already %(web%.on%); one rule serves an endpoint"] = {
+        ["a.lua"] = "web.on('GET', '/hooks/x', function() end)", ["b.lua"] = "web.on('GET', '/hooks/x', function() end)" },
+      ["this rule serves GET /hooks/x already"] = { ["a.lua"] = "for i = 1, 2 do web.on('GET', '/hooks/x', function() end) end" },
+      ["a path is /hooks/ and a name"] = { ["a.lua"] = "web.on('GET', '/api/x', function() end)" },
+      ["unknown option 'tokn' of web%.on"] = { ["a.lua"] = "web.on('GET', '/hooks/x', { tokn = 'a' }, function() end)" },
+      ["auth = \"hmac\" needs a header and a secret"] = { ["a.lua"] = "web.on('GET', '/hooks/x', { auth = 'hmac', header = 'X' }, function() end)" },
+      ["a function is expected"] = { ["a.lua"] = "web.on('GET', '/hooks/x', {})" },
+      ["invalid option 'TRACE'"] = { ["a.lua"] = "web.on('TRACE', '/hooks/x', function() end)" },
+    } do
+      local code, text = check(rules)
+      assert.are.equal(1, code, fault)
+      assert.matches(fault, text)
+    end
+    assert.are.equal(1, (check { ["a.lua"] = "web.on('GET', '/hooks/../x', function() end)" }))
+    local d = daemon [[ami.on("crm.go", function() web.on("GET", "/hooks/x", function() end) end)]]
+    d:emit "crm.go"
+    d:await { level = "error", rule = "r" }
+    assert.are.equal(404, (support.ask(d, { path = "/hooks/x", token = support.ALL })))
+  end)
+end)
