@@ -151,6 +151,18 @@ void harness_close(struct harness *h)
 				harness_answer(h, h->sent[i], reply_failed(ERR_CANCELLED, "the harness was closed", NULL, ""));
 	}
 	harness_http_close(h);
+	for (size_t i = 0; i < h->visit_count; i++) {
+		struct harness_visit *visit = h->visits[i];
+		if (visit->call)
+			host_hook_forget(visit->call);
+		buf_close(&visit->body);
+		buf_close(&visit->headers);
+		buf_close(&visit->error);
+		free(visit);
+	}
+	free(h->visits);
+	h->visits = NULL;
+	h->visit_count = 0;
 	if (h->host)
 		store_use_disk(host_store(h->host), NULL);
 	persist_close(&h->persist, h->now, 0);

@@ -37,6 +37,14 @@ struct harness_request {
 	void *tag; /* NULL: it was answered */
 };
 
+/* A request over HTTP that the test made. */
+struct harness_visit {
+	struct hook_call *call; /* NULL: it was answered */
+	unsigned status;
+	char type[128];
+	struct buf body, headers, error;
+};
+
 struct harness_line {
 	char *sink, *text; /* NUL-terminated */
 	size_t len;
@@ -62,6 +70,8 @@ struct harness {
 	struct http_policy *http_policy; /* owned; NULL: nothing is allowed */
 	struct harness_request **requests; /* owned, oldest first */
 	size_t request_count;
+	struct harness_visit **visits; /* owned, oldest first */
+	size_t visit_count;
 	struct harness_line *lines;
 	size_t line_count;
 	uint64_t now;             /* virtual monotonic ns */

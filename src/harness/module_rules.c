@@ -12,6 +12,7 @@
 #include "harness/module.h"
 #include "harness/module_frame.h"
 #include "harness/module_harness.h"
+#include "harness/module_hooks.h"
 #include "harness/module_http.h"
 #include "harness/module_jobs.h"
 #include "harness/module_options.h"
@@ -516,7 +517,8 @@ int module_open_rules(lua_State *L)
 		{ "close", rules_close }, { "reload", rules_reload }, { "stop", rules_stop }, { "ready", rules_ready },
 		{ "lost", rules_lost }, { "remove", rules_remove }, { "event", rules_event }, { "feed", rules_feed }, { "snapshot", rules_snapshot },
 		{ "emit", rules_emit }, { "turn", rules_turn }, { "advance", rules_advance }, { "now", rules_now },
-		{ "sent", rules_sent }, { "answer", rules_answer }, { "requests", rules_requests }, { "respond", rules_respond }, { "sink_lines", rules_sink_lines }, { "metrics", rules_metrics },
+		{ "sent", rules_sent }, { "answer", rules_answer }, { "requests", rules_requests }, { "respond", rules_respond }, { "http_in", rules_http_in }, { "http_out", rules_http_out },
+		{ "sink_lines", rules_sink_lines }, { "metrics", rules_metrics },
 		{ "starve", rules_starve }, { "work", rules_work }, { "jobs", rules_jobs }, { "store", rules_store }, { "rules", rules_views }, { "draining", rules_draining }, { "status", rules_status }, { NULL, NULL },
 	};
 	static const luaL_Reg functions[] = { { "new", rules_new }, { "log", rules_log }, { NULL, NULL } };
