@@ -34,6 +34,8 @@ bool top_check_sort(const char *sort)
 		return true;
 	fprintf(stderr, "hookswitch ctl: top: no column '%s' to sort by; servers have", sort);
 	list_columns(&top_servers);
+	fprintf(stderr, "; queues have");
+	list_columns(&top_queues);
 	fprintf(stderr, "; rules have");
 	list_columns(&top_rules);
 	fprintf(stderr, "\n");

@@ -29,6 +29,17 @@ static const struct top_column server_columns[] = {
 	{ "last_reason", "LAST FAILURE", TOP_TEXT, 9 },
 };
 
+static const struct top_column queue_columns[] = {
+	{ "name", "QUEUE", TOP_TEXT, 0 },
+	{ "server", "SERVER", TOP_TEXT, 4 },
+	{ "waiting", "WAITING", TOP_COUNT, 1 },
+	{ "longest_wait", "LONGEST", TOP_AGE, 2 },
+	{ "free", "FREE", TOP_COUNT, 3 },
+	{ "members", "MEMBERS", TOP_COUNT, 5 },
+	{ "answered_today", "ANSWERED", TOP_COUNT, 6 },
+	{ "abandoned_today", "ABANDONED", TOP_COUNT, 7 },
+};
+
 static const struct top_column rule_columns[] = {
 	{ "name", "RULE", TOP_TEXT, 0 },
 	{ "state", "STATE", TOP_TEXT, 1 },
@@ -53,7 +64,7 @@ static const struct top_column action_columns[] = {
 };
 
 #define TABLE(columns) { columns, sizeof columns / sizeof *columns }
-const struct top_table top_servers = TABLE(server_columns), top_rules = TABLE(rule_columns), top_actions = TABLE(action_columns);
+const struct top_table top_servers = TABLE(server_columns), top_queues = TABLE(queue_columns), top_rules = TABLE(rule_columns), top_actions = TABLE(action_columns);
 
 /* "CPU TIME" is cpu_time, cpu-time or cputime. */
 static bool same_name(const char *title, const char *name)

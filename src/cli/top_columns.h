@@ -20,8 +20,8 @@ struct top_table {
 	unsigned count;
 };
 
-/* Of servers, rules, and pending actions. In each the first column is the name. */
-extern const struct top_table top_servers, top_rules, top_actions;
+/* Of servers, queues, rules, and pending actions. In each the first column is the name. */
+extern const struct top_table top_servers, top_queues, top_rules, top_actions;
 
 /* The column's index by its key or its title without blanks ("cpu", "events/s"), case ignored; -1: there is none. */
 int top_column_find(const struct top_table *table, const char *name);

@@ -21,6 +21,8 @@ static void read_line(struct top_data *data, struct slice line)
 		data->daemon.fields = fields;
 	else if (slice_eq(kind, SLICE("server")))
 		add_row(&data->servers, fields);
+	else if (slice_eq(kind, SLICE("queue")))
+		add_row(&data->queues, fields);
 	else if (slice_eq(kind, SLICE("rule")))
 		add_row(&data->rules, fields);
 	else if (slice_eq(kind, SLICE("action")))
@@ -44,6 +46,7 @@ void top_data_read(struct top_data *data, struct slice sample)
 void top_data_close(struct top_data *data)
 {
 	free(data->servers.rows);
+	free(data->queues.rows);
 	free(data->rules.rows);
 	free(data->actions.rows);
 	free(data->text);

@@ -4,7 +4,7 @@
 
 #include "base/slice.h"
 
-/* One server, rule, pending action, or the daemon. */
+/* One server, queue, rule, pending action, or the daemon. */
 struct top_row {
 	struct slice fields; /* "NAME=VALUE<tab>…", borrowed from its sample */
 };
@@ -17,7 +17,7 @@ struct top_rows {
 struct top_data {
 	char *text; /* owned */
 	struct top_row daemon;
-	struct top_rows servers, rules, actions;
+	struct top_rows servers, queues, rules, actions;
 };
 
 /* Rows of kinds that are not known are left out. */

@@ -19,17 +19,17 @@
 
 static const struct top_table *table_of(enum top_part part)
 {
-	return part == TOP_SERVERS ? &top_servers : &top_rules;
+	return part == TOP_SERVERS ? &top_servers : part == TOP_QUEUES ? &top_queues : &top_rules;
 }
 
 static const struct top_rows *rows_of(const struct top_data *data, enum top_part part)
 {
-	return part == TOP_SERVERS ? &data->servers : &data->rules;
+	return part == TOP_SERVERS ? &data->servers : part == TOP_QUEUES ? &data->queues : &data->rules;
 }
 
 static unsigned sorted_column(const struct top_view *view, enum top_part part)
 {
-	/* Column 2 is the rate that matters most: events, CPU. */
+	/* Column 2 is the figure that matters most: events, callers waiting, CPU. */
 	return view->parts[part].column == 0 && !view->parts[part].by_name ? 2 : view->parts[part].column;
 }
 
@@ -82,11 +82,18 @@ static size_t *sort_rows(const struct top_data *data, const struct top_view *vie
 	return indexes;
 }
 
+/* What tells it from the others: queues of two servers may have one name. */
+static struct slice row_key(const struct top_row *row)
+{
+	struct slice key = top_row_get(row, "key");
+	return key.len > 0 ? key : top_row_get(row, "name");
+}
+
 /* Where the selected row stands; the first one when it is gone. */
 static size_t find_selected(const struct top_rows *rows, const size_t *indexes, const char *name)
 {
 	for (size_t i = 0; i < rows->count && name[0]; i++)
-		if (slice_eq(top_row_get(&rows->rows[indexes[i]], "name"), slice_cstr(name)))
+		if (slice_eq(row_key(&rows->rows[indexes[i]]), slice_cstr(name)))
 			return i;
 	return 0;
 }
@@ -120,7 +127,7 @@ static void put_cell(const struct top_layout *layout, unsigned i, const struct t
 	top_fit(out, slice_cstr(text), last && count < width ? count : width, column->kind != TOP_TEXT);
 }
 
-/* `part` TOP_PARTS: a table of neither part, which nothing sorts. */
+/* `part` TOP_PARTS: a table of no part, which nothing sorts. */
 static void draw_titles(const struct top_view *view, enum top_part part, const struct top_table *table, const struct top_layout *layout,
                         int sorted, struct buf *out)
 {
@@ -239,19 +246,49 @@ static void draw_head(const struct top_data *data, const struct top_view *view, 
 	draw_line(view, line, out);
 }
 
-/* Both parts, in `lines` lines (0: as many as there are). When they do not fit, each gets half, and what the other leaves. */
-static void draw_overview(const struct top_data *data, struct top_view *view, size_t lines, struct buf *out)
+/* What each part gets of `left` lines: what it needs where all do with it, else a fair share and what the others leave. */
+static void share_lines(size_t need[TOP_PARTS], size_t left)
 {
-	size_t need[TOP_PARTS] = { data->servers.count + 1, data->rules.count + 1 };
+	size_t given[TOP_PARTS] = { 0 }, parts = 0, total = 0;
+	bool settled[TOP_PARTS] = { false };
 
-	draw_head(data, view, out);
-	if (lines > 0) {
-		size_t left = lines > 3 ? lines - 3 : 0, half = left / 2; /* the head, an empty line before each */
-		if (need[0] + need[1] > left) {
-			need[0] = need[0] <= half ? need[0] : need[1] < left - half ? left - need[1] : half;
-			need[1] = left - need[0];
+	for (int part = 0; part < TOP_PARTS; part++) {
+		total += need[part];
+		settled[part] = need[part] == 0;
+		parts += !settled[part];
+	}
+	if (total <= left)
+		return;
+	for (bool again = true; again && parts > 0;) {
+		again = false;
+		for (int part = 0; part < TOP_PARTS; part++) {
+			if (settled[part] || need[part] > left / parts)
+				continue;
+			given[part] = need[part];
+			left -= need[part];
+			parts--;
+			settled[part] = again = true;
+			if (parts == 0)
+				break;
 		}
 	}
+	for (int part = 0; part < TOP_PARTS; part++)
+		if (!settled[part]) {
+			given[part] = left / parts--;
+			left -= given[part];
+		}
+	memcpy(need, given, sizeof given);
+}
+
+/* All parts, in `lines` lines (0: as many as there are). Without a queue there is no part for them. */
+static void draw_overview(const struct top_data *data, struct top_view *view, size_t lines, struct buf *out)
+{
+	size_t need[TOP_PARTS] = { data->servers.count + 1, data->queues.count > 0 ? data->queues.count + 1 : 0, data->rules.count + 1 };
+	size_t shown = 2 + (data->queues.count > 0);
+
+	draw_head(data, view, out);
+	if (lines > 0)
+		share_lines(need, lines > shown + 1 ? lines - shown - 1 : 0); /* the head, an empty line before each */
 	for (int part = 0; part < TOP_PARTS; part++) {
 		buf_append_cstr(out, need[part] > 0 ? "\n" : "");
 		draw_part(data, view, (enum top_part)part, need[part], out);
@@ -385,7 +422,7 @@ static void move(const struct top_data *data, struct top_view *view, ptrdiff_t b
 	/* A step beyond either end stops there. */
 	at = by > last - at ? last : by < -at ? 0 : at + by;
 	if (last >= 0)
-		slice_to_text(top_row_get(&rows->rows[indexes[at]], "name"), view->parts[view->focus].selected,
+		slice_to_text(row_key(&rows->rows[indexes[at]]), view->parts[view->focus].selected,
 		              sizeof view->parts[view->focus].selected);
 	free(indexes);
 }
@@ -407,6 +444,13 @@ static void open_server(const struct top_data *data, struct top_view *view)
 	memcpy(view->server, view->parts[TOP_SERVERS].selected, sizeof view->server);
 }
 
+static void next_part(const struct top_data *data, struct top_view *view)
+{
+	view->focus = (view->focus + 1) % TOP_PARTS;
+	if (view->focus == TOP_QUEUES && data->queues.count == 0)
+		view->focus++;
+}
+
 bool top_press(const struct top_data *data, struct top_view *view, int key)
 {
 	ptrdiff_t page = view->parts[view->focus].shown > 0 ? (ptrdiff_t)view->parts[view->focus].shown : 1;
@@ -419,7 +463,7 @@ bool top_press(const struct top_data *data, struct top_view *view, int key)
 		return true;
 	}
 	switch (key) {
-	case '\t': view->focus = view->focus == TOP_SERVERS ? TOP_RULES : TOP_SERVERS; break;
+	case '\t': next_part(data, view); break;
 	case 'r': view->parts[view->focus].reverse = !view->parts[view->focus].reverse; break;
 	case TOP_LEFT: case '<': change_column(view, -1); break;
 	case TOP_RIGHT: case '>': change_column(view, 1); break;

@@ -5,16 +5,16 @@
 #include "base/buf.h"
 #include "cli/top_data.h"
 
-enum top_part { TOP_SERVERS, TOP_RULES, TOP_PARTS };
+enum top_part { TOP_SERVERS, TOP_QUEUES, TOP_RULES, TOP_PARTS };
 
-/* What the user has chosen. All zero: both parts, sorted by their rates, the first server selected. */
+/* What the user has chosen. All zero: all parts, sorted by what matters most, the first server selected. */
 struct top_view {
 	enum top_part focus;
 	struct {
-		unsigned column;   /* sorted by; 0: the default, events or CPU */
+		unsigned column;   /* sorted by; 0: the default: events, callers waiting, CPU */
 		bool by_name;      /* `column` 0 is meant */
 		bool reverse;
-		char selected[80]; /* a name; "": the first row */
+		char selected[160]; /* see row_key(); "": the first row */
 		size_t offset;     /* rows above the first that is shown */
 		size_t shown;      /* by the last drawing: rows that fit */
 	} parts[TOP_PARTS];
@@ -32,7 +32,7 @@ void top_draw(const struct top_data *data, struct top_view *view, struct buf *ou
 enum top_key { TOP_UP = 256, TOP_DOWN, TOP_LEFT, TOP_RIGHT, TOP_PAGE_UP, TOP_PAGE_DOWN, TOP_HOME, TOP_END, TOP_ESCAPE };
 bool top_press(const struct top_data *data, struct top_view *view, int key);
 
-/* Sorts by that column, of servers or of rules; the part that has it gets the focus. False when neither has it. */
+/* Sorts by that column; the first part that has it gets the focus. False when none has it. */
 bool top_sort_by(struct top_view *view, const char *column);
 
 #endif

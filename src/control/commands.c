@@ -152,9 +152,9 @@ static const struct command commands[] = {
 	  "At most 2,000 lines a second are shown; how many more there were is said. Lines with * are the\n"
 	  "engine's own events and those that rules and the console emit.\n"
 	  "example: hookswitch ctl tail --event 'Queue*' --where Queue=support\n", 0, -1, false, ROLE_LOOK, command_tail },
-	{ "top", "[--once] [--sort COLUMN] [--server NAME] [--json]", "a screen of rates every second: servers, slowest rules; q ends it",
+	{ "top", "[--once] [--sort COLUMN] [--server NAME] [--json]", "a screen of rates every second: servers, queues, slowest rules; q ends it",
 	  "  --once         one screen, as where there is no terminal\n"
-	  "  --sort COLUMN  sort by this column, such as events/s, backlog, cpu or memory\n"
+	  "  --sort COLUMN  sort by this column, such as events/s, longest, cpu or memory\n"
 	  "  --server NAME  this server alone, with the actions that wait for its answer\n"
 	  "  --json         a line with all that is measured every second; with --once only one\n"
 	  "keys: tab other table, left and right sort by another column, r reverse, up, down and pages\n"

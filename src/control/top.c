@@ -1,5 +1,5 @@
 /* `top`: what there is and how fast it goes, every second, for `ctl top`, which draws it: a row for the daemon and for each server,
- * rule and pending action, "KIND<tab>NAME=VALUE<tab>…", and a form feed at the end. With --json each sample is one line. `--once`:
+ * queue, rule and pending action, "KIND<tab>NAME=VALUE<tab>…", and a form feed at the end. With --json each sample is one line. `--once`:
  * one sample. */
 #include <math.h>
 #include <stdio.h>
@@ -18,6 +18,7 @@
 #include "view/json_writer.h"
 
 #define ACTIONS_SHOWN 1000 /* in one sample */
+#define QUEUES_SHOWN 1000u
 #define FIRST_SAMPLE 0.5 /* seconds: rates need two looks */
 #define REFRESH 1.0
 
@@ -233,6 +234,49 @@ static void put_rule(struct row_writer *row, const struct sample *s, const struc
 	row_end(row);
 }
 
+static double number_of(const struct live_object *object, const char *field, int64_t now)
+{
+	struct live_value value = live_get(object, live_field(live_object_kind(object), slice_cstr(field)), now);
+	return value.type == LIVE_INT ? (double)value.integer : value.type == LIVE_NUMBER ? value.number : -1;
+}
+
+static void put_queue(struct row_writer *row, const struct live_object *queue, int64_t now)
+{
+	char name[LIVE_TEXT_MAX + 1], server[LIVE_TEXT_MAX + 1], key[2 * LIVE_TEXT_MAX + 2];
+
+	slice_to_text(live_get(queue, live_field(LIVE_QUEUE, SLICE("name")), now).text, name, sizeof name);
+	slice_to_text(live_server_name(live_object_server(queue)), server, sizeof server);
+	snprintf(key, sizeof key, "%s/%s", server, name);
+	row_begin(row, "queue");
+	row_text(row, "name", name);
+	row_text(row, "server", server);
+	if (!row->is_json)
+		row_text(row, "key", key);
+	row_number(row, "waiting", number_of(queue, "count", now));
+	row_number(row, "longest_wait", number_of(queue, "longest_wait", now));
+	row_number(row, "free", number_of(queue, "free", now));
+	row_number(row, "members", number_of(queue, "member_count", now));
+	row_number(row, "answered_today", number_of(queue, "answered_today", now));
+	row_number(row, "abandoned_today", number_of(queue, "abandoned_today", now));
+	row_end(row);
+}
+
+/* In the servers' order. */
+static void put_queues(struct row_writer *row, struct engine *engine)
+{
+	struct picture *picture = host_picture(engine_host(engine));
+	struct live *live = picture_live(picture);
+	struct live_object *queue;
+	struct live_cursor cursor;
+
+	if (!live)
+		return;
+	int64_t now = picture_now(picture);
+	live_walk(live, LIVE_QUEUE, NULL, &cursor);
+	for (unsigned i = 0; i < QUEUES_SHOWN && (queue = live_next(&cursor, now)); i++)
+		put_queue(row, queue, now);
+}
+
 struct action_rows {
 	struct row_writer *row;
 	const char *server;
@@ -287,6 +331,9 @@ static void put_sample(struct top *top, const struct look *look, struct buf *out
 	list_begin(&row, "servers");
 	for (size_t i = 0; i < look->server_count && engine_server_view(engine, i, &server); i++)
 		put_server(&row, engine, &look->servers[i], &server);
+	list_end(&row);
+	list_begin(&row, "queues");
+	put_queues(&row, engine);
 	list_end(&row);
 	list_begin(&row, "rules");
 	for (size_t i = 0; i < look->rule_count && host_rule_view(engine_host(engine), i, &rule); i++)

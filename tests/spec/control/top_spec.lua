@@ -51,6 +51,20 @@ describe("ctl top", function()
     for _, queue in ipairs(helper.json(out).queues) do waiting = waiting + queue.count end
     assert.is_true(math.abs(server.callers_waiting - waiting) <= 20)
     assert.matches("\nSERVER +STATE +EVENTS/S%S* +CALLS +WAITING ", (select(2, d:ctl("top", "--once"))))
+
+    -- And each queue by its name, the one with most callers first.
+    code, out, err = d:ctl("top", "--once")
+    assert.equal(0, code, err)
+    assert.matches("\nQUEUE +SERVER +WAITING +LONGEST +FREE +MEMBERS +ANSWERED +ABANDONED\n", out)
+    assert.matches("\nsupport +pbx1 +%d+ ", out)
+    assert.matches("\nsales +pbx1 +%d+ ", out)
+    local first, second = out:match "\n%l+ +pbx1 +(%d+) [^\n]*\n%l+ +pbx1 +(%d+) "
+    assert.is_true(tonumber(first) >= tonumber(second))
+    code, out, err = d:ctl("top", "--once", "--json")
+    assert.equal(0, code, err)
+    local members = {}
+    for _, queue in ipairs(helper.json(out).queues) do members[queue.name] = queue.members end
+    assert.same({ support = 3, sales = 2 }, members)
   end)
 
   it("gives programs all rates, a JSON object a line", function()
@@ -191,7 +205,7 @@ describe("ctl top", function()
     local d = daemon()
     local by_name = function(...)
       local _, out = d:ctl("top", "--sort", ...)
-      return out:match "\n(%S+)[^\n]*\n(%S+)[^\n]*\n\nRULE"
+      return out:match "\n(%S+)[^\n]*\n(%S+)[^\n]*\n\n[QR]U[EL]"
     end
     assert.are.same({ "idle", "pbx1" }, { by_name "server" })
     assert.are.same({ "pbx1", "idle" }, { by_name "events/s" })
