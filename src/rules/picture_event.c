@@ -201,10 +201,12 @@ static bool is_heard(struct picture *p, enum live_change_kind kind)
 void picture_event_queue(struct picture *p, const struct live_change *change)
 {
 	const struct picture_server *s;
-	struct fields f = { .made = &p->packed };
+	struct fields f; /* large, and most changes are heard by nobody */
 
 	if (!is_heard(p, change->kind) || !(s = picture_find(p, change->server)))
 		return;
+	f.made = &p->packed;
+	f.count = 0;
 	buf_clear(&p->packed);
 	add_change(&f, change);
 	const char *made = buf_slice(&p->packed).ptr;
