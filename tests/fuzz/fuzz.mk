@@ -12,7 +12,7 @@ FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Isrc -D_GNU_SOURCE $(WARNINGS) -fno-sanitize-
 FUZZ_SOURCES := $(wildcard src/ami/*.c) $(addprefix src/base/,buf.c err.c heap.c mem.c pool.c slice.c utf8.c)
 FUZZ_LIVE_SOURCES := $(wildcard src/live/*.c) $(FUZZ_SOURCES) src/base/map.c
 # The configuration is read by Lua.
-FUZZ_CONFIG_SOURCES := $(wildcard src/config/*.c) $(addprefix src/sandbox/,arena.c arena_memory.c chunk.c deadline.c kill.c) $(addprefix src/base/,buf.c err.c faults.c map.c mem.c slice.c utf8.c value.c clock.c)
+FUZZ_CONFIG_SOURCES := $(wildcard src/config/*.c) $(addprefix src/sandbox/,arena.c arena_memory.c chunk.c deadline.c kill.c) $(addprefix src/base/,buf.c err.c faults.c http_message.c map.c mem.c slice.c utf8.c value.c clock.c)
 # Masking, up to what a recording gets.
 FUZZ_REDACT_SOURCES := $(wildcard src/observe/redact*.c) src/control/capture.c src/engine/headers.c $(FUZZ_SOURCES)
 
