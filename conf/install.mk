@@ -33,7 +33,7 @@ $(MAN)/hookswitch-rules.7: $(DOCUMENTS)/lib/README.md conf/man.lua
 	lua5.4 conf/man.lua hookswitch-rules 7 "what a rule of hookswitch can do" $< >$@
 
 # The sample is made for the source tree; installed, its files are the unit's folders.
-install: build man $(DOCUMENTS)/README.md $(DOCUMENTS)/examples/README.md
+install: build man $(DOCUMENTS)/README.md $(DOCUMENTS)/examples/README.md $(DOCUMENTS)/examples/web.md
 	install -D -m 755 $(BUILD)/hookswitch $(DESTDIR)$(PREFIX)/bin/hookswitch
 	install -D -m 644 $(BUILD)/hookswitch.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/hookswitch.so
 	install -D -m 644 src/harness/hookswitch.lua $(SHARE)/lua/5.4/hookswitch.lua
@@ -41,7 +41,7 @@ install: build man $(DOCUMENTS)/README.md $(DOCUMENTS)/examples/README.md
 	for page in $(MAN_PAGES); do $(PLACES) $$page | install -m 644 /dev/stdin $(SHARE)/man/man$${page##*.}/$${page##*/} || exit 1; done
 	install -m 644 CHANGELOG.md conf/grafana.json $(SHARE)/doc/hookswitch/
 	install -m 644 examples/*.lua tests/fixtures/captures/dial.ami tests/fixtures/captures/queue.ami $(SHARE)/doc/hookswitch/examples/
-	for file in README.md examples/README.md; do $(PLACES) $(DOCUMENTS)/$$file | install -m 644 /dev/stdin $(SHARE)/doc/hookswitch/$$file || exit 1; done
+	for file in README.md examples/README.md examples/web.md; do $(PLACES) $(DOCUMENTS)/$$file | install -m 644 /dev/stdin $(SHARE)/doc/hookswitch/$$file || exit 1; done
 	install -D -m 644 conf/completion.bash $(SHARE)/bash-completion/completions/hookswitch
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' conf/hookswitch.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/hookswitch.service

@@ -12,7 +12,7 @@ text = text:gsub("\n<!%-%- source %-%->\n.-\n<!%-%- end %-%->", ""):gsub("\n<!%-
 -- Documents by their file, whatever folder a link counts from.
 local documents = {
   ["README.md"] = "hookswitch(1)", ["conf/README.md"] = "hookswitch.lua(5)", ["lib/README.md"] = "hookswitch-rules(7)",
-  ["examples/README.md"] = "@DOC@/examples/README.md",
+  ["examples/README.md"] = "@DOC@/examples/README.md", ["examples/web.md"] = "@DOC@/examples/web.md",
 }
 
 -- [words](document#part): the words, and where they are.

@@ -61,7 +61,7 @@ describe("install", function()
     -- What the guide has its reader write.
     local own = { ["/etc/hookswitch/pbx1.secret"] = true, ["/etc/hookswitch/scripts/failed.lua"] = true, ["/etc/hookswitch/scripts/hello.lua"] = true,
                   ["/etc/hookswitch/secrets.env"] = true }
-    for _, file in ipairs { doc .. "README.md", doc .. "examples/README.md", man .. "man1/hookswitch.1", man .. "man5/hookswitch.lua.5", man .. "man7/hookswitch-rules.7" } do
+    for _, file in ipairs { doc .. "README.md", doc .. "examples/README.md", doc .. "examples/web.md", man .. "man1/hookswitch.1", man .. "man5/hookswitch.lua.5", man .. "man7/hookswitch-rules.7" } do
       local text = helper.read(root .. file):gsub("\\%-", "-"):gsub("\\f.", ""):gsub("%f[%S]~/pbx/%S+", "")
       for _, word in ipairs { "build/", "make run", "make test", "make deb", "make install", "make deps", "tests/", "src/", "lib/README", "conf/README", "](../", "](conf", "](lib",
                               "<!-- source", "<!-- installed", "@DOC@", "@ETC@" } do
