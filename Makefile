@@ -14,8 +14,8 @@ JOBS    := -j$(shell nproc)
 # What is needed, by its Debian packages.
 PACKAGES := gcc make pkg-config lua5.4 liblua5.4-dev libev-dev libc-ares-dev libssl-dev libhttp-parser-dev libpcre2-dev libsystemd-dev libsqlite3-dev libcurl4-openssl-dev lua-cjson lua-busted
 # What only the tests need: a second compiler and its fuzzer, a counter of instructions, who reads the metrics, the package and
-# the state file, a client and a proxy of the API.
-TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian sqlite3 curl nginx-light
+# the state file, a client and a proxy of the API, a browser and what drives it.
+TEST_PACKAGES := clang libclang-rt-14-dev valgrind prometheus lintian sqlite3 curl nginx-light chromium chromium-driver
 
 # Under sanitizers more optimization only makes gcc warn of what cannot be.
 CFLAGS   ?= $(if $(SANITIZE),-O2,-O3) -g

@@ -26,10 +26,6 @@ _hookswitch() {
 		words="retry drop $(_hookswitch_names work QUEUE)"
 	elif [[ ${COMP_WORDS[1]} == ctl && ${COMP_WORDS[COMP_CWORD - 2]} == work && $previous =~ ^(retry|drop)$ ]]; then
 		words=$(_hookswitch_names work QUEUE)
-	elif [[ ${COMP_WORDS[1]} == ctl && $previous == spool ]]; then
-		words="resend drop $(_hookswitch_names spool SINK)"
-	elif [[ ${COMP_WORDS[1]} == ctl && ${COMP_WORDS[COMP_CWORD - 2]} == spool && $previous =~ ^(resend|drop)$ ]]; then
-		words=$(_hookswitch_names spool SINK)
 	elif [[ ${COMP_WORDS[1]} == ctl && $previous == log ]]; then
 		words="debug info warn error"
 	else

@@ -1,4 +1,5 @@
-# make install (PREFIX, SYSCONFDIR, DESTDIR) and make deb. What stands in SYSCONFDIR/hookswitch already is not touched.
+# make install (PREFIX, SYSCONFDIR, DESTDIR) and make deb. What stands in SYSCONFDIR/hookswitch already is not touched, but for the
+# board's files, which belong to the program's version.
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR    ?=
@@ -37,7 +38,7 @@ install: build man $(DOCUMENTS)/README.md $(DOCUMENTS)/examples/README.md $(DOCU
 	install -D -m 755 $(BUILD)/hookswitch $(DESTDIR)$(PREFIX)/bin/hookswitch
 	install -D -m 644 $(BUILD)/hookswitch.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/hookswitch.so
 	install -D -m 644 src/harness/hookswitch.lua $(SHARE)/lua/5.4/hookswitch.lua
-	install -d $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man7 $(SHARE)/doc/hookswitch/examples $(ETC)/scripts $(ETC)/lib
+	install -d $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man7 $(SHARE)/doc/hookswitch/examples $(ETC)/scripts $(ETC)/lib $(ETC)/lib/board
 	for page in $(MAN_PAGES); do $(PLACES) $$page | install -m 644 /dev/stdin $(SHARE)/man/man$${page##*.}/$${page##*/} || exit 1; done
 	install -m 644 CHANGELOG.md conf/grafana.json $(SHARE)/doc/hookswitch/
 	install -m 644 examples/*.lua tests/fixtures/captures/dial.ami tests/fixtures/captures/queue.ami $(SHARE)/doc/hookswitch/examples/
@@ -49,6 +50,7 @@ install: build man $(DOCUMENTS)/README.md $(DOCUMENTS)/examples/README.md $(DOCU
 		-e 's|"build/hookswitch.sock"|"/run/hookswitch/ctl"|' -e 's|"build/state.db"|"/var/lib/hookswitch/state.db"|' -e 's|build/hookswitch |hookswitch |' \
 		-e 's|conf/hookswitch.lua|$(SYSCONFDIR)/hookswitch/hookswitch.lua|' -e 's|conf/README.md has|hookswitch.lua(5) has|' \
 		-e 's|Relative to the folder above conf/.|Relative to this folder.|' conf/hookswitch.lua >$(ETC)/hookswitch.lua
+	install -m 644 lib/board/* $(ETC)/lib/board/
 	test -e $(ETC)/alerts.yml || install -m 644 conf/alerts.yml $(ETC)/
 	for file in scripts/*.lua lib/*.lua; do test -e $(ETC)/$$file || install -m 644 $$file $(ETC)/$$file; done
 

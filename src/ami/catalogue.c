@@ -249,7 +249,7 @@ bool catalogue_function_harmless(struct slice variable)
 
 void catalogue_nearest_begin(struct catalogue_nearest *nearest)
 {
-	*nearest = (struct catalogue_nearest){ .distance = NEAREST_MAX };
+	*nearest = (struct catalogue_nearest){ .distance = NEAREST_MAX + 1 };
 }
 
 void catalogue_nearest_try(struct catalogue_nearest *nearest, struct slice name, const char *candidate)
@@ -259,14 +259,9 @@ void catalogue_nearest_try(struct catalogue_nearest *nearest, struct slice name,
 	if ((len > name.len ? len - name.len : name.len - len) > NEAREST_MAX)
 		return;
 	unsigned d = slice_distance(name, slice_make(candidate, len));
-	size_t same = 0;
-	while (same < name.len && same < len && slice_lower(name.ptr[same]) == slice_lower(candidate[same]))
-		same++;
-	/* Of two that are as near, the one that begins alike: "call.end" is "call.ended" rather than "call.held". */
-	if (d > nearest->distance || (d == nearest->distance && nearest->name && same <= nearest->same))
+	if (d >= nearest->distance)
 		return;
 	nearest->distance = d;
-	nearest->same = same;
 	nearest->name = candidate;
 }
 

@@ -50,7 +50,6 @@ const char *catalogue_nearest_action(struct slice name);
 struct catalogue_nearest {
 	const char *name;
 	unsigned distance;
-	size_t same; /* bytes at the beginning */
 };
 void catalogue_nearest_begin(struct catalogue_nearest *nearest);
 void catalogue_nearest_try(struct catalogue_nearest *nearest, struct slice name, const char *candidate);

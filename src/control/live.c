@@ -274,7 +274,7 @@ static void print_states(const struct query *q, struct buf *out)
 		text_clean(out, live_server_name(s));
 		buf_printf(out, ": %s%.*s\n",
 		           live_state(s) == LIVE_NONE ? "no session, this is what was known last" : live_state(s) == LIVE_SYNCING ? "its lists are being read" :
-		           any ? "not everything is known, the server does not list: " : "not everything is known, a limit of limits.live_* is reached",
+		           any ? "not everything is known, the server does not tell: " : "not everything is known, a limit of limits.live_* is reached",
 		           SLICE_ARG(any && live_state(s) == LIVE_PARTIAL ? buf_slice(&unknown) : SLICE("")));
 	}
 	buf_close(&unknown);

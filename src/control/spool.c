@@ -13,7 +13,7 @@
 #include "view/json_writer.h"
 
 #define LETTERS_SHOWN 1000
-#define TEXT_WIDTH 100 /* bytes of a line or an error in a table */
+#define LETTER_WIDTH 100 /* bytes of a line in a table */
 
 static const struct table_column spool_columns[] = {
 	{ "SINK", false }, { "STATE", false }, { "LINES", true }, { "BYTES", true }, { "OLDEST", true }, { "DEAD", true }, { "DELIVERED", true }, { "TRY", true },
@@ -64,21 +64,6 @@ static struct persist_spool *find_spool(const struct persist *persist, struct sl
 	return NULL;
 }
 
-static void masked_cell(struct table *table, struct slice text)
-{
-	char *masked;
-	struct slice shown = redact_text(text, &masked);
-	table_cell(table, "%.*s%s", (int)(shown.len < TEXT_WIDTH ? shown.len : TEXT_WIDTH), shown.ptr, shown.len > TEXT_WIDTH ? "…" : "");
-	free(masked);
-}
-
-static void masked_json(struct writer *writer, const char *name, struct slice text)
-{
-	char *masked;
-	writer_slice(writer, slice_cstr(name), redact_text(text, &masked));
-	free(masked);
-}
-
 static void spool_row(struct table *table, struct slice name, const struct persist_spool_stats *s, const struct engine_spool_view *v)
 {
 	char text[TEXT_SHORT];
@@ -94,7 +79,7 @@ static void spool_row(struct table *table, struct slice name, const struct persi
 	else
 		table_cell(table, "%s", "");
 	table_cell(table, "%s", v->next > 0 ? text_age(v->next, text) : "");
-	masked_cell(table, slice_cstr(v->error));
+	table_cell(table, "%.100s", v->error);
 }
 
 static void spool_json(struct writer *writer, struct slice name, const struct persist_spool_stats *s, const struct engine_spool_view *v)
@@ -105,7 +90,7 @@ static void spool_json(struct writer *writer, struct slice name, const struct pe
 	if (v->url) {
 		buf_init(&url, 0);
 		http_url_show(&url, slice_cstr(v->url));
-		masked_json(writer, "url", buf_slice(&url));
+		writer_text(writer, "url", buf_cstr(&url));
 		buf_close(&url);
 	}
 	writer_integer(writer, "lines", s->lines);
@@ -119,7 +104,7 @@ static void spool_json(struct writer *writer, struct slice name, const struct pe
 	writer_integer(writer, "dropped", s->dropped);
 	writer_integer(writer, "try", v->try);
 	writer_number(writer, "next", v->next);
-	masked_json(writer, "error", slice_cstr(v->error));
+	writer_text(writer, "error", v->error);
 }
 
 static int show_spools(struct request *request, const struct persist *persist)
@@ -183,8 +168,8 @@ static void letter_row(struct table *table, const struct persist_letter *letter,
 	char age[TEXT_SHORT];
 	table_cell(table, "%lld", (long long)letter->id);
 	table_cell(table, "%s", text_age(age_of(letter), age));
-	masked_cell(table, letter->error);
-	masked_cell(table, text);
+	table_cell(table, "%.*s", (int)(letter->error.len < LETTER_WIDTH ? letter->error.len : LETTER_WIDTH), letter->error.ptr);
+	table_cell(table, "%.*s%s", (int)(text.len < LETTER_WIDTH ? text.len : LETTER_WIDTH), text.ptr, text.len > LETTER_WIDTH ? "…" : "");
 }
 
 static void letter_json(struct writer *writer, const struct persist_letter *letter, struct slice text)
@@ -192,8 +177,8 @@ static void letter_json(struct writer *writer, const struct persist_letter *lett
 	writer_open(writer, NULL, '{');
 	writer_integer(writer, "number", (uint64_t)letter->id);
 	writer_number(writer, "age", age_of(letter));
-	masked_json(writer, "reason", letter->error);
-	masked_json(writer, "line", text);
+	writer_slice(writer, SLICE("reason"), letter->error);
+	writer_slice(writer, SLICE("line"), text);
 	writer_close(writer, '}');
 }
 
@@ -220,11 +205,13 @@ static int show_letters(struct request *request, const struct persist *persist, 
 	}
 	for (; shown < LETTERS_SHOWN && persist_spool_letters_next(spool, &after, &letter); shown++) {
 		bool json;
-		struct slice text = sink_line_text(letter.text, &json);
+		char *masked;
+		struct slice text = redact_text(sink_line_text(letter.text, &json), &masked);
 		if (request->json)
 			letter_json(&writer, &letter, text);
 		else
 			letter_row(&table, &letter, text);
+		free(masked);
 	}
 	if (request->json) {
 		buf_close(&table.text);

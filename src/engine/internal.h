@@ -101,7 +101,7 @@ extern const struct link_owner engine_link_owner;
 void engine_sent_completed(struct server *server, struct reply *reply);
 /* An item of such an action, for a sender that takes them one by one. */
 void engine_sent_item(struct server *server, void *tag, const struct message *item);
-/* No sender hears of them any more. */
+/* Nobody is told any more. */
 void engine_sent_close(struct engine *engine);
 /* watch.c: report to every watcher. */
 void engine_watch_event(const struct engine *engine, const struct engine_event *event);

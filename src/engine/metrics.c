@@ -60,7 +60,7 @@ void engine_metrics_open(struct engine *e)
 	e->reloads[0] = metric_series(add(e, METRIC_GAUGE, "hookswitch_reload_success_timestamp_seconds", "When configuration and rules were last taken over, at the start or by a reload, seconds since 1970.", NULL, NULL, 0), NULL, 0);
 	e->reloads[1] = metric_series(add(e, METRIC_GAUGE, "hookswitch_reload_failure_timestamp_seconds", "When a reload last failed, seconds since 1970; 0: never.", NULL, NULL, 0), NULL, 0);
 	add(e, METRIC_COUNTER, "hookswitch_log_records_total", "Log records accepted, by level.", "level", NULL, 0);
-	add(e, METRIC_COUNTER, "hookswitch_log_lost_total", "Log records not written, by reason: throttled (reported with their number), queue (full), write (the destination refused).", "reason", NULL, 0);
+	add(e, METRIC_COUNTER, "hookswitch_log_lost_total", "Log records not written, by reason: throttled (told with their number), queue (full), write (the destination refused).", "reason", NULL, 0);
 	add(e, METRIC_COUNTER, "hookswitch_sink_lines_total", "Lines of sinks by fate: written (the destination took them), dropped (queue full, or the destination refused them). Those in the queue are in neither.", "fate", NULL, 0);
 	struct slice version = SLICE(HOOKSWITCH_VERSION);
 	metric_series(add(e, METRIC_GAUGE, "hookswitch_build_info", "Always 1; the version stands in the label.", "version", NULL, 0), &version, 1)->value = 1;

@@ -104,7 +104,7 @@ static struct slice word_of(const struct live_value *value)
 	return value->type == LIVE_TEXT ? value->text : SLICE("unknown");
 }
 
-/* All figures of a server afresh: a queue or a state that is no more leaves nothing behind. */
+/* All that is told of a server afresh: a queue or a state that is no more leaves nothing behind. */
 static void clear(const struct gauges *g)
 {
 	for (int i = CALLS; i <= ENDPOINTS; i++)

@@ -290,20 +290,6 @@ static enum err_code meaning(CURLcode code)
 	}
 }
 
-/* Over HTTP/2 a server may end the stream of a request whose body it does not want to read, once it has answered (RFC 9113, 8.1). */
-static bool is_whole(const struct http_exchange *x, CURLcode code)
-{
-	curl_off_t length = -1, got = 0;
-
-	if (code == CURLE_OK)
-		return true;
-	if ((code != CURLE_HTTP2_STREAM && code != CURLE_HTTP2) || x->failure.code != ERR_NONE)
-		return false;
-	curl_easy_getinfo(x->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-	curl_easy_getinfo(x->easy, CURLINFO_SIZE_DOWNLOAD_T, &got);
-	return length >= 0 && length == got;
-}
-
 struct http_response *http_transfer_take(struct http_exchange *x, CURLcode code)
 {
 	struct http_response *r = x->response;
@@ -312,7 +298,7 @@ struct http_response *http_transfer_take(struct http_exchange *x, CURLcode code)
 	x->response = NULL;
 	curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
 	r->status = (unsigned)status;
-	if (is_whole(x, code)) {
+	if (code == CURLE_OK) {
 		r->url = mem_strdup(x->url.text);
 	} else if (x->failure.code != ERR_NONE) {
 		r->err = x->failure;

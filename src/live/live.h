@@ -46,7 +46,7 @@ struct live_change {
 	 * not fit; synced: what began the snapshot (session, gap, contradiction, asked). NULL for the others. */
 	const char *reason;
 	struct slice number, name, queue; /* queue.refused: who, and where (the queue may be unknown: object is NULL then) */
-	bool resync;                      /* this comes from a list, not from an event */
+	bool resync;                      /* a list told this, not an event */
 	uint64_t count, gone, corrected;  /* synced: channels confirmed or found, objects ended, fields put right; overflow: how many (count) */
 	int64_t at;
 };
@@ -138,7 +138,7 @@ struct live_request {
 
 enum live_answer {
 	LIVE_ANSWERED, /* the response, and the list's end where it is one */
-	LIVE_REFUSED,  /* Error: not permitted, unknown, or (for lists that say so) empty; `response` says which */
+	LIVE_REFUSED,  /* Error: not permitted, unknown, or (for lists that say so) empty; `response` tells which */
 	LIVE_FAILED    /* no answer: timeout, overflow, not sent. A lost session needs no call */
 };
 

@@ -107,7 +107,7 @@ static struct live_call *make(struct live_server *s, struct slice id)
 	call->rank = ++s->ranks;
 	call->started = s->live->now;
 	set_state(call, LIVE_CALL_NEW);
-	live_call_report(call, LIVE_CALL_STARTED);
+	live_call_told(call, LIVE_CALL_STARTED);
 	return call;
 }
 
@@ -133,7 +133,7 @@ static void describe(struct live_call *call, struct live_channel *channel)
 	call->originated = channel->originated;
 	if (!call->originated)
 		list_remove(&call->originating);
-	else if (list_empty(&call->originating) && !call->originate_answered)
+	else if (list_empty(&call->originating) && !call->originate_told)
 		list_append(&call->object.server->originating, &call->originating);
 	/* CallerIDNum of an Originate is what the phone shall show. */
 	live_call_set(call, &call->from, channel->originated ? device : number);
@@ -183,7 +183,7 @@ void live_call_responded(struct live_call *call)
 {
 	if (!call->caller)
 		name_first(call);
-	call->originate_answered = true;
+	call->originate_told = true;
 	list_remove(&call->originating);
 	live_call_touch(call);
 }
@@ -270,7 +270,7 @@ struct live_call *live_call_own(struct live_channel *channel)
 		call = make(s, id);
 	if (!call)
 		return NULL;
-	/* A leg of a call that is not known. */
+	/* A leg of a call that nothing told of. */
 	if (!known && channel->linkedid && !slice_eq(id, live_name_text(channel->object.key))) {
 		live_call_found(call);
 		call->incomplete = true;
@@ -304,7 +304,7 @@ void live_call_conclude(struct live_call *call, int64_t at)
 		silent = call->undecided && call->result == LIVE_RESULT_MERGED;
 		call->pending = 0;
 		if (!silent)
-			live_report(s, LIVE_CALL_STARTED, &call->object, NULL);
+			live_tell(s, LIVE_CALL_STARTED, &call->object, NULL);
 	}
 	stop_clocks(call, at);
 	call->ended = at;
@@ -317,9 +317,9 @@ void live_call_conclude(struct live_call *call, int64_t at)
 	list_remove(&call->originating);
 	live_agent_moved(call, NULL);
 	if (call->result == LIVE_RESULT_MERGED && !silent)
-		live_report(s, LIVE_CALL_MERGED, &call->object, NULL);
+		live_tell(s, LIVE_CALL_MERGED, &call->object, NULL);
 	if (!silent)
-		live_report(s, LIVE_CALL_ENDED, &call->object, NULL);
+		live_tell(s, LIVE_CALL_ENDED, &call->object, NULL);
 	call->caller = NULL;
 }
 
@@ -331,7 +331,7 @@ void live_call_touch(struct live_call *call)
 		list_append(&call->object.server->touched, &call->touched);
 }
 
-void live_call_report(struct live_call *call, enum live_change_kind kind)
+void live_call_told(struct live_call *call, enum live_change_kind kind)
 {
 	call->pending |= (uint16_t)(1u << kind);
 	live_call_touch(call);
@@ -458,7 +458,7 @@ static void look_for_firsts(struct live_call *call, int64_t now)
 	call->pending |= 1u << LIVE_CALL_CONNECTED;
 }
 
-static void report_pending(struct live_call *call)
+static void tell_pending(struct live_call *call)
 {
 	static const uint16_t changed = 1u << LIVE_CALL_CHANGED;
 	struct live_server *s = call->object.server;
@@ -469,17 +469,17 @@ static void report_pending(struct live_call *call)
 		if (!(call->pending & (1u << kind)))
 			continue;
 		call->pending &= (uint16_t)~(1u << kind);
-		live_report(s, (enum live_change_kind)kind, &call->object, NULL);
+		live_tell(s, (enum live_change_kind)kind, &call->object, NULL);
 	}
 }
 
 static bool waits_for_response(const struct live_call *call)
 {
-	return call->originated && !call->answered_once && !call->originate_answered && call->result != LIVE_RESULT_UNSEEN &&
+	return call->originated && !call->answered_once && !call->originate_told && call->result != LIVE_RESULT_UNSEEN &&
 	       call->object.server->connected;
 }
 
-/* Something of it may be there unknown: the server was out of sight, and no list of channels came since. */
+/* Something of it may be there that nothing told of: the server was out of sight, and no list of channels came since. */
 static bool may_go_on(const struct live_call *call)
 {
 	const struct live_server *s = call->object.server;
@@ -522,7 +522,7 @@ static void settle(struct live_call *call)
 		set_state(call, state);
 		call->changed = true;
 	}
-	report_pending(call);
+	tell_pending(call);
 }
 
 void live_call_settle(struct live_server *s)
@@ -556,7 +556,7 @@ void live_call_failed(struct live_server *s, struct slice id, struct slice chann
 	struct live_call *call = make(s, id);
 	if (!call)
 		return;
-	call->originated = call->originate_answered = true;
+	call->originated = call->originate_told = true;
 	call->ended = s->live->now;
 	live_call_set(call, &call->from, live_channel_device(channel));
 	live_call_set(call, &call->to, exten);

@@ -191,7 +191,7 @@ void live_channel_hold(struct live_channel *channel, bool hold)
 		live_bridge_changed(channel->bridge);
 	}
 	if (channel->call)
-		live_call_report(channel->call, hold ? LIVE_CALL_HELD : LIVE_CALL_UNHELD);
+		live_call_told(channel->call, hold ? LIVE_CALL_HELD : LIVE_CALL_UNHELD);
 }
 
 void live_channel_end(struct live_channel *channel, bool unseen)
@@ -375,7 +375,7 @@ static void new_channel(struct live_server *s, const struct live_reader *r)
 	struct live_channel *channel = live_channel_by_id(s, uniqueid);
 	if (uniqueid.len == 0 || name.len == 0)
 		return;
-	/* A list may have had it before its event came. Twice born, it is another one: the exchange was restarted. */
+	/* A list may have told of it before its event came. Twice born, it is another one: the exchange was restarted. */
 	if (channel && (channel->born || !slice_eq(live_name_text(channel->name), name))) {
 		live_contradiction(s);
 		live_channel_end(channel, true);
@@ -536,7 +536,7 @@ static void hangup_request(struct live_server *s, const struct live_reader *r)
 		return;
 	if (call->ended_by == 0)
 		call->ended_by = channel == call->caller ? 1 : channel->agent ? 3 : 2;
-	/* A caller who gets busy or congestion is hung up too: that is no giving up (Q92). */
+	/* A caller who is told busy or congestion is hung up too: that is no giving up (Q92). */
 	if (channel == call->caller || (!channel->agent && call->caller && call->caller->local))
 		call->caller_hung |= channel->cause == 0 || channel->cause == 16 || channel->cause == 127;
 }

@@ -74,12 +74,12 @@ void live_endpoint_free(struct live_object *object)
 
 static void changed(struct live_endpoint *endpoint, const char *what)
 {
-	live_report(endpoint->object.server, LIVE_ENDPOINT_CHANGED, &endpoint->object, what);
+	live_tell(endpoint->object.server, LIVE_ENDPOINT_CHANGED, &endpoint->object, what);
 }
 
 static void set_registered(struct live_endpoint *endpoint, int registered)
 {
-	endpoint->registered_at = endpoint->object.server->live->now;
+	endpoint->registered_told = endpoint->object.server->live->now;
 	if (endpoint->registered == registered)
 		return;
 	endpoint->registered = (int8_t)registered;

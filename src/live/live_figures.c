@@ -43,14 +43,14 @@ struct live_figures live_figures_hour(const struct live_queue *queue, int64_t no
 	return sum;
 }
 
-void live_figures_report(struct live_server *s, int64_t now)
+void live_figures_tell(struct live_server *s, int64_t now)
 {
 	list_each_safe(node, &s->dirty) {
 		struct live_queue *queue = list_entry(node, struct live_queue, dirty);
-		if (queue->reported != 0 && now - queue->reported < LIVE_SECOND)
+		if (queue->told != 0 && now - queue->told < LIVE_SECOND)
 			continue;
 		list_remove(&queue->dirty);
-		queue->reported = now;
-		live_report(s, LIVE_QUEUE_CHANGED, &queue->object, NULL);
+		queue->told = now;
+		live_tell(s, LIVE_QUEUE_CHANGED, &queue->object, NULL);
 	}
 }

@@ -167,8 +167,8 @@ struct live_call {
 	uint8_t state, result, outcome, direction, ended_by;
 	uint8_t cause;                   /* of the caller's Hangup */
 	bool incomplete, originated, answered_once, connected_once, dial_tried;
-	bool shut_down, conference_tried, conferred, changed, caller_hung, originate_answered;
-	uint16_t pending;                /* bits of enum live_change_kind: reported at the end of the message */
+	bool shut_down, conference_tried, conferred, changed, caller_hung, originate_told;
+	uint16_t pending;                /* bits of enum live_change_kind: told at the end of the message */
 	bool undecided;                  /* whether its first channel calls or is called shows only now */
 	bool no_history;                 /* it was found by a list: what went before is unknown */
 };
@@ -227,7 +227,7 @@ struct live_queue {
 	struct live_figures minutes[LIVE_MINUTES], today;
 	int64_t minute;              /* number of the minute since the epoch that minutes[minute % 60] counts */
 	struct list dirty;
-	int64_t reported;            /* when queue.changed was last reported */
+	int64_t told;                /* when queue.changed was last reported */
 	bool described;
 };
 
@@ -260,9 +260,9 @@ struct live_endpoint {
 	int64_t rtt;               /* µs, -1: unknown */
 	uint32_t channels;
 	int32_t messages, old_messages; /* -1: unknown */
-	uint8_t device;            /* enum ast_device_state; LIVE_DEVICE_UNKNOWN: not known */
+	uint8_t device;            /* enum ast_device_state; LIVE_DEVICE_UNKNOWN: not told */
 	int8_t registered;         /* -1: unknown */
-	int64_t registered_at; /* when it was said last: a device state says nothing of it */
+	int64_t registered_told; /* when it was said last: a device state says nothing of it */
 	bool trunk, phone;         /* by how it is dialled */
 };
 
@@ -330,7 +330,7 @@ struct live_server {
 	uint64_t ranks, found_ranks; /* of calls that were seen to begin, and of those that were found: see live_call_found() */
 	uint64_t indexed;            /* no number that an index gave is above it */
 	struct list touched;         /* calls that this message changed */
-	bool resync;                 /* what goes on comes from a list */
+	bool resync;                 /* what goes on is told by a list */
 	/* The session and its snapshots: live_snapshot.c. */
 	unsigned ami_version;
 	bool connected, listed_commands, synced_once;
@@ -338,7 +338,7 @@ struct live_server {
 	bool running, open;
 	int step;                    /* index of the open list, or of the last one; -1: nothing runs */
 	uint32_t todo, suspected;    /* bits of steps */
-	uint32_t refused_steps, known_steps;
+	uint32_t refused_steps, told_steps;
 	const char *why;
 	int64_t wanted_at, began, last_began, lost_at, list_began, list_ended, suspects_at;
 	struct live_name *asked;     /* what the open action is about */
@@ -351,7 +351,7 @@ struct live_server {
 	bool overflowed;
 	uint64_t confirmed, gone_by_list, corrected;
 	struct live_stats stats;
-	int64_t overflow_reported;
+	int64_t overflow_told;
 	uint64_t overflow_new;
 	enum live_kind overflow_kind;
 	uint32_t alive;              /* objects, retained ones too: the last one frees a removed server */
@@ -389,8 +389,8 @@ struct live {
 
 /* ---- live.c ---- */
 /* The fields of a change that are not given are empty. */
-void live_report(struct live_server *s, enum live_change_kind kind, struct live_object *object, const char *reason);
-void live_report_change(struct live_server *s, struct live_change *change);
+void live_tell(struct live_server *s, enum live_change_kind kind, struct live_object *object, const char *reason);
+void live_tell_change(struct live_server *s, struct live_change *change);
 /* Something did not fit. */
 void live_overflow(struct live_server *s, enum live_kind kind);
 void live_variables_drop(struct live_variable_names **names);
@@ -444,7 +444,7 @@ void live_channel_event(struct live_server *s, const struct live_reader *r, int 
 /* It shows whether the first channel of a call calls or is called. */
 void live_call_decide(struct live_channel *channel, bool originated);
 /* Makes a call of the channel's own when it has none. */
-/* The channel's Newchannel came: of a call that a list had before, it says where to. */
+/* The channel's Newchannel came: of a call that a list told of before, it says where to. */
 void live_call_began(struct live_channel *channel);
 /* It was found, not seen to begin: what went before is unknown. It is younger than the calls that were known when the server
  * was last lost out of sight, and older than those that began since. */
@@ -464,7 +464,7 @@ struct live_call_more *live_call_extra(struct live_call *call);
 void live_call_touch(struct live_call *call);
 void live_call_settle(struct live_server *s);
 /* Reported at the end of the message, when the call's state is right. */
-void live_call_report(struct live_call *call, enum live_change_kind kind);
+void live_call_told(struct live_call *call, enum live_change_kind kind);
 /* A text of the call changes; keeps the indexes. */
 void live_call_set(struct live_call *call, struct live_name **field, struct slice value);
 /* Its end waited for an OriginateResponse that came, or did not. */
@@ -477,7 +477,7 @@ void live_call_free(struct live_object *object);
 const char *live_call_state_name(int state);
 /* Whom the caller is or was joined with: the other party's channel, or NULL. */
 struct live_channel *live_call_peer(const struct live_call *call);
-/* A leg was dialled by that string: shows whether it is a phone or a trunk. */
+/* A leg was dialled by that string: tells phones from trunks. */
 void live_call_direction(struct live_call *call);
 
 /* ---- live_merge.c ---- */
@@ -539,9 +539,9 @@ void live_queue_leave(struct live_caller *caller);
 /* Why is known now: reports it, and the caller is gone. */
 void live_queue_left(struct live_caller *caller, enum live_left reason);
 /* AgentConnect: `channel` talks with the agent. */
-/* `member` NULL: one that is not known yet. */
+/* `member` NULL: one that nothing told of yet. */
 void live_queue_connect(struct live_queue *queue, struct live_channel *channel, struct live_member *member, struct slice interface, struct slice agent_name);
-/* Who left a while ago for a reason that nothing gave was redirected. */
+/* Who left a while ago for a reason that nothing told was redirected. */
 void live_queue_tick(struct live_server *s, int64_t now);
 int64_t live_queue_deadline(const struct live_server *s);
 void live_queue_channel_ended(struct live_channel *channel, bool unseen);
@@ -555,7 +555,7 @@ void live_queue_free_wait(struct live_object *object);
 const char *live_queue_left_name(int reason);
 void live_figures_add(struct live_queue *queue, const struct live_figures *more);
 struct live_figures live_figures_hour(const struct live_queue *queue, int64_t now);
-void live_figures_report(struct live_server *s, int64_t now);
+void live_figures_tell(struct live_server *s, int64_t now);
 
 /* ---- live_member.c ---- */
 enum {

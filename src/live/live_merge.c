@@ -125,7 +125,7 @@ void live_merge_link(struct live_channel *channel, struct slice linkedid)
 	}
 	struct live_call *other = live_call_by_id(s, linkedid);
 	if (!other)
-		/* An id that is not known: older than the picture, or a new one of a call that goes on. */
+		/* An id that nothing told of: older than the picture, or a new one of a call that goes on. */
 		add_alias(channel->call, linkedid, channel->call->rank);
 	else if (other != channel->call && channel->call->object.key == channel->object.key && (other->no_history || channel->call->no_history))
 		/* A Linkedid is left for an older one only, and its own is the youngest that a channel can have. */

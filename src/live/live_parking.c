@@ -109,13 +109,13 @@ static void park(struct live_server *s, const struct live_reader *r)
 	struct live_call *call = channel->call;
 	if (!call)
 		return;
-	/* The REFER to the lot was reported as a transfer a moment ago, by the same phone. */
+	/* The REFER to the lot was told as a transfer a moment ago, by the same phone. */
 	if (call->more && call->more->transferred_to && s->live->now - call->more->transferred_at < LIVE_SECOND &&
 	    (by.len == 0 || slice_eq(by, live_name_text(call->more->transferred_from)))) {
 		live_names_set(&s->names, &call->more->transferred_from, live_name_text(call->more->from_before));
 		live_names_set(&s->names, &call->more->transferred_to, live_name_text(call->more->to_before));
 	}
-	live_call_report(call, LIVE_CALL_PARKED);
+	live_call_told(call, LIVE_CALL_PARKED);
 }
 
 static void unpark(struct live_server *s, const struct live_reader *r, bool fetched)

@@ -1,4 +1,4 @@
-/* Queues and who waits in them. QueueCallerLeave has no reason: it follows from AgentConnect, by QUEUESTATUS, by the caller's
+/* Queues and who waits in them. QueueCallerLeave has no reason: it is told by AgentConnect, by QUEUESTATUS, by the caller's
  * hang-up, or by the dialplan going on (Q67). Until then the caller stands in the server's `leaving`. */
 #include "live/live_internal.h"
 
@@ -155,11 +155,11 @@ struct live_caller *live_queue_join(struct live_queue *queue, struct live_channe
 		caller->wait->since = since;
 		call->waiting++;
 		live_call_set(call, &call->queue, live_name_text(queue->object.key));
-		live_call_report(call, LIVE_CALL_QUEUED);
+		live_call_told(call, LIVE_CALL_QUEUED);
 	}
 	if (!s->resync)
 		live_figures_add(queue, &(struct live_figures){ .offered = 1 });
-	live_report(s, LIVE_QUEUE_JOINED, &caller->object, NULL);
+	live_tell(s, LIVE_QUEUE_JOINED, &caller->object, NULL);
 	return caller;
 }
 
@@ -205,7 +205,7 @@ void live_queue_left(struct live_caller *caller, enum live_left reason)
 	}
 	if (reason == LIVE_LEFT_ABANDONED)
 		live_figures_add(queue, &(struct live_figures){ .abandoned = 1 });
-	live_report(s, LIVE_QUEUE_LEFT, &caller->object, live_queue_left_name((int)reason));
+	live_tell(s, LIVE_QUEUE_LEFT, &caller->object, live_queue_left_name((int)reason));
 	caller->call = NULL;
 	caller->wait = NULL;
 	caller->queue = NULL;
@@ -260,7 +260,7 @@ static void refused(struct live_channel *channel, const char *reason)
 	if (queue)
 		live_figures_add(queue, &(struct live_figures){ .offered = 1 });
 	call->outcome = LIVE_RESULT_FAILED;
-	live_report_change(s, &(struct live_change){
+	live_tell_change(s, &(struct live_change){
 		.kind = LIVE_QUEUE_REFUSED, .object = queue ? &queue->object : NULL, .reason = reason,
 		.number = live_name_text(channel->number), .name = live_name_text(channel->caller_name), .queue = live_name_text(call->queue),
 	});

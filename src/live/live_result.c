@@ -60,14 +60,14 @@ void live_result_hangup(struct live_call *call, struct live_channel *leg, int ca
 {
 	if (leg == call->caller)
 		call->cause = (uint8_t)cause;
-	/* chan_sip reports a rejection only now, after a DialEnd that said BUSY. */
+	/* chan_sip tells a rejection only now, after a DialEnd that said BUSY. */
 	else if (leg->dialled && !leg->agent && cause == 21 && (call->outcome == LIVE_RESULT_BUSY || call->outcome == LIVE_RESULT_NO_ANSWER))
 		call->outcome = LIVE_RESULT_REJECTED;
 }
 
 void live_result_originate(struct live_call *call, int64_t reason)
 {
-	/* enum ast_control_frame_type; 0 says nothing: what the leg itself said is better. */
+	/* enum ast_control_frame_type; 0 says nothing: what the leg itself told is better. */
 	switch (reason) {
 	case 3:
 		call->outcome = LIVE_RESULT_NO_ANSWER;

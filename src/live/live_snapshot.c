@@ -62,7 +62,7 @@ static void look_for_unknown(struct live_server *s)
 {
 	unsigned unknown = 0, known = 0;
 	for (int i = LIVE_STEP_CHANNELS; i <= LIVE_STEP_ROOMS; i++)
-		*(s->known_steps & BIT(i) ? &known : &unknown) |= steps[i].part;
+		*(s->told_steps & BIT(i) ? &known : &unknown) |= steps[i].part;
 	s->unknown = unknown & ~known;
 }
 
@@ -83,7 +83,7 @@ static void finish(struct live_server *s)
 	s->overflowed = false;
 	s->stats.snapshots++;
 	s->stats.snapshot_time = s->live->now - s->began;
-	live_report_change(s, &(struct live_change){
+	live_tell_change(s, &(struct live_change){
 		.kind = LIVE_SYNCED, .reason = s->why, .count = s->confirmed, .gone = s->gone_by_list, .corrected = s->corrected,
 	});
 }
@@ -355,12 +355,12 @@ static void missing_contacts(struct live_server *s, struct slice tech)
 	uint64_t at = 0;
 	for (struct live_object *o; (o = live_set_next(&s->sets[LIVE_ENDPOINT], &at));) {
 		struct live_endpoint *endpoint = LIVE_AS(endpoint, o);
-		if (endpoint->registered != 1 || endpoint->registered_at >= s->list_began || !slice_starts_with(live_name_text(o->key), tech))
+		if (endpoint->registered != 1 || endpoint->registered_told >= s->list_began || !slice_starts_with(live_name_text(o->key), tech))
 			continue;
 		endpoint->registered = 0;
 		live_names_drop(&s->names, &endpoint->contact);
 		s->corrected++;
-		live_report(s, LIVE_ENDPOINT_CHANGED, o, "registered");
+		live_tell(s, LIVE_ENDPOINT_CHANGED, o, "registered");
 	}
 }
 
@@ -427,13 +427,13 @@ void live_answer(struct live_server *s, enum live_answer how, const struct messa
 		s->stats.refused++;
 	}
 	if (how != LIVE_ANSWERED) {
-		s->known_steps &= ~BIT(s->step);
+		s->told_steps &= ~BIT(s->step);
 		s->listed_commands |= s->step == LIVE_STEP_COMMANDS && how == LIVE_REFUSED;
 	} else if (s->step == LIVE_STEP_COMMANDS) {
 		if (response)
 			read_commands(s, response);
 	} else {
-		s->known_steps |= BIT(s->step);
+		s->told_steps |= BIT(s->step);
 		look_for_missing(s);
 	}
 	live_call_settle(s);
@@ -461,13 +461,13 @@ void live_list_end(struct live_server *s, bool whole, int64_t now)
 	s->second = true; /* no snapshot is complete with it */
 	s->list_ended = s->live->now;
 	s->resync = true;
-	s->known_steps |= BIT(s->step);
+	s->told_steps |= BIT(s->step);
 	/* What is asked about has no name here. */
 	if (whole && !steps[s->step].each)
 		look_for_missing(s);
 	live_call_settle(s);
 	s->resync = false;
-	s->synced_once |= (s->known_steps & BIT(LIVE_STEP_CHANNELS)) != 0;
+	s->synced_once |= (s->told_steps & BIT(LIVE_STEP_CHANNELS)) != 0;
 	while (s->ask_count > 0)
 		live_names_drop(&s->names, &s->asks[--s->ask_count].what);
 	finish(s);
@@ -496,7 +496,7 @@ void live_session(struct live_server *s, unsigned ami_version, int64_t now)
 	s->connected = true;
 	s->ami_version = ami_version;
 	s->listed_commands = s->synced_once = false;
-	s->refused_steps = s->known_steps = 0;
+	s->refused_steps = s->told_steps = 0;
 	s->unknown = 0;
 	live_call_blind(s);
 	live_snapshot_want(s, "session", s->live->now);
@@ -528,7 +528,7 @@ void live_gap(struct live_server *s, int64_t now)
 	live_snapshot_want(s, "gap", s->live->now);
 }
 
-/* FullyBooted says how long the exchange runs: begun after the last session ended, it knows nothing of the old calls. */
+/* FullyBooted tells how long the exchange runs: begun after the last session ended, it knows nothing of the old calls. */
 void live_snapshot_event(struct live_server *s, const struct live_reader *r, int what)
 {
 	int64_t uptime = live_headers_int(r, LIVE_H_UPTIME, -1);

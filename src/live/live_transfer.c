@@ -1,7 +1,7 @@
 /* Calls that become one, or change hands: transfers, pickups, Local pairs. */
 #include "live/live_internal.h"
 
-/* Once a transfer is known: from which device, to whom. */
+/* Once a transfer is told: from which device, to whom. */
 static void transferred(struct live_call *call, struct slice from, struct slice to)
 {
 	struct live_names *names = &call->object.server->names;
@@ -11,7 +11,7 @@ static void transferred(struct live_call *call, struct slice from, struct slice 
 	live_names_set(names, &more->transferred_from, from);
 	live_names_set(names, &more->transferred_to, to);
 	more->transferred_at = call->object.server->live->now;
-	live_call_report(call, LIVE_CALL_TRANSFERRED);
+	live_call_told(call, LIVE_CALL_TRANSFERRED);
 }
 
 static void blind(struct live_server *s, const struct live_reader *r)
@@ -22,7 +22,7 @@ static void blind(struct live_server *s, const struct live_reader *r)
 	struct live_call *call = transferee ? transferee->call : transferer ? transferer->call : NULL;
 	if (!call || !slice_eq_nocase(live_headers_get(r, LIVE_H_RESULT), SLICE("Success")))
 		return;
-	/* Being parked is reported by ParkedCall, which may come first (Q71). */
+	/* Being parked is told by ParkedCall, which may come first (Q71). */
 	if (!transferee || !transferee->parked)
 		transferred(call, from, live_headers_get(r, LIVE_H_EXTENSION));
 }

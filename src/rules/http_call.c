@@ -4,7 +4,6 @@
 
 #include "base/mem.h"
 #include "observe/log.h"
-#include "observe/redact.h"
 #include "rules/order.h"
 #include "rules/state.h"
 
@@ -102,12 +101,9 @@ static char *show(const struct http_request *request)
 	buf_init(&text, 0);
 	buf_printf(&text, "%s ", request->method);
 	http_url_show(&text, buf_slice(&request->url));
-	char *masked;
-	struct slice shown = redact_text(buf_slice(&text), &masked);
-	char *copy = mem_slicedup(shown);
-	free(masked);
+	char *shown = mem_slicedup(buf_slice(&text));
 	buf_close(&text);
-	return copy;
+	return shown;
 }
 
 int http_call_begin(struct rule *rule, const struct http_request *request, struct task *task, int fn, struct err *err)

@@ -35,7 +35,7 @@ struct sim_options {
 	bool features;            /* calls by chance hold, transfer, park, confer …; phones come and go */
 	unsigned max_calls;       /* at once; further ones are not begun */
 	double speed;             /* 2: calls live twice as fast */
-	double lag;               /* simulated s; events arrive up to so late, while lists have what is: they race (Q22) */
+	double lag;               /* simulated s; events arrive up to so late, while lists tell what is: they race (Q22) */
 	bool truth;               /* calls that have ended are kept for sim_truth() */
 	const char *truth_path;   /* a unix socket that is made, where questions are answered (sim_ask.c); NULL: none. Implies `truth` */
 	bool step;                /* time stands still but for sim_run() */
@@ -66,7 +66,7 @@ void sim_run(struct sim *sim, double seconds);
 double sim_wall(const struct sim *sim);
 /* Events that are on their way arrive now. */
 void sim_settle(struct sim *sim);
-/* Appends its state as one JSON object (tests/README.md has its fields). What has ended is in it once. */
+/* Appends its state as one JSON object (tests/README.md tells its fields). What has ended is told once. */
 void sim_truth(struct sim *sim, struct buf *out);
 /* All connections end, as when the network fails; calls go on. */
 void sim_cut(struct sim *sim);

@@ -48,7 +48,7 @@ static void refuse(struct buf *out, const char *format, ...)
 	(void)buf_append_cstr(out, "}");
 }
 
-static void write_time(struct sim *sim, struct buf *out)
+static void tell_time(struct sim *sim, struct buf *out)
 {
 	(void)buf_printf(out, "{\"now\":%.6f}", sim_wall(sim));
 }
@@ -71,7 +71,7 @@ static void run(struct sim *sim, const char *text, struct buf *out)
 		refuse(out, "run '%s': give seconds from 0 to 86400", text);
 	} else {
 		sim_run(sim, seconds);
-		write_time(sim, out);
+		tell_time(sim, out);
 	}
 }
 
@@ -85,7 +85,7 @@ static void restart(struct sim *sim, const char *how, const char *text, struct b
 		refuse(out, "restart for '%s': give seconds from 0 to 86400", text);
 	} else {
 		sim_restart(sim, strcmp(how, "clean") == 0, down);
-		write_time(sim, out);
+		tell_time(sim, out);
 	}
 }
 
@@ -100,10 +100,10 @@ static void answer(struct asker *asker, const char *line)
 		sim_truth(sim, &asker->out);
 	} else if (words == 1 && strcmp(word, "settle") == 0) {
 		sim_settle(sim);
-		write_time(sim, &asker->out);
+		tell_time(sim, &asker->out);
 	} else if (words == 1 && strcmp(word, "cut") == 0) {
 		sim_cut(sim);
-		write_time(sim, &asker->out);
+		tell_time(sim, &asker->out);
 	} else if (words == 2 && strcmp(word, "run") == 0) {
 		run(sim, first, &asker->out);
 	} else if ((words == 2 || words == 3) && strcmp(word, "restart") == 0) {

@@ -1,4 +1,4 @@
-/* Channels and variables, and the events about one channel. */
+/* Channels and variables, and the events that tell of one channel. */
 #include "sim/sim_internal.h"
 
 #include <stdio.h>

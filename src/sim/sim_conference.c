@@ -111,7 +111,7 @@ static void leave_event(struct sim_call *call)
 void sim_conference_leave(struct sim_call *call)
 {
 	struct sim_room *room = call->room;
-	bool first = sim_random(&call->random, 2) == 0; /* either may come first */
+	bool first = sim_random(&call->random, 2) == 0; /* either may be told first */
 
 	list_remove(&call->in_room);
 	room->count--;

@@ -24,7 +24,7 @@ struct template {
 	unsigned patch_count;
 	struct {
 		uint16_t at;
-		uint8_t width; /* which says what stands there */
+		uint8_t width; /* which tells what stands there */
 	} patches[PATCHES_MAX];
 };
 

@@ -105,7 +105,7 @@ void sim_channel_identified(struct sim_channel *channel);
 void sim_channel_state(struct sim_channel *channel, unsigned state);
 void sim_channel_app(struct sim_channel *channel, unsigned priority, const char *app, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-/* Sets and reports it. `channel` NULL: a global one. -1 when there are too many. */
+/* Sets and tells it. `channel` NULL: a global one. -1 when there are too many. */
 int sim_variable_set(struct sim *sim, struct sim_channel *channel, const char *name, const char *value);
 /* The value into `out` (cut to fit); empty when there is none. */
 void sim_variable_get(struct sim *sim, struct sim_channel *channel, const char *name, char *out, size_t size);
@@ -135,7 +135,7 @@ void sim_dial(struct sim_call *call, const char *number, const char *also, enum 
 void sim_dial_timer(struct sim_call *call);
 /* Makes the phone that `app` rings, as the caller's counterpart. */
 struct sim_channel *sim_dial_callee(struct sim_call *call, const char *prefix, const char *number, const char *app);
-/* Frees the callee, reports why the dialling ended. */
+/* Frees the callee, tells why the dialling ended. */
 void sim_dial_failed(struct sim_call *call, const char *status, unsigned cause);
 /* DialBegin (no status), DialState, DialEnd of the caller and the callee; of a Local channel see sim_local.c. */
 void sim_dial_event(struct sim_call *call, const char *event, const char *status);

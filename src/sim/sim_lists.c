@@ -1,4 +1,4 @@
-/* Lists of channels and bridges: what is there at that moment, whatever the events on their way still say. */
+/* Lists of channels and bridges: what is there at that moment, whatever the events on their way still tell. */
 #include "sim/sim_internal.h"
 
 #include <math.h>

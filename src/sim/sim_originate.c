@@ -31,7 +31,7 @@ void sim_originate_free(struct sim_originate **originate_ptr)
 	free(o);
 }
 
-static void answer_client(struct sim *sim, const struct sim_originate *o, bool success)
+static void tell_client(struct sim *sim, const struct sim_originate *o, bool success)
 {
 	struct sim_client *client = sim_client_find(sim, o->client);
 	struct sim_request request = { 0 };
@@ -60,7 +60,7 @@ void sim_originate_answer(struct sim_call *call, unsigned reason)
 		return;
 	call->originate = NULL;
 	if (!o->async) {
-		answer_client(sim, o, success);
+		tell_client(sim, o, success);
 		sim_originate_free(&o);
 		return;
 	}

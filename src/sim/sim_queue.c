@@ -288,7 +288,7 @@ void sim_queue_abandon(struct sim_call *call)
 	struct sim_queue *queue = call->queue;
 
 	bool rings = call->state == SIM_AGENT_RINGING;
-	/* Of the agent's phone that rang nothing but the hang-up is reported (Q68), or its end twice. */
+	/* Of the agent's phone that rang nothing but the hang-up is told (Q68), or its end twice. */
 	for (uint64_t i = rings ? 2 * sim_random(&call->random, 2) : 0; i > 0; i--)
 		sim_dial_event(call, "DialEnd", "CANCEL");
 	struct buf *out = caller_event(call, "QueueCallerAbandon");

@@ -50,7 +50,7 @@ static void hang_up_all(struct sim *sim)
 	sim_settle(sim);
 }
 
-/* No event says so. */
+/* Nobody is told. */
 static void forget_calls(struct sim *sim)
 {
 	list_each(it, &sim->calls) {

@@ -158,66 +158,33 @@ static void event(struct world *w)
 	live_event(s, parse(w, &m), w->now);
 }
 
-static void item(struct world *w, struct live_server *s)
+/* A list, with some items or none, that ends well or does not. */
+static void list(struct world *w)
 {
 	static const char *const items[] = {
 		"CoreShowChannel", "CoreShowChannel", "BridgeListItem", "BridgeInfoChannel", "QueueParams", "QueueMember", "QueueEntry", "DeviceStateChange",
 		"ContactList", "PeerEntry", "ParkedCall", "ConfbridgeListRooms", "ConfbridgeList", "Status",
 	};
-	char rest[sizeof w->text];
-	struct message m;
-
-	make_event(w);
-	/* The event's name becomes an item's. */
-	const char *line = strstr(w->text, "\r\n");
-	snprintf(rest, sizeof rest, "%.*s", (int)(w->len - (size_t)(line - w->text)), line);
-	w->len = 0;
-	add(w, "Event: %s%s", items[take_byte(w) % (sizeof items / sizeof *items)], rest);
-	live_list_item(s, parse(w, &m), w->now);
-}
-
-/* A list, with some items or none, that ends well or does not. */
-static void list(struct world *w)
-{
 	struct live_request request;
 	struct message m;
 	if (!live_next_request(w->live, &request, w->now))
 		return;
 	REQUIRE(request.action != NULL && request.header_count <= LIVE_REQUEST_HEADERS);
-	for (unsigned n = take_byte(w) % 6; n > 0; n--)
-		item(w, request.server);
+	for (unsigned n = take_byte(w) % 6; n > 0; n--) {
+		make_event(w);
+		/* The event's name becomes an item's. */
+		char rest[sizeof w->text];
+		const char *line = strstr(w->text, "\r\n");
+		snprintf(rest, sizeof rest, "%.*s", (int)(w->len - (size_t)(line - w->text)), line);
+		w->len = 0;
+		add(w, "Event: %s%s", items[take_byte(w) % (sizeof items / sizeof *items)], rest);
+		live_list_item(request.server, parse(w, &m), w->now);
+	}
 	w->len = 0;
 	add(w, "Response: Error\r\nMessage: %s\r\n", take_byte(w) & 1 ? "No active conferences." : "Permission denied");
 	enum live_answer how = (enum live_answer)(take_byte(w) % 3);
 	parse(w, &m);
 	live_answer(request.server, how, how == LIVE_FAILED ? NULL : &m, w->now);
-}
-
-/* One of a recording. */
-static void recorded_list(struct world *w)
-{
-	static const char *const actions[] = { "CoreShowChannels", "BridgeList", "QueueStatus", "Status", "ConfbridgeList", "BridgeInfo", "ParkedCalls" };
-	struct live_server *s = w->servers[take_byte(w) % SERVERS];
-
-	if (!live_list_begin(s, slice_cstr(actions[take_byte(w) % (sizeof actions / sizeof *actions)]), w->now))
-		return;
-	for (unsigned n = take_byte(w) % 5; n > 0; n--)
-		item(w, s);
-	live_list_end(s, take_byte(w) & 1, w->now);
-}
-
-/* Removed in steps, and another one of its name comes. */
-static void leave(struct world *w)
-{
-	static const char *const names[SERVERS] = { "pbx1", "pbx2" };
-	unsigned i = take_byte(w) % SERVERS;
-	struct live_server *s = w->servers[i];
-
-	live_server_leave(s, w->now);
-	w->servers[i] = live_server_add(w->live, slice_cstr(names[i]));
-	for (unsigned n = take_byte(w) % 8; n > 0 && !live_server_is_empty(s); n--)
-		live_tick(w->live, w->now);
-	live_server_remove(&s, w->now);
 }
 
 /* ---- what must hold ---- */
@@ -359,11 +326,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (take_byte(w) < 16)
 				live_new_day(w->live, w->now);
 			break;
-		case 6:
-			if (take_byte(w) < 16)
-				leave(w);
-			break;
-		case 7: recorded_list(w); break;
 		default: event(w);
 		}
 		w->now += 1000;

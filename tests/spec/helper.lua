@@ -12,6 +12,7 @@ local POLL = 0.008    -- s
 local PATIENCE = tonumber(os.getenv "PATIENCE" or "20")
 
 local root = lfs.currentdir()
+helper.root = root
 
 local function absolute(path)
   return path:sub(1, 1) == "/" and path or root .. "/" .. path

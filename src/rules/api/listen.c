@@ -39,37 +39,21 @@ static struct slice check_name(lua_State *L, int index)
 	return name;
 }
 
-#define OWN_EDITS 2 /* "crm.answered" is three from "call.answered", and no slip of the pen */
-
-/* Names with a dot: the engine's own events, or those that rules emit. */
-static void check_own(lua_State *L, struct slice name)
-{
-	static const char *const own[] = { "server.ready", "server.lost", "server.gap", "script.loaded", "script.quarantined" };
-	bool reserved = slice_starts_with_nocase(name, SLICE("server.")) || slice_starts_with_nocase(name, SLICE("script."));
-	struct catalogue_nearest nearest;
-	const char *other;
-
-	catalogue_nearest_begin(&nearest);
-	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-		catalogue_nearest_try(&nearest, name, own[i]);
-	for (uint32_t i = 0; (other = picture_event_name(i)); i++)
-		catalogue_nearest_try(&nearest, name, other);
-	bool near = nearest.name && nearest.distance <= OWN_EDITS;
-	if ((near && nearest.distance == 0) || (!near && !reserved))
-		return;
-	faults_warn(rule_of(L)->loading->faults, "%s: the engine has no event '%.*s'%s%s%s", require_where(L), SLICE_ARG(name),
-	            near ? " (did you mean " : "", near ? nearest.name : "", near ? "?)" : "");
-	lua_pop(L, 1);
-}
-
 /* Warns of a name that nothing sends; the rule may know better. */
 static void check_known(lua_State *L, struct slice name)
 {
 	struct rule *rule = rule_of(L);
+	static const char *const own[] = { "server.ready", "server.lost", "server.gap", "script.loaded", "script.quarantined" };
 	if (!rule->loading || slice_eq(name, SLICE("*")))
 		return;
 	if (memchr(name.ptr, '.', name.len)) {
-		check_own(L, name);
+		if (!slice_starts_with_nocase(name, SLICE("server.")) && !slice_starts_with_nocase(name, SLICE("script.")))
+			return;
+		for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+			if (slice_eq_nocase(name, slice_cstr(own[i])))
+				return;
+		faults_warn(rule->loading->faults, "%s: the engine has no event '%.*s'", require_where(L), SLICE_ARG(name));
+		lua_pop(L, 1);
 	} else if (!catalogue_event(name)) {
 		const char *nearest = catalogue_nearest_event(name);
 		faults_warn(rule->loading->faults, "%s: no event '%.*s' is known%s%s%s", require_where(L), SLICE_ARG(name), nearest ? " (did you mean " : "",

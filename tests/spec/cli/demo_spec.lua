@@ -23,6 +23,8 @@ describe("make run", function()
     local demo = helper.start("unshare", words, { cwd = folder })
     local function out() return demo:stdout() .. demo:stderr() end
     helper.wait_for(function() return select(2, out():gsub(" takes %d+ after ", "")) >= 2 end, 40, out)
+    assert.is_string(out():match "http://127%.0%.0%.1:8080/board/#token=%x+\n", out())
+    assert.is_string(out():match "the API is served listen=127%.0%.0%.1:8080", out())
     local joined, told = {}, 0
     for line in out():gmatch "[^\n]+" do
       local clock, caller = line:match "^%S+ (%S+) info  queue %w+: (%d+) waits"

@@ -40,7 +40,7 @@ describe("install", function()
     local root = helper.folder()
     make("install", "DESTDIR=" .. root, "PREFIX=/opt/hs")
     for _, file in ipairs { "/opt/hs/bin/hookswitch", "/opt/hs/lib/lua/5.4/hookswitch.so", "/opt/hs/share/man/man1/hookswitch.1",
-      "/opt/hs/share/man/man5/hookswitch.lua.5", "/opt/hs/share/man/man7/hookswitch-rules.7", "/etc/hookswitch/scripts/calls.lua",
+      "/opt/hs/share/man/man5/hookswitch.lua.5", "/opt/hs/share/man/man7/hookswitch-rules.7", "/etc/hookswitch/scripts/calls.lua", "/etc/hookswitch/lib/board/index.html",
       "/opt/hs/share/bash-completion/completions/hookswitch", "/opt/hs/lib/systemd/system/hookswitch.service" } do
       assert.is_true(helper.exists(root .. file), file)
     end

@@ -43,15 +43,13 @@ describe("completion for bash", function()
 
   it("knows the servers and rules of the daemon that the line names", function()
     local d = helper.daemon { servers = { pbx1 = helper.server(helper.dead_port()), pbx2 = helper.server(helper.dead_port()) },
-      config = { persist = { file = "state.db" }, sinks = { crm = { url = "http://127.0.0.1:1/" } } }, rules = { ["missed.lua"] = "", ["bad.lua"] = "ami.on('crm.x', function() error 'no' end)" } }
+      rules = { ["missed.lua"] = "", ["bad.lua"] = "ami.on('crm.x', function() error 'no' end)" } }
     d:emit "crm.x"
     d:await { kind = "error" }
     local socket = d.project.folder .. "/console"
     assert.are.same({ pbx1 = true, pbx2 = true }, offered("ctl", "-s", socket, "call", ""))
     assert.are.same({ pbx2 = true }, offered("ctl", "-c", d.project.config, "tail", "--server", "pbx2"))
     assert.are.same({ missed = true, bad = true }, offered("ctl", "-s", socket, "disable", ""))
-    assert.are.same({ crm = true, resend = true, drop = true }, offered("ctl", "-s", socket, "spool", ""))
-    assert.are.same({ crm = true }, offered("ctl", "-s", socket, "spool", "resend", ""))
     assert.are.same({ warn = true }, offered("ctl", "log", "w"))
     assert.are.same({}, offered("ctl", "-s", socket .. "-none", "enable", ""))
   end)

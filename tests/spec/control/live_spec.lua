@@ -89,7 +89,7 @@ describe("the console's view of the live picture", function()
     local d = daemon(nil, "--write", "system,call")
     helper.wait_for(function() return (select(2, d:ctl "calls")):find "pbx1: not everything is known" end)
     local _, out = d:ctl "endpoints"
-    assert.matches("\npbx1: not everything is known, the server does not list: [%l, ]*conferences\n", out)
+    assert.matches("\npbx1: not everything is known, the server does not tell: [%l, ]*conferences\n", out)
     local server = objects(d, "calls").servers[1]
     assert.equal("partial", server.state)
     assert.is_true(#server.unknown > 0)
