@@ -57,6 +57,20 @@ describe("replay", function()
     assert.same({ sink = "out", line = '{"n":1,"try":1}' }, { sink = lines[2].sink, line = lines[2].line:gsub('"try":1,"n":1', '"n":1,"try":1') })
   end)
 
+  it("lets the rules' clocks pass between two frames, also when nothing is due in between", function()
+    local path = capture { { "Event: UserEvent", "Timestamp: 1795210100.5" }, { "Event: UserEvent", "Timestamp: 1795210107.75" },
+      { "Event: UserEvent", "Timestamp: 1795210200.5" } }
+    local code, lines, err = replay([[
+      local out = sink.open "out"
+      local mono, wall
+      ami.on("UserEvent", function(ev)
+        if mono then out:write(("%.3f %.3f"):format(timer.now() - mono, ami.time(ev) - wall)) end
+        mono, wall = timer.now(), ami.time(ev)
+      end)]], path)
+    assert.equal(0, code, err)
+    assert.same({ { sink = "out", line = "7.250 7.250" }, { sink = "out", line = "92.750 92.750" } }, lines)
+  end)
+
   it("gives one summary for each capture", function()
     local code, out = h.run("replay", "--summary", DIAL, h.captures .. "queue.ami")
     assert.equal(0, code)
