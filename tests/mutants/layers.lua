@@ -72,7 +72,7 @@ return {
     sanitized(module(specs("rules/files", "rules/reload", "rules/events", "rules/work", "rules/order", "rules/listening", "rules/acting"))) },
   config = { specs "cli/check", specs("link/login", "control/secrets", "control/roles", "engine/log", "engine/start", "engine/picture", "engine/persist",
       "web/http"), specs("engine/reload", "cli/help", "cli/replay", "link/reconnect"), sanitized(specs "cli/check") },
-  engine = { unit "engine", specs("engine/losses", "control/disable", "link/ends", "engine/start", "engine/picture", "engine/work", "control/call",
+  engine = { unit "engine", specs("engine/losses", "control/disable", "link/ends", "engine/start", "engine/picture", "engine/events", "engine/work", "control/call",
       "control/redact", "cli/replay"),
     specs("engine/shutdown", "engine/leaks", "engine/log", "link/counts", "link/reconnect", "engine/session"), specs("engine/reload", "engine/persist",
       "control/tail", "control/metrics", "control/ctl", "control/secrets"), only({ "picture" }, specs("engine/picture_events", "control/live", "live/engine")),
