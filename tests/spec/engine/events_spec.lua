@@ -23,8 +23,9 @@ describe("a server with events = \"auto\"", function()
     end
   end
 
+  -- A mask becomes narrower some seconds after it could.
   local function await_requested(daemon, name, events)
-    helper.wait_for(function() return requested(daemon, name).events == events end, nil, function()
+    helper.wait_for(function() return requested(daemon, name).events == events end, 30, function()
       return ("the mask %s; it is %s"):format(events, requested(daemon, name).events)
     end)
   end
