@@ -73,28 +73,42 @@ static enum live_kind check_kind(lua_State *L, int index)
 
 static void push_object(lua_State *L, const struct live_object *object, int64_t now, int depth);
 
+struct list_push {
+	lua_State *L;
+	int64_t now;
+	lua_Integer count;
+	int depth;
+	bool is_map;
+};
+
+static bool push_item(void *ctx, const struct live_object *object, struct slice key, const struct live_value *value)
+{
+	struct list_push *push = ctx;
+	lua_State *L = push->L;
+
+	if (push->is_map)
+		push_slice(L, key);
+	if (object)
+		push_object(L, object, push->now, push->depth + 1);
+	else if (value->type == LIVE_TEXT)
+		push_slice(L, value->text);
+	else if (value->type == LIVE_NUMBER)
+		lua_pushnumber(L, value->number);
+	else
+		lua_pushnil(L);
+	if (push->is_map)
+		lua_settable(L, -3);
+	else
+		lua_rawseti(L, -2, ++push->count);
+	return true;
+}
+
 static void push_list(lua_State *L, const struct live_value *value, int64_t now, int depth)
 {
+	struct list_push push = { .L = L, .now = now, .depth = depth, .is_map = value->type == LIVE_MAP };
+
 	lua_createtable(L, (int)value->list.count, 0);
-	for (uint32_t i = 0; i < value->list.count; i++) {
-		struct slice key;
-		struct live_value item;
-		const struct live_object *object = live_item(value, i, &key, &item);
-		if (value->type == LIVE_MAP)
-			push_slice(L, key);
-		if (object)
-			push_object(L, object, now, depth + 1);
-		else if (item.type == LIVE_TEXT)
-			push_slice(L, item.text);
-		else if (item.type == LIVE_NUMBER)
-			lua_pushnumber(L, item.number);
-		else
-			lua_pushnil(L);
-		if (value->type == LIVE_MAP)
-			lua_settable(L, -3);
-		else
-			lua_rawseti(L, -2, (lua_Integer)i + 1);
-	}
+	live_each_item(value, push_item, &push);
 }
 
 static void push_value(lua_State *L, const struct live_value *value, int64_t now, int depth)
