@@ -6,13 +6,13 @@ local guide = { path = "examples/web.md" }
 -- The text of a part, from its heading to the next one.
 function guide.part(heading)
   local text = helper.read(guide.path) .. "\n## "
-  return assert(text:match("\n## " .. heading .. "\n(.-)\n## "), guide.path .. " has no part " .. heading)
+  return assert(text:match("\n## " .. heading:gsub("%p", "%%%0") .. "\n(.-)\n## "), guide.path .. " has no part " .. heading)
 end
 
 -- The block of a part whose first line names that file, without this line.
 function guide.block(heading, file)
   for body in guide.part(heading):gmatch "```%w+\n(.-)```\n" do
-    local named, rest = body:match "^[-#;<!]+ ([%w_/.-]+)[^\n]*\n(.*)$"
+    local named, rest = body:match "^[-#;<!/]+ ([%w_/.-]+)[^\n]*\n(.*)$"
     if named == file then return rest end
   end
   error(("%s: %s: no block has the file %s"):format(guide.path, heading, file))
