@@ -355,7 +355,7 @@ describe("names in requests", function()
     local daemon = start_named(project)
     assert.equal(200, get(daemon, url .. "json").status)
     change "moves.test 127.0.0.2\n"
-    -- The connection that stands is used again, checked by the new policy.
+    -- Nothing that was allowed before counts: neither the connection that stands nor the address that was found.
     project.write(options { url })
     assert.is_true((daemon:reload()))
     assert.equal("denied", get(daemon, url .. "json").code)
