@@ -106,6 +106,18 @@ describe("a request of a rule", function()
     assert.equal(200, get(daemon, { url = server.url .. "/slow?ms=300", timeout = 5 }).status)
   end)
 
+  it("gets what came while the process stood still, also when its time is over meanwhile", function()
+    local server = h.httpd()
+    local daemon = start(server)
+    local id = ask(daemon, { url = server.url .. "/slow?ms=400", timeout = 1 })
+    h.wait_for(function() return requests_of(server, "/slow") == 1 end)
+    daemon:signal "STOP"
+    local stopped = h.now()
+    h.wait_for(function() return h.now() - stopped > 1.5 end)
+    daemon:signal "CONT"
+    assert.equal(200, daemon:await({ msg = "ended", id = id }).status)
+  end)
+
   it("ends as lost when the answer is not whole, and never gets a part of it", function()
     local server = h.httpd()
     local daemon = start(server)
@@ -166,8 +178,8 @@ describe("the policy of requests", function()
 
   it("denies what it does not name, says what would allow it, counts and logs it", function()
     local server = h.httpd()
-    local daemon = start(server, {}, { server.url .. "/api/", "http://crm.example.net" })
-    local denied = { "/", "/apix", "/api", "/api/../status/200", "/api/%2e%2e/x", "/api/..%2fx", "/api/%252e%252e/x", "/api/..;/x", "/API/x" }
+    local daemon = start(server, {}, { server.url .. "/api/", server.url .. "/json", "http://crm.example.net" })
+    local denied = { "/", "/apix", "/api", "/api/../status/200", "/api/%2e%2e/x", "/api/..%2fx", "/api/%252e%252e/x", "/api/..;/x", "/API/x", "/jsonx", "/jso" }
     for _, path in ipairs(denied) do assert.is_truthy(({ denied = 1, invalid = 1 })[get(daemon, server.url .. path).code], path) end
     local port = server.url:match "%d+$"
     for _, url in ipairs { "http://127.0.0.2:" .. port .. "/api/", "https://127.0.0.1:" .. port .. "/api/", "http://127.0.0.1:1/api/", "http://2130706433:" .. port .. "/x",
@@ -180,6 +192,7 @@ describe("the policy of requests", function()
     assert.is_truthy(daemon:await { msg = "http request refused", rule = "asks", reason = "denied", request = "GET " .. server.url .. "/other" })
     assert.is_true(daemon:metric("hookswitch_rules_http_refused_total", { rule = "asks", reason = "denied" }) > 5)
     assert.equal(404, get(daemon, server.url .. "/api/x").status)
+    for path, status in pairs { ["/json"] = 200, ["/json/x"] = 404, ["/json?a=/../b"] = 200 } do assert.equal(status, get(daemon, server.url .. path).status) end
     -- The same address, written in another way.
     assert.equal(404, get(daemon, ("http://0x7f.1:%s/api/x"):format(port)).status)
   end)
