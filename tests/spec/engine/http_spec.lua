@@ -359,6 +359,34 @@ describe("names in requests", function()
     end
   end)
 
+  it("are spoken to in HTTP/2 where the other side can; an answer that comes before the body was read is one", function()
+    local folder, back, port = h.certificates(), h.httpd(), h.dead_port()
+    h.write_file(folder .. "/nginx.conf", ([[
+      daemon off; master_process off; pid %s/pid; error_log %s/err; events {}
+      http {
+        log_format protocol "$server_protocol $connection $request_method $uri $status"; access_log %s/access protocol;
+        client_body_temp_path %s/1; proxy_temp_path %s/2; fastcgi_temp_path %s/3; uwsgi_temp_path %s/4; scgi_temp_path %s/5;
+        server {
+          listen 127.0.0.1:PORT ssl http2; ssl_certificate good.pem; ssl_certificate_key good.pem;
+          location / { proxy_pass BACK; }
+          location /early { return 413 "too large"; }
+        }
+      }]]):gsub("%%s", folder):gsub("PORT", tostring(port)):gsub("BACK", back.url))
+    local nginx = h.start("/usr/sbin/nginx", { "-p", folder, "-c", folder .. "/nginx.conf" })
+    h.wait_for(function() return h.exists(folder .. "/pid") or not nginx:running() end)
+    local _, start_named = names "pbx.example 127.0.0.1\n"
+    local url = "https://pbx.example:" .. port .. "/"
+    local daemon = start_named(h.project(options({ url, "https://127.0.0.1:" .. port .. "/" }, { http_client = { ca = folder .. "/ca.pem" } })))
+    for n = 1, 5 do
+      local res = get(daemon, { method = "POST", url = url .. "echo" }, "Bytes=" .. 10000 * n)
+      assert.same({ 200, 10000 * n }, { res.status, res.size }, res.text)
+    end
+    local res = get(daemon, { method = "POST", url = url .. "early" }, "Bytes=200000")
+    assert.same({ 413, "too large" }, { res.status, res.body }, res.text)
+    local seen = h.lines(h.read(folder .. "/access"))
+    for n = 1, 5 do assert.matches("^HTTP/2.0 1 POST /echo 200", seen[n]) end
+  end)
+
   it("are asked again after a while, and the answer is checked again (rebinding)", function()
     local server = h.httpd()
     local port = server.url:match "%d+$"
