@@ -85,7 +85,8 @@ static void run_until(struct replay *r, uint64_t until)
 			r->stands = true;
 			return;
 		}
-		bool any = complete_due(r) | replay_http_complete(r, r->now);
+		bool any = complete_due(r);
+		any |= replay_http_complete(r, r->now);
 		uint64_t next = host_turn(r->host), answer = next_answer(r);
 		if (next == 0 || any)
 			continue;
