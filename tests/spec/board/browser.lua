@@ -9,7 +9,7 @@ browser.__index = browser
 -- Nothing but the page that is tested: no network of its own, no first-run windows, nothing that waits for a graphics card.
 local ARGUMENTS = { "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions", "--hide-scrollbars", "--mute-audio" }
-local PATIENCE = 30 -- s; a loaded machine draws slowly
+local PATIENCE = tonumber(os.getenv "PATIENCE" or "30") -- s; a loaded machine draws slowly
 
 local function found(program)
   return os.execute("command -v " .. program .. " >/dev/null 2>&1") == true
