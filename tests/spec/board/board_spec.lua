@@ -22,18 +22,19 @@ describe("the board", function()
     return
   end
 
-  local b, d, project, url
+  local b, d, project, url, listen
 
-  local function config_of(port)
+  local function config()
     return {
       scripts = { rules = "scripts", lib = helper.root .. "/lib" },
       policy = { web = { allow = { "Originate", "Redirect", "Hangup", "QueuePause" }, originate = { "ChanSpy" } } },
-      web = { listen = "127.0.0.1:" .. port, tokens = support.tokens(), failures = 1000 },
+      web = { listen = listen, tokens = support.tokens(), failures = 1000 },
     }
   end
 
   local function start(port)
-    project.write { servers = project.servers, config = config_of(port) }
+    listen = "127.0.0.1:" .. port
+    project.write { servers = project.servers, config = config() }
     d = helper.daemon(project)
     d.web_port = math.tointeger(d:await({ msg = "the API is served" }).port)
     d:ready "pbx1"
@@ -265,6 +266,7 @@ describe("the board", function()
     end
     local sizes = { { 390, 844 }, { 1280, 800 }, { 3840, 2160 } }
     board()
+    b:await "return document.querySelectorAll('#ended-table tbody:not(.spacer) tr').length >= 4"
     for _, size in ipairs(sizes) do pictures("board", size) end
     fresh("?wall&queue=support", support.WALL)
     b:await "return document.querySelectorAll('#wall section').length === 1"
@@ -274,7 +276,7 @@ describe("the board", function()
   it("writes 2,000 calls and 200 changes a second without a frame longer than 100 ms", function()
     local sim = helper.sim("--calls-per-second", "400", "--max-calls", "2000", "--speed", "0.25", "--features", "--seed", "3")
     project.servers.pbx1 = helper.server(sim)
-    project.write { servers = project.servers, config = config_of(d.web_port) }
+    project.write { servers = project.servers, config = config() }
     assert.is_true(d:reload())
     board()
     b:await "return parseInt(document.getElementById('calls-title').textContent.replace(/\\D/g, '')) >= 2000"
@@ -300,9 +302,9 @@ describe("the board", function()
 
   it("asks for a token again when the engine knows it no more", function()
     board(nil, support.READ)
-    local config = config_of(d.web_port)
-    config.web.tokens.reader = nil
-    project.write { servers = project.servers, config = config }
+    local without = config()
+    without.web.tokens.reader = nil
+    project.write { servers = project.servers, config = without }
     assert.is_true(d:reload())
     b:await "return document.getElementById('signin-error').textContent.includes('does not know this token')"
     assert.is_nil(b:text "#board")
