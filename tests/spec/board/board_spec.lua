@@ -274,7 +274,7 @@ describe("the board", function()
   end)
 
   it("writes 2,000 calls and 200 changes a second without a frame longer than 100 ms", function()
-    local sim = helper.sim("--calls-per-second", "400", "--max-calls", "2000", "--speed", "0.25", "--features", "--seed", "3")
+    local sim = helper.sim("--calls-per-second", "1000", "--max-calls", "2000", "--speed", "0.25", "--features", "--seed", "3")
     project.servers.pbx1 = helper.server(sim)
     project.write { servers = project.servers, config = config() }
     assert.is_true(d:reload())
