@@ -155,6 +155,22 @@ describe("an endpoint of a rule", function()
     assert.are.equal(200, (support.ask(d, "/api/status")))
   end)
 
+  it("is answered for a rule that gives its memory back, and refused until that begins anew", function()
+    local d = daemon([[
+      web.on("GET", "/hooks/x", function() timer.sleep(60) return 200 end)
+      ami.on("crm.eat", function() local t = {} for i = 1, 1e9 do t[i] = { i } end end)
+    ]], { timeout = 60 })
+    local folder = helper.folder()
+    helper.write_file(folder .. "/script", "send " .. support.escape(support.bytes { path = "/hooks/x", token = support.ALL }) .. "\nhold")
+    local client = helper.start(helper.peer_binary, { folder .. "/script", folder .. "/received", d.web_port })
+    helper.wait_for(function() return d:metric("hookswitch_rules_waiting", { rule = "r" }) == 1 end)
+    for _ = 1, 3 do d:emit "crm.eat" end
+    client:ended()
+    assert.matches("^HTTP/1.1 503 ", helper.read(folder .. "/received"))
+    local status, headers = support.ask(d, { path = "/hooks/x", token = support.ALL })
+    assert.are.same({ 503, "30" }, { status, headers["retry-after"] })
+  end)
+
   it("has one rule, and is declared while that is loading", function()
     local function check(rules)
       local code, out, err = helper.run("check", "-c", helper.project { rules = rules }.config)
