@@ -40,6 +40,7 @@ struct web_listener {
 	ev_timer accept_pause, sweep;
 	struct list connections;
 	int64_t count;
+	unsigned turn, turn_count; /* of the loop, in which so many connections were read from */
 	struct series *dropped[WEB_DROPS];
 };
 

@@ -17,6 +17,7 @@
 
 #define PUSH (64u << 10)     /* bytes that a reader is given at once */
 #define SNAPSHOT (64u << 10) /* bytes of snapshots made in one turn of the loop, for all readers */
+#define FED 64               /* readers that are fed in one turn of the loop, so that many delay nobody by more (P5) */
 #define AGAIN 30.0           /* seconds: a reader that falls behind twice in them is dropped */
 #define KEEP 60.0            /* seconds that changes are kept for readers that may come back when there are none */
 #define LOOK 1.0             /* seconds between two looks at servers and rules */
@@ -47,14 +48,15 @@ struct said {
 struct web_live {
 	struct web *web;
 	struct ev_loop *loop;
-	struct list readers;       /* those that wait for a snapshot's next part come first */
+	struct list readers;       /* who was served longest ago comes first */
 	struct web_ring ring;
 	uint32_t epoch;
 	uint64_t generation;       /* of the picture */
 	bool watching;
 	struct engine_watch watch;
 	struct list said;
-	ev_timer flush, comment, look, keep, soon;
+	unsigned unfed;            /* readers at the front of the list that this flush has still to feed */
+	ev_timer flush, feed, comment, look, keep, soon;
 	struct series *restarts, *dropped, *changes;
 };
 
@@ -105,6 +107,7 @@ static void reader_free(struct reader *r)
 		ev_timer_stop(live->loop, &live->flush);
 		ev_timer_stop(live->loop, &live->comment);
 		ev_timer_stop(live->loop, &live->soon);
+		ev_timer_stop(live->loop, &live->feed);
 		ev_timer_again(live->loop, &live->keep);
 	}
 }
@@ -199,13 +202,31 @@ static void on_soon(struct ev_loop *loop, ev_timer *timer, int events)
 	buf_close(&out);
 }
 
+/* Some readers; the others in the loop's next turns. */
+static void on_feed(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct web_live *live = timer->data;
+	(void)events;
+
+	for (unsigned i = 0; i < FED && live->unfed > 0 && !list_empty(&live->readers); i++) {
+		struct reader *r = list_entry(live->readers.next, struct reader, node);
+		live->unfed--;
+		list_remove(&r->node);
+		list_append(&live->readers, &r->node);
+		feed(r);
+	}
+	if (live->unfed > 0 && !list_empty(&live->readers))
+		ev_timer_start(loop, timer);
+}
+
 static void on_flush(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct web_live *live = timer->data;
-	(void)loop, (void)events;
 
-	list_each_safe(it, &live->readers)
-		feed(list_entry(it, struct reader, node));
+	live->unfed = 0;
+	list_each(it, &live->readers)
+		live->unfed++;
+	on_feed(loop, &live->feed, events);
 }
 
 static void on_comment(struct ev_loop *loop, ev_timer *timer, int events)
@@ -502,7 +523,8 @@ struct web_live *web_live_create(struct web *web, struct err *err)
 	ev_timer_init(&live->look, on_look, 0, LOOK);
 	ev_timer_init(&live->keep, on_keep, 0, KEEP);
 	ev_timer_init(&live->soon, on_soon, 0, 0);
-	live->flush.data = live->comment.data = live->look.data = live->keep.data = live->soon.data = live;
+	ev_timer_init(&live->feed, on_feed, 0, 0);
+	live->flush.data = live->comment.data = live->look.data = live->keep.data = live->soon.data = live->feed.data = live;
 	return live;
 }
 
@@ -516,6 +538,7 @@ void web_live_destroy(struct web_live **live)
 	end_readers(l);
 	stop_watching(l);
 	ev_timer_stop(l->loop, &l->soon);
+	ev_timer_stop(l->loop, &l->feed);
 	ev_timer_stop(l->loop, &l->flush);
 	ev_timer_stop(l->loop, &l->comment);
 	web_ring_close(&l->ring);
