@@ -274,7 +274,7 @@ export class Supervisor {
       { name: "from", title: "From", class: "who party", head: true, sort: (call) => party(call.from, call.from_name), fill: (cell, call) => setParty(cell, call.from, call.from_name) },
       { name: "to", title: "To", class: "who party", sort: (call) => party(call.to, call.to_name), fill: (cell, call) => setParty(cell, call.to, call.to_name) },
       { name: "result", title: "Result", class: "state", sort: (call) => call.result, fill: (cell, call) => setState(cell, ENDS_WELL.has(call.result) ? "good" : ENDS_BADLY.has(call.result) ? "bad" : "none", words(call.result)) },
-      { name: "queue", title: "Queue", class: "wide", text: (call) => call.queue ?? NONE },
+      { name: "queue", title: "Queue", class: "widest", text: (call) => call.queue ?? NONE },
       { name: "agent", title: "Agent", class: "wide", text: (call) => call.agent_name ?? call.agent ?? call.answered_by ?? NONE },
       { name: "wait", title: "Wait", class: "number widest", text: (call) => duration(call.wait), sort: (call) => call.wait },
       { name: "talk", title: "Talk", class: "number wide", text: (call) => duration(call.talk), sort: (call) => call.talk },
