@@ -54,7 +54,7 @@ LOADS   := $(addprefix $(BUILD)/tests/,persist_load persist_full)
 
 # What specs start beside the program: a scripted peer, certificates, a name server, a web server, a stand-in for systemd, a wall clock to
 # preload. Never sanitized.
-TOOLS   := $(addprefix $(BUILD)/tests/,peer certificates nameserver httpd notify wallclock.so)
+TOOLS   := $(addprefix $(BUILD)/tests/,peer certificates nameserver httpd notify readers wallclock.so)
 TOOL_FLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -D_GNU_SOURCE -fPIC -fvisibility=hidden
 
 .PHONY: all build deps tests test run bench soak reloads persist clean help live-soak

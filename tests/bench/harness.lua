@@ -167,6 +167,13 @@ function harness.beside(script, ...)
 	return launch(harness.generator_core, { "sh", "-c", script, "sh", ... })
 end
 
+-- `count` streams of that path which are read, and `rate` requests a second; returns when all streams have begun.
+function harness.readers(count, rate, port, path)
+	local process = launch(harness.generator_core, { harness.build .. "/tests/readers", "--requests", rate, port, "bench-secret-0123456789", count, path })
+	process:expect "^reading"
+	return process
+end
+
 -- An Asterisk by script that speaks TLS, with a process for each session, and the folder of its certificates: the simulator has none.
 function harness.tls_peer()
 	local folder = harness.folder "tls"

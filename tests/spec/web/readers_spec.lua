@@ -1,0 +1,59 @@
+-- Many readers at once that read nothing.
+local helper = require "tests.spec.helper"
+local support = require "tests.spec.web.support"
+
+local READERS = 1000
+local RULE = [[
+local last, longest = timer.now(), 0
+timer.every(0.005, function()
+  local now = timer.now()
+  longest, last = math.max(longest, now - last), now
+end)
+ami.on("test.longest", function() log.info("longest", { seconds = longest }) longest = 0 end)
+]]
+
+describe("a thousand readers that read nothing", function()
+  after_each(helper.cleanup)
+
+  local function resident(d)
+    return tonumber(helper.read("/proc/" .. d.pid .. "/status"):match "VmRSS:%s+(%d+) kB") * 1024
+  end
+
+  -- The longest time without a turn since the last question.
+  local function longest(d)
+    local mark = d:mark()
+    d:emit "test.longest"
+    return d:await({ msg = "longest" }, { from = mark }).seconds
+  end
+
+  it("are dropped and counted, cost bounded memory, and slow nobody", function()
+    local d = support.live({ timeout = 2, connections = READERS + 50, streams = READERS + 50, requests_per_second = READERS + 50, replay = 256 * 1024 },
+      { rules = { ["longest.lua"] = RULE } }, "--calls-per-second", "40", "--speed", "3")
+    local function events_pass(count)
+      local from = d:metric "hookswitch_server_frames_total"
+      helper.wait_for(function() return d:metric "hookswitch_server_frames_total" - from > count end)
+    end
+    events_pass(500)
+    longest(d)
+    events_pass(1000)
+    local calm, before = longest(d), resident(d)
+    helper.start(helper.binary:gsub("[^/]*$", "tests/readers"), { "--deaf", d.web_port, support.READ, READERS, "/api/live" })
+    local most, streams = 0, 0
+    local function dropped()
+      return d:metric("hookswitch_web_dropped_total", { reason = "slow" }) + d:metric "hookswitch_web_streams_dropped_total"
+    end
+    helper.wait_for(function()
+      most, streams = math.max(most, resident(d)), math.max(streams, d:metric "hookswitch_web_streams")
+      return dropped() >= READERS
+    end, 60, function() return ("all to be dropped: %d are"):format(dropped()) end)
+    local loaded = longest(d)
+    assert.are.equal(READERS, dropped())
+    assert.are.equal(0, d:metric "hookswitch_web_streams")
+    assert.is_true(streams > READERS / 10) -- many at the same time
+    d:await { msg = "web connection dropped", reason = "slow", address = "127.0.0.1" }
+    -- Each holds what one flush gives it at most.
+    assert.is_true(most - before < READERS * (helper.sanitized and 256 or 64) * 1024, ("%d bytes"):format(most - before))
+    -- No turn took longer than a stuck rule may (limits.stuck); a loaded machine is slow by itself.
+    assert.is_true(loaded < math.max(0.25, 4 * calm), ("%g s without a turn, %g s before"):format(loaded, calm))
+  end)
+end)
