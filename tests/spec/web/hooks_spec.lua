@@ -159,7 +159,7 @@ describe("an endpoint of a rule", function()
     local d = daemon([[
       web.on("GET", "/hooks/x", function() timer.sleep(60) return 200 end)
       ami.on("crm.eat", function() local t = {} for i = 1, 1e9 do t[i] = { i } end end)
-    ]], { timeout = 60 })
+    ]], { timeout = 60 }, { config = { limits = { rule_memory = 2 * 1024 * 1024 } } })
     local folder = helper.folder()
     helper.write_file(folder .. "/script", "send " .. support.escape(support.bytes { path = "/hooks/x", token = support.ALL }) .. "\nhold")
     local client = helper.start(helper.peer_binary, { folder .. "/script", folder .. "/received", d.web_port })
