@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ami/catalogue.h"
 #include "base/mem.h"
 #include "observe/log.h"
 #include "view/headers_json.h"
@@ -48,6 +49,18 @@ static void reader_free(struct reader *r)
 	free(r);
 }
 
+/* What servers with `events = "auto"` are asked for on behalf of the readers. Who names no event asks for nothing. */
+static void ask_for_events(struct web_events *events)
+{
+	events->watch.classes = 0;
+	list_each(it, &events->readers) {
+		const struct reader *r = list_entry(it, struct reader, node);
+		for (unsigned i = 0; i < r->name_count; i++)
+			events->watch.classes |= catalogue_events_classes(slice_cstr(r->names[i]));
+	}
+	engine_watch_changed(events->web->engine, &events->watch);
+}
+
 static void on_cancel(void *work)
 {
 	struct reader *r = work;
@@ -56,8 +69,10 @@ static void on_cancel(void *work)
 	list_remove(&r->node);
 	web_sse_ended(events->web);
 	reader_free(r);
-	if (!list_empty(&events->readers))
+	if (!list_empty(&events->readers)) {
+		ask_for_events(events);
 		return;
+	}
 	engine_watch_remove(events->web->engine, &events->watch);
 	ev_timer_stop(events->loop, &events->flush);
 	ev_timer_stop(events->loop, &events->comment);
@@ -235,6 +250,7 @@ void web_serve_events(const struct web_ask *ask)
 		ev_timer_again(e->loop, &e->comment);
 	}
 	list_append(&e->readers, &r->node);
+	ask_for_events(e);
 	web_sse_begin(ask, r, on_cancel, on_drained);
 }
 

@@ -253,6 +253,25 @@ describe("the stream of events", function()
     return helper.start("curl", { "-sN", "-H", "Authorization: Bearer " .. (token or support.READ), ("http://127.0.0.1:%d%s"):format(d.web_port, path) })
   end
 
+  it("asks servers with events = \"auto\" for the events that are named, while somebody reads them", function()
+    local d = support.daemon { servers = { pbx1 = helper.server(helper.sim(), { live = false, events = "auto" }) } }
+    d:ready "pbx1"
+    local function await(mask)
+      local requested
+      helper.wait_for(function()
+        local _, out = d:ctl("servers", "--json")
+        requested = helper.json(out).servers[1].requested.events
+        return requested == mask
+      end, 30, function() return ("the mask %s; it is %s"):format(mask, requested) end)
+    end
+    local first, second = read(d, "/api/events?name=dtmf*"), read(d, "/api/events?name=cdr")
+    await "system,call,dtmf,cdr"
+    first:signal "TERM"
+    await "system,call,cdr"
+    second:signal "TERM"
+    await "system,call"
+  end)
+
   it("has those of the names and headers that were asked for", function()
     local d = support.live()
     local reader = read(d, "/api/events?name=queuecaller*&name=Hangup&where=Queue:sup*&server=pbx1")
