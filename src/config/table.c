@@ -184,8 +184,8 @@ const struct option options[] = {
 	{ .path = "servers.NAME.allow_plaintext", BOOLEAN(false), SERVER(allow_plaintext),
 	  .help = "Allows `auth = \"plain\"` without TLS to a host that is not this one: the secret then crosses the network readable." },
 	{ .path = "servers.NAME.events", TEXT(1, 256), .text = "on", .check = check_events, SERVER(events),
-	  .help = "Which events Asterisk sends: `on`, `off`, classes such as `call,agent`, or `auto`: the classes that the live picture, rules and "
-	          "`ctl tail --event` want, no others, and where the server can filter neither CEL nor the VarSets that the picture does not read. Without the class "
+	  .help = "Which events Asterisk sends: `on`, `off`, classes such as `call,agent`, or `auto`: the classes that the live picture, rules, "
+	          "`ctl tail --event` and `GET /api/events?name=` want, no others, and where the server can filter neither CEL nor the VarSets that the picture does not read. Without the class "
 	          "`call` an asynchronous Originate is refused: its end is such an event." },
 
 	{ .path = "servers.NAME.live", BOOLEAN(true), SERVER(live), .flags = OPTION_BESIDE_SESSION,
