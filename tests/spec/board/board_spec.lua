@@ -145,7 +145,7 @@ describe("the board", function()
     b:click "dialog .primary"
     b:await "return document.querySelector('.result .good')"
     b:press(ESCAPE)
-    b:await "return document.querySelector('#calls .empty').textContent === 'No call fits the filter.'"
+    b:await "return document.querySelector('#calls .empty')?.textContent === 'No call fits the filter.'"
     b:await "return /PJSIP.1019|1019\\s+900/.test(document.getElementById('ended-table').innerText)"
     no_errors()
   end)
@@ -160,7 +160,7 @@ describe("the board", function()
     b:await "return document.querySelector('.result')?.textContent.includes('sales: Interface paused successfully')"
     b:press(ESCAPE)
     -- The engine may hear of it a moment after the answer.
-    b:await("document.getElementById('dialog').close();" .. dave .. ".querySelector('.more').click(); return document.querySelector('dialog h2').textContent === 'Unpause Dave?'")
+    b:await("document.getElementById('dialog').close();" .. dave .. ".querySelector('.more').click(); return document.querySelector('dialog h2')?.textContent === 'Unpause Dave?'")
     b:press(ESCAPE)
     b:click "#originate"
     b:type("#field-phone", "PJSIP/103")
@@ -228,8 +228,8 @@ describe("the board", function()
     board()
     b:run "document.querySelector('#agent-table thead button').focus()"
     b:press(ENTER)
-    b:await "return document.querySelector('#agent-table thead th').getAttribute('aria-sort') === 'descending'"
-    b:await "return document.querySelector('#agent-table tbody:not(.spacer) tr th').textContent.startsWith('Zoë')"
+    b:await "return document.querySelector('#agent-table thead th')?.getAttribute('aria-sort') === 'descending'"
+    b:await "return document.querySelector('#agent-table tbody:not(.spacer) tr th')?.textContent.startsWith('Zoë')"
     b:run "const state = document.getElementById('call-state'); state.value = 'queued'; state.dispatchEvent(new Event('input', { bubbles: true }))"
     b:await [[return [...document.querySelectorAll('#call-table tbody:not(.spacer) .state')].every((cell) => cell.textContent === 'queued')]]
     no_errors()
@@ -240,7 +240,7 @@ describe("the board", function()
     b:await "return document.querySelectorAll('#wall section').length === 1"
     assert.are.equal("support", b:text "#wall h2")
     assert.is_true(b:run "return location.hash === ''")
-    b:await "return ['waiting', 'wait', 'free', 'level', 'answered', 'abandoned'].every((name) => document.querySelector(`[data-figure=${name}] dd`).textContent)"
+    b:await "return ['waiting', 'wait', 'free', 'level', 'answered', 'abandoned'].every((name) => document.querySelector(`[data-figure=${name}] dd`)?.textContent)"
     assert.are.equal(support.WALL, b:await "return localStorage.getItem('board token')")
     assert.is_true(b:run "return parseFloat(getComputedStyle(document.querySelector('[data-figure=waiting] dd')).fontSize) > innerHeight / 5")
     fresh("?wall&queue=support&level=101,100.5", support.WALL)
