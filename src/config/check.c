@@ -427,14 +427,6 @@ static void check_names(struct check *check, const char *token, const struct con
 	}
 }
 
-static bool has_item(const struct config_list *list, const char *item)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (strcmp(list->items[i], item) == 0)
-			return true;
-	return false;
-}
-
 /* 127.0.0.1:8080 and [::1]:8080 are this machine's own. */
 static bool listens_locally(const char *listen)
 {
@@ -457,9 +449,9 @@ static void check_web(struct check *check)
 	for (size_t i = 0; i < config->web.token_count; i++) {
 		const struct config_token *token = &config->web.tokens[i];
 		check_names(check, token->name, &token->servers);
-		if (token->emit.count > 0 && !has_item(&token->scopes, "emit"))
+		if (token->emit.count > 0 && !config_list_has(&token->scopes, SLICE("emit")))
 			faults_add(check->faults, "web.tokens.%s.emit: means nothing without the scope emit", token->name);
-		if (token->emit.count == 0 && has_item(&token->scopes, "emit"))
+		if (token->emit.count == 0 && config_list_has(&token->scopes, SLICE("emit")))
 			faults_warn(check->faults, "web.tokens.%s.emit: none; with the scope emit it may emit nothing until it names some, such as { \"crm.*\" }", token->name);
 		for (size_t k = 0; k < i; k++)
 			if (same_secret(token, &config->web.tokens[k]))

@@ -14,6 +14,11 @@ struct config_list {
 	size_t count;
 };
 
+bool config_list_equal(const struct config_list *a, const struct config_list *b);
+bool config_list_has(const struct config_list *list, struct slice item);
+/* Leaves it empty. */
+void config_list_close(struct config_list *list);
+
 enum config_auth { CONFIG_AUTH_MD5, CONFIG_AUTH_PLAIN };
 
 /* Times in seconds, sizes in bytes. Texts are owned; NULL where the option has no default and was not given. Paths are

@@ -259,11 +259,7 @@ void option_close(const struct option *option, void *base)
 	if (option->type == OPTION_TEXT || option->type == OPTION_WORD) {
 		mem_free_secret((char **)at);
 	} else if (option->type == OPTION_LIST) {
-		struct config_list *list = at;
-		for (size_t i = 0; i < list->count; i++)
-			free(list->items[i]);
-		free(list->items);
-		*list = (struct config_list){ 0 };
+		config_list_close(at);
 	} else if (option->type == OPTION_TREE) {
 		value_close(at);
 	}
@@ -272,16 +268,6 @@ void option_close(const struct option *option, void *base)
 static bool text_equal(const char *a, const char *b)
 {
 	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-static bool list_equal(const struct config_list *a, const struct config_list *b)
-{
-	if (a->count != b->count)
-		return false;
-	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->items[i], b->items[i]) != 0)
-			return false;
-	return true;
 }
 
 static bool tree_equal(const struct value *a, const struct value *b)
@@ -314,7 +300,7 @@ bool option_equal(const struct option *option, const void *a, const void *b)
 	case OPTION_INTEGER: return memcmp(x, y, option->width ? option->width : sizeof(int64_t)) == 0;
 	case OPTION_NUMBER: return *(const double *)x == *(const double *)y;
 	case OPTION_BOOLEAN: return *(const bool *)x == *(const bool *)y;
-	case OPTION_LIST: return list_equal(x, y);
+	case OPTION_LIST: return config_list_equal(x, y);
 	case OPTION_ENUM: return memcmp(x, y, sizeof(unsigned)) == 0;
 	case OPTION_TREE: return tree_equal(x, y);
 	}

@@ -47,32 +47,6 @@ static struct config_list copy_list(const struct config_list *from)
 	return list;
 }
 
-static void close_list(struct config_list *list)
-{
-	for (size_t i = 0; i < list->count; i++)
-		free(list->items[i]);
-	free(list->items);
-	*list = (struct config_list){ 0 };
-}
-
-static bool same_list(const struct config_list *a, const struct config_list *b)
-{
-	if (a->count != b->count)
-		return false;
-	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->items[i], b->items[i]) != 0)
-			return false;
-	return true;
-}
-
-static bool has_item(const struct config_list *list, struct slice item)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (slice_eq(slice_cstr(list->items[i]), item))
-			return true;
-	return false;
-}
-
 /* ---- addresses ---- */
 
 static void address_bytes(const struct address *address, unsigned char bytes[16])
@@ -200,7 +174,7 @@ static struct web_token *token_create(const struct config_token *from)
 	add_digest(token, from->secret);
 	add_digest(token, from->old_secret);
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-		if (has_item(&from->scopes, slice_cstr(names[i])))
+		if (config_list_has(&from->scopes, slice_cstr(names[i])))
 			token->scopes |= 1u << i;
 	token->emit = copy_list(&from->emit);
 	token->servers = copy_list(&from->servers);
@@ -227,7 +201,7 @@ void web_token_narrow(struct web_token *copy, bool queue, struct slice name)
 	bool *own = queue ? &copy->own_queues : &copy->own_servers;
 
 	if (!*own)
-		close_list(list);
+		config_list_close(list);
 	*own = true;
 	list->items = mem_realloc(list->items, list->count + 1, sizeof *list->items);
 	list->items[list->count++] = mem_slicedup(name);
@@ -247,21 +221,21 @@ void web_token_release(struct web_token **token)
 	if (!t || --t->holders > 0)
 		return;
 	free(t->name);
-	close_list(&t->emit);
-	close_list(&t->servers);
-	close_list(&t->queues);
+	config_list_close(&t->emit);
+	config_list_close(&t->servers);
+	config_list_close(&t->queues);
 	OPENSSL_cleanse(t->digests, sizeof t->digests);
 	free(t);
 }
 
 bool web_token_sees_server(const struct web_token *token, struct slice server)
 {
-	return token->servers.count == 0 || has_item(&token->servers, server);
+	return token->servers.count == 0 || config_list_has(&token->servers, server);
 }
 
 bool web_token_sees_queue(const struct web_token *token, struct slice queue)
 {
-	return token->queues.count == 0 || has_item(&token->queues, queue);
+	return token->queues.count == 0 || config_list_has(&token->queues, queue);
 }
 
 bool web_token_is_narrow(const struct web_token *token)
@@ -349,8 +323,8 @@ struct web_token *web_access_still(struct web_access *access, const struct web_t
 {
 	struct web_token *now = find_token(access, digest);
 
-	if (!now || strcmp(now->name, held->name) != 0 || now->scopes != held->scopes || !same_list(&now->servers, &held->servers) ||
-	    !same_list(&now->queues, &held->queues))
+	if (!now || strcmp(now->name, held->name) != 0 || now->scopes != held->scopes || !config_list_equal(&now->servers, &held->servers) ||
+	    !config_list_equal(&now->queues, &held->queues))
 		return NULL;
 	return now;
 }
@@ -378,7 +352,7 @@ enum web_origin web_access_origin(const struct web_access *access, const struct 
 
 	if (!origin.ptr)
 		return WEB_ORIGIN_NONE;
-	if (has_item(&access->origins, origin))
+	if (config_list_has(&access->origins, origin))
 		return WEB_ORIGIN_LISTED;
 	ptrdiff_t at = slice_find(origin, SLICE("://"));
 	if (at < 0)
@@ -423,8 +397,8 @@ void web_access_destroy(struct web_access **access)
 	for (size_t i = 0; i < a->token_count; i++)
 		web_token_release(&a->tokens[i]);
 	free(a->tokens);
-	close_list(&a->hosts);
-	close_list(&a->origins);
+	config_list_close(&a->hosts);
+	config_list_close(&a->origins);
 	free(a->listen_host);
 	free(a->proxies);
 	free(a->failures);
