@@ -79,7 +79,6 @@ export class Picture {
       if (!key) return false;
       for (const item of data.items) {
         item.at ??= this.coming.about.now;
-        if (data.kind === "queues") this.#lists(item, item.waiting, item.members);
         this.coming.maps[data.kind].set(key(item), item);
       }
     } else if (this.coming && data.part === "end") {
@@ -93,16 +92,10 @@ export class Picture {
     this[kind].set(KINDS[kind](item), item);
   }
 
-  // An empty list may come as an empty map.
-  #lists(queue, waiting, members) {
-    queue.waiting = Array.isArray(waiting) ? waiting : [];
-    queue.members = Array.isArray(members) ? members : [];
-  }
-
   #queue(data) {
-    const old = this.queues.get(KINDS.queues(data));
-    this.#lists(data, old?.waiting, old?.members);
-    this.#put("queues", data);
+    // A change comes without the lists.
+    const { waiting = [], members = [] } = this.queues.get(KINDS.queues(data)) ?? {};
+    this.#put("queues", { ...data, waiting, members });
   }
 
   #queueOf(data) {
@@ -180,7 +173,7 @@ export function problemsOf(picture, now) {
       const why = server.last_text || server.last_reason;
       problems.push({ key: `server ${server.name} ${server.state}`, level: "bad", since: server.since, text: `${server.name}: ${server.state}${why ? `, ${why}` : ""}. What is shown of it may be out of date.` });
     } else if (server.live !== "full") {
-      const unknown = Array.isArray(server.unknown) && server.unknown.length > 0 ? `: ${server.unknown.join(", ")} unknown` : "";
+      const unknown = server.unknown?.length > 0 ? `: ${server.unknown.join(", ")} unknown` : "";
       problems.push({ key: `picture ${server.name} ${server.live}`, level: "warn", since: server.since, text: `${server.name}: the picture is ${server.live === "none" ? "off" : server.live}${unknown}` });
     }
   }

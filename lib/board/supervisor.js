@@ -98,7 +98,7 @@ export class Supervisor {
 
   // What is unknown is not empty.
   #empty(part, text) {
-    const silent = [...this.#picture.servers.values()].filter((server) => server.state !== "ready" || server.live === "none" || server.live === "syncing" || server.unknown?.includes?.(part));
+    const silent = [...this.#picture.servers.values()].filter((server) => server.state !== "ready" || server.live === "none" || server.live === "syncing" || server.unknown?.includes(part));
     return silent.length > 0 ? `Not known: ${silent.map((server) => server.name).join(", ")} ${silent.length > 1 ? "do" : "does"} not say.` : text;
   }
 

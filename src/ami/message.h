@@ -58,7 +58,7 @@ void message_free(struct message **m);
 enum message_type {
 	MESSAGE_TEXT = ' ',
 	MESSAGE_INTEGER = 'i', MESSAGE_NUMBER = 'n', MESSAGE_BOOLEAN = 'b', /* as they print: 42, 2.5, true */
-	MESSAGE_TABLE = 't'                                               /* packed, as value_pack() does */
+	MESSAGE_LIST = 'l', MESSAGE_MAP = 'm'                             /* tables, packed as value_pack() does: an empty one is `{}` in both */
 };
 
 /* Anything but text is found in messages of message_build_typed() alone: it stands where a wire has a blank. */
@@ -66,8 +66,23 @@ static inline enum message_type message_header_type(const struct message *m, uin
 {
 	const struct header *h = &m->headers[i];
 	char type = h->value_gap == 2 ? m->bytes[h->name + h->name_len + 1] : ' ';
-	return type == MESSAGE_INTEGER || type == MESSAGE_NUMBER || type == MESSAGE_BOOLEAN || type == MESSAGE_TABLE ? (enum message_type)type
-	                                                                                                            : MESSAGE_TEXT;
+
+	switch (type) {
+	case MESSAGE_INTEGER:
+	case MESSAGE_NUMBER:
+	case MESSAGE_BOOLEAN:
+	case MESSAGE_LIST:
+	case MESSAGE_MAP:
+		return (enum message_type)type;
+	default:
+		return MESSAGE_TEXT;
+	}
+}
+
+static inline bool message_header_is_table(const struct message *m, uint32_t i)
+{
+	enum message_type type = message_header_type(m, i);
+	return type == MESSAGE_LIST || type == MESSAGE_MAP;
 }
 
 /* Builds messages that no wire carried: the engine's own events. `names` and `values` are `count` long; the first

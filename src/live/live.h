@@ -205,6 +205,8 @@ struct live_value {
 const char *live_field_name(enum live_kind kind, uint32_t index);
 /* Index of that field, or -1. */
 int live_field(enum live_kind kind, struct slice name);
+/* What that field holds, whatever its state: LIVE_LIST, LIVE_MAP, or LIVE_NIL: one value, or none. */
+enum live_type live_field_table(enum live_kind kind, uint32_t index);
 /* The field as it is at `now` (durations that go on count up to then). Every kind has `server`. */
 struct live_value live_get(const struct live_object *object, int field, int64_t now);
 /* The item `i` (from 0) of a LIVE_LIST or LIVE_MAP, reached in up to `i` steps: an object, or NULL and the text or number in `*value`; of a map its key in

@@ -42,6 +42,27 @@ int live_field(enum live_kind kind, struct slice name)
 	return -1;
 }
 
+static const struct {
+	enum live_kind kind;
+	const char *name;
+	enum live_type type;
+} tables[] = {
+	{ LIVE_CHANNEL, "variables", LIVE_MAP },    { LIVE_CALL, "waits", LIVE_LIST },      { LIVE_CALL, "channels", LIVE_LIST },
+	{ LIVE_BRIDGE, "channels", LIVE_LIST },     { LIVE_CONFERENCE, "members", LIVE_LIST }, { LIVE_LOT, "parked", LIVE_LIST },
+	{ LIVE_QUEUE, "waiting", LIVE_LIST },       { LIVE_QUEUE, "members", LIVE_LIST },   { LIVE_AGENT, "pauses", LIVE_MAP },
+	{ LIVE_AGENT, "queues", LIVE_LIST },
+};
+
+enum live_type live_field_table(enum live_kind kind, uint32_t index)
+{
+	const char *name = live_field_name(kind, index);
+
+	for (size_t i = 0; name && i < sizeof tables / sizeof *tables; i++)
+		if (tables[i].kind == kind && strcmp(tables[i].name, name) == 0)
+			return tables[i].type;
+	return LIVE_NIL;
+}
+
 /* ---- channels and calls ---- */
 
 static const char *channel_state(int state)

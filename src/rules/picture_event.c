@@ -98,13 +98,14 @@ static void add_number(struct fields *f, const char *name, double number)
 
 static void add_list(struct fields *f, const char *name, const struct live_value *list, int64_t now)
 {
+	enum message_type type = list->type == LIVE_MAP ? MESSAGE_MAP : MESSAGE_LIST;
 	size_t start = buf_len(f->made);
 	if (list->list.count == 0) {
-		add(f, name, MESSAGE_TABLE, SLICE("{}"), 0);
+		add(f, name, type, SLICE("{}"), 0);
 		return;
 	}
 	picture_pack_value(f->made, list, now);
-	add_made(f, name, MESSAGE_TABLE, start);
+	add_made(f, name, type, start);
 }
 
 /* ---- the event ---- */
@@ -145,7 +146,7 @@ static void add_unknown(struct fields *f, const struct live_server *server)
 			picture_pack_text(f->made, slice_cstr(live_part_name(bit)));
 		}
 	buf_append_char(f->made, '}');
-	add_made(f, "unknown", MESSAGE_TABLE, start);
+	add_made(f, "unknown", MESSAGE_LIST, start);
 }
 
 static void add_change(struct fields *f, const struct live_change *change)

@@ -39,8 +39,8 @@ static void write_typed(const struct headers *headers, struct writer *writer, ui
 	struct buf json;
 
 	buf_init(&json, 0);
-	if (type_of(headers, i) == MESSAGE_TABLE)
-		packed_json(value, &json);
+	if (message_header_is_table(headers->message, i))
+		packed_json(value, type_of(headers, i) == MESSAGE_MAP, &json);
 	else
 		buf_append(&json, value); /* it prints as JSON has it */
 	slice_to_text(headers_name(headers, i), name, sizeof name);

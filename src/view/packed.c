@@ -47,11 +47,15 @@ static void append(struct buf *out, const struct value *value)
 	}
 }
 
-void packed_json(struct slice packed, struct buf *out)
+void packed_json(struct slice packed, bool map, struct buf *out)
 {
 	struct value value;
 
-	if (value_unpack(packed, &value) == 0)
-		append(out, &value);
+	if (value_unpack(packed, &value) == 0) {
+		if (map && value.type == VALUE_TABLE && value.table.count == 0)
+			buf_append_cstr(out, "{}");
+		else
+			append(out, &value);
+	}
 	value_close(&value);
 }

@@ -4,8 +4,8 @@
 
 #include "base/buf.h"
 
-/* Appends `packed` as JSON; a table whose first key is a number as an array. Texts are masked as in any output (P8). What is no packed
- * value is left out. */
-void packed_json(struct slice packed, struct buf *out);
+/* Appends the table `packed` as JSON: a `map` as an object, a list as an array, also when it is empty. Tables inside it are objects when their
+ * first key is a text. Texts are masked as in any output (P8). What is no packed value is left out. */
+void packed_json(struct slice packed, bool map, struct buf *out);
 
 #endif

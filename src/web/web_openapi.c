@@ -90,20 +90,35 @@ static void write_operation(struct writer *writer, const struct web_route *route
 	writer_close(writer, '}');
 }
 
+/* A table is there and of one shape, also when it is empty; anything else may be null. */
+static void write_field(struct writer *writer, enum live_kind kind, uint32_t index)
+{
+	static const char *const single[] = { "string", "number", "boolean", "null" };
+	enum live_type table = live_field_table(kind, index);
+
+	writer_open(writer, live_field_name(kind, index), '{');
+	if (table != LIVE_NIL) {
+		writer_text(writer, "type", table == LIVE_MAP ? "object" : "array");
+	} else {
+		writer_open(writer, "type", '[');
+		for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+			writer_item(writer, slice_cstr(single[i]));
+		writer_close(writer, ']');
+	}
+	writer_close(writer, '}');
+}
+
 static void write_schemas(struct writer *writer)
 {
 	static const enum live_kind kinds[] = { LIVE_CALL, LIVE_QUEUE, LIVE_AGENT, LIVE_ENDPOINT };
-	const char *name;
 
 	writer_open(writer, "schemas", '{');
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
 		writer_open(writer, live_kind_name(kinds[i]), '{');
 		writer_text(writer, "type", "object");
 		writer_open(writer, "properties", '{');
-		for (uint32_t k = 0; (name = live_field_name(kinds[i], k)); k++) {
-			writer_open(writer, name, '{');
-			writer_close(writer, '}');
-		}
+		for (uint32_t k = 0; live_field_name(kinds[i], k); k++)
+			write_field(writer, kinds[i], k);
 		writer_close(writer, '}');
 		writer_close(writer, '}');
 	}

@@ -68,7 +68,8 @@ static void push_value(lua_State *L, const struct message *m, uint32_t i)
 	case MESSAGE_BOOLEAN:
 		lua_pushboolean(L, slice_eq(value, SLICE("true")));
 		break;
-	case MESSAGE_TABLE:
+	case MESSAGE_LIST:
+	case MESSAGE_MAP:
 		luavalue_push_packed(L, value);
 		break;
 	case MESSAGE_TEXT:

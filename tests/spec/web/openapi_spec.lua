@@ -43,4 +43,40 @@ describe("the description of the API", function()
     local queue = helper.wait_for(function() return (select(3, support.ask(d, "/api/queues"))).queues[1] end)
     for name in pairs(queue) do assert.is_table(api.components.schemas.queue.properties[name], name) end
   end)
+
+  it("says which fields are lists and which are tables by name, and they are everywhere, also when they are empty", function()
+    local d = support.live()
+    local _, _, api = support.ask(d, "/api/openapi.json")
+    local stream = helper.start("curl", { "-sN", "-H", "Authorization: Bearer " .. support.READ, ("http://127.0.0.1:%d/api/live"):format(d.web_port) })
+    local function frames(event)
+      local all = {}
+      for data in stream:stdout():gmatch("event: " .. event:gsub("%p", "%%%0") .. "\n.-data: ([^\n]*)\n") do all[#all + 1] = data end
+      return table.concat(all, "\n")
+    end
+    helper.wait_for(function() return frames("agent.changed"):find('"pauses":{}', 1, true) and frames("call.ended") ~= "" end, nil, function() return frames "agent.changed" end)
+    -- As bytes: once they are read, an empty list and an empty table are the same.
+    local texts = { stream:stdout() }
+    local seen = 0
+    for plural, kind in pairs { calls = "call", queues = "queue", agents = "agent", endpoints = "endpoint" } do
+      local path = "/api/" .. plural
+      texts[#texts + 1] = support.raw(d.web_port, support.bytes { path = path, token = support.READ })
+      for _, item in ipairs((select(3, support.ask(d, path)))[plural]) do
+        seen = seen + 1
+        for name, value in pairs(item) do
+          local wanted = api.components.schemas[kind].properties[name].type
+          assert.are.equal(type(value) == "table", wanted == "array" or wanted == "object", kind .. "." .. name)
+        end
+      end
+    end
+    assert.is_true(seen > 0)
+    for _, text in ipairs(texts) do
+      assert.truthy(text:find('"pauses":{', 1, true) or not text:find('"pauses"', 1, true))
+      for _, schema in pairs(api.components.schemas) do
+        for name, field in pairs(schema.properties) do
+          local never = field.type == "array" and "{" or field.type == "object" and "["
+          if never then assert.is_nil(text:find(('"%s":%s'):format(name, never), 1, true), name) end
+        end
+      end
+    end
+  end)
 end)
