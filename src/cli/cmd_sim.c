@@ -14,7 +14,7 @@
 
 static const char usage[] =
 	"usage: hookswitch sim [--listen ADDR:PORT] [options]\n"
-	"       hookswitch sim --ask PATH state | settle | cut | run SECONDS | restart clean|kill [SECONDS]\n"
+	"       hookswitch sim --ask PATH state | actions | settle | cut | run SECONDS | restart clean|kill [SECONDS]\n"
 	"\n"
 	"A simulated Asterisk: speaks AMI, with calls and two queues (support, sales) that live.\n"
 	"It prints \"listening on ADDR:PORT\" when it is ready and runs until SIGINT or SIGTERM.\n"
@@ -47,7 +47,8 @@ static const char usage[] =
 	"      --step                 time stands still; --ask PATH run SECONDS lets it pass\n"
 	"      --ask PATH COMMAND     ask the simulator that runs with --truth PATH and print its answer, one line of JSON:\n"
 	"                             state: channels, calls, what has ended since the last time, bridges, queues, parked\n"
-	"                             calls, conferences, devices, endpoints; settle: late events arrive; cut: all\n"
+	"                             calls, conferences, devices, endpoints; actions: what clients have sent since the last\n"
+	"                             time, the last 256, as lines, without logins; settle: late events arrive; cut: all\n"
 	"                             connections end; run: see --step; restart: stop as `core stop now` does, or without\n"
 	"                             a word, and be away for 3 s or so many\n"
 	"\n"
@@ -296,7 +297,7 @@ static int read_options(struct request *request, int argc, char **argv)
 		if (read_option(request, option, optarg) == -1)
 			return -1;
 	if (request->ask && optind == argc) {
-		fputs("hookswitch sim: --ask: say what: state, settle, cut, run or restart\n", stderr);
+		fputs("hookswitch sim: --ask: say what: state, actions, settle, cut, run or restart\n", stderr);
 		return -1;
 	}
 	if (optind < argc && !request->ask) {

@@ -239,6 +239,7 @@ void sim_destroy(struct sim **sim_ptr)
 		sim_client_destroy(&client);
 	}
 	sim_ask_close(sim);
+	sim_received_close(sim);
 	sim_queues_close(sim);
 	sim_bridges_close(sim);
 	sim_endpoints_close(sim);

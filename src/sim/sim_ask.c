@@ -98,6 +98,8 @@ static void answer(struct asker *asker, const char *line)
 	sim_time_update(sim);
 	if (words == 1 && strcmp(word, "state") == 0) {
 		sim_truth(sim, &asker->out);
+	} else if (words == 1 && strcmp(word, "actions") == 0) {
+		sim_received_write(sim, &asker->out);
 	} else if (words == 1 && strcmp(word, "settle") == 0) {
 		sim_settle(sim);
 		tell_time(sim, &asker->out);
@@ -109,7 +111,7 @@ static void answer(struct asker *asker, const char *line)
 	} else if ((words == 2 || words == 3) && strcmp(word, "restart") == 0) {
 		restart(sim, first, second, &asker->out);
 	} else {
-		refuse(&asker->out, "no such command: '%s'; there are state, settle, cut, run SECONDS, restart clean|kill [SECONDS]", line);
+		refuse(&asker->out, "no such command: '%s'; there are state, actions, settle, cut, run SECONDS, restart clean|kill [SECONDS]", line);
 	}
 	(void)buf_append_char(&asker->out, '\n');
 }

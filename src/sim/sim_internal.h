@@ -238,6 +238,11 @@ void sim_truth_pass(struct sim *sim, uint64_t ns);
 int sim_ask_listen(struct sim *sim, struct err *err);
 void sim_ask_close(struct sim *sim);
 
+/* sim_received.c: keeps what a client has sent; appends what was kept since the last time, the last SIM_RECEIVED_MAX, as JSON. */
+void sim_received(struct sim *sim, const struct sim_request *request);
+void sim_received_write(struct sim *sim, struct buf *out);
+void sim_received_close(struct sim *sim);
+
 /* sim_restart.c: see sim.h. */
 void sim_restart_init(struct sim *sim);
 bool sim_is_down(const struct sim *sim);

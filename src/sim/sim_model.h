@@ -14,6 +14,7 @@
 
 #define SIM_LINE_MAX 1024    /* Q30: with its line end */
 #define SIM_HEADERS_MAX 128  /* Q31 */
+#define SIM_RECEIVED_MAX 256 /* actions that are kept for tests */
 #define SIM_FILTERS_MAX 16
 #define SIM_VARIABLES_MAX 256
 #define SIM_GLOBALS_MAX 4096
@@ -308,6 +309,8 @@ struct sim {
 	ev_io truth_io;
 	struct list askers;
 	unsigned asker_count;
+	char *received[SIM_RECEIVED_MAX]; /* owned, JSON: the lines of each action */
+	unsigned received_count;
 	struct buf capture; /* --play */
 	struct sim_flood *flood;
 };

@@ -250,6 +250,7 @@ void sim_session_request(struct sim_client *client, const struct sim_request *re
 	const char *name = sim_get(request, "Action");
 
 	sim_time_update(client->sim);
+	sim_received(client->sim, request);
 	if (request->too_many) {
 		static const struct sim_request without_id;
 		sim_error(client, &without_id, "Too many lines in message or allocation failure"); /* Q31 */

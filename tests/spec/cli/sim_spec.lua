@@ -492,6 +492,14 @@ expect \r\n\r\n]])
     assert.not_equal(first, state "6")
   end)
 
+  it("tells what clients have sent, once, and no login", function()
+    local socket = h.folder() .. "/truth"
+    talk(h.sim("--truth", socket), [[send Action: Ping\r\nActionID: 1\r\n\r\nAction: Nosuch\r\nX: a\r\nX: b\r\n\r\n
+expect Nosuch]])
+    assert.same({ actions = { { "Action: Ping", "ActionID: 1" }, { "Action: Nosuch", "X: a", "X: b" }, { "Action: Logoff" } } }, ask(socket, "actions"))
+    assert.same({ actions = {} }, ask(socket, "actions"))
+  end)
+
   it("refuses questions that it does not understand, and tells where nobody answers", function()
     local socket = h.folder() .. "/truth"
     h.sim("--truth", socket)
