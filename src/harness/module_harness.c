@@ -112,8 +112,27 @@ static bool ops_sink_exists(void *ctx, struct slice name)
 
 static void ops_retire(void *ctx, struct rule *rule)
 {
-	(void)ctx;
-	host_destroy_rule(&rule);
+	struct harness *h = ctx;
+	h->retired = mem_realloc(h->retired, h->retired_count + 1, sizeof(struct rule *));
+	h->retired[h->retired_count++] = rule;
+}
+
+/* The first `count` of them. */
+static void free_retired(struct harness *h, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		host_destroy_rule(&h->retired[i]);
+	h->retired_count -= count;
+	if (count > 0)
+		memmove(h->retired, h->retired + count, h->retired_count * sizeof(struct rule *));
+}
+
+uint64_t harness_turn(struct harness *h)
+{
+	size_t before = h->retired_count;
+	uint64_t next = host_turn(h->host);
+	free_retired(h, before);
+	return next;
 }
 
 /* In place: a harness has no other thread. */
@@ -166,6 +185,8 @@ void harness_close(struct harness *h)
 	if (h->host)
 		store_use_disk(host_store(h->host), NULL);
 	persist_close(&h->persist, h->now, 0);
+	free_retired(h, h->retired_count);
+	free(h->retired);
 	host_destroy(&h->host);
 	metrics_destroy(&h->metrics);
 	for (size_t i = 0; i < h->sent_count; i++)
@@ -402,7 +423,7 @@ int harness_advance(struct harness *h, uint64_t ns, struct err *err)
 			return err_set(err, ERR_TIMEOUT, "rule '%s' wants to run at once again and again (%u turns in %g s)", rule ? rule : "?",
 			               HOST_TURNS_STANDING, (double)HOST_TURNS_NS / 1e9);
 		}
-		uint64_t next = host_turn(h->host);
+		uint64_t next = harness_turn(h);
 		if (next <= h->now)
 			continue;
 		if (next > until)

@@ -74,6 +74,8 @@ struct harness {
 	size_t visit_count;
 	struct harness_line *lines;
 	size_t line_count;
+	struct rule **retired;    /* owned: parted from the host, and freed a turn later, as another thread does it in a daemon */
+	size_t retired_count;
 	uint64_t now;             /* virtual monotonic ns */
 	double wall;              /* virtual epoch seconds */
 	struct faults faults;     /* of the last load */
@@ -89,6 +91,8 @@ struct harness_server *harness_find_server(const struct harness *harness, struct
 /* Loads rules, lib, settings and policy as they stand and takes them over. 0, or -1: nothing has changed
  * then. The faults, warnings too, are in `faults`. */
 int harness_load(struct harness *harness);
+/* host_turn(), and frees the rules that had been retired before. */
+uint64_t harness_turn(struct harness *harness);
 /* The session begins: `server.ready` is queued. */
 void harness_ready(struct harness *harness, struct harness_server *server, struct slice version);
 /* It ends: what is pending fails as `lost`, subscriptions end, `server.lost` is queued. */

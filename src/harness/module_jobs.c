@@ -13,13 +13,14 @@
 /* work(): runs what is ready, as far as slots and pace allow. */
 int rules_work(lua_State *L)
 {
-	struct host *host = rules_check(L)->host;
+	struct harness *h = rules_check(L);
+	struct host *host = h->host;
 	uint64_t before = jobs_begun(host), last = before;
 	unsigned still = 0; /* turns in a row in which nothing began */
 
 	host_allow_jobs(host, true);
 	for (unsigned turns = 0; turns < TURNS_MAX && still < 3; turns++) {
-		host_turn(host);
+		harness_turn(h);
 		still = jobs_begun(host) == last ? still + 1 : 0;
 		last = jobs_begun(host);
 	}

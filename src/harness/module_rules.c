@@ -239,7 +239,7 @@ static int rules_emit(lua_State *L)
 static int rules_turn(lua_State *L)
 {
 	struct harness *h = rules_check(L);
-	uint64_t next = host_turn(h->host);
+	uint64_t next = harness_turn(h);
 	if (next == UINT64_MAX)
 		return 0;
 	lua_pushnumber(L, next > h->now ? (double)(next - h->now) / 1e9 : 0);
