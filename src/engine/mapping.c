@@ -192,14 +192,22 @@ void mapping_log(const struct config *c, const char *format, struct log_options 
 
 void mapping_rules(const struct config *c, struct rules_options *out, const char ***names, struct value *settings)
 {
-	*names = mem_alloc((c->server_count + 1) * sizeof(char *));
+	const char **tokens;
+	size_t token_count = 0;
+
+	*names = mem_alloc((c->server_count + c->web.token_count + 1) * sizeof(char *));
 	for (size_t i = 0; i < c->server_count; i++)
 		(*names)[i] = c->servers[i].name;
+	tokens = *names + c->server_count;
+	for (size_t i = 0; i < c->web.token_count; i++)
+		if (config_list_has(&c->web.tokens[i].scopes, SLICE("hooks")))
+			tokens[token_count++] = c->web.tokens[i].name;
 	*settings = (struct value){ .type = VALUE_TABLE };
 	for (size_t i = 0; i < c->rule_count; i++)
 		value_add(settings, value_text(slice_cstr(c->rules[i].name)), value_copy(&c->rules[i].settings));
 	*out = (struct rules_options){
-		.rules = c->scripts.rules, .lib = c->scripts.lib, .servers = *names, .server_count = c->server_count, .settings = settings,
+		.rules = c->scripts.rules, .lib = c->scripts.lib, .servers = *names, .server_count = c->server_count, .tokens = tokens,
+		.token_count = token_count, .settings = settings,
 		.limits = c->limits.rules,
 	};
 }

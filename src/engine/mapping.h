@@ -31,8 +31,8 @@ void mapping_log(const struct config *config, const char *format, struct log_opt
 /* -1 with `err` when what `wanted` says of the log's destination contradicts itself, or differs from the running
  * configuration's (may be NULL). */
 int mapping_log_check(const struct config *running, const struct config *wanted, const char *format, struct err *err);
-/* Everything that rule_set_load() reads of the configuration; `names` (config->server_count of them) and `settings` are the
- * caller's to free (free(), value_close()). */
+/* Everything that rule_set_load() reads of the configuration; `names` (of servers and tokens) and `settings` are the caller's to free
+ * (free(), value_close()). */
 void mapping_rules(const struct config *config, struct rules_options *out, const char ***names, struct value *settings);
 /* A new set of patterns, for redact_use(); NULL with `err` when one is wrong. */
 struct redact_patterns *mapping_redact(const struct config *config, struct err *err);

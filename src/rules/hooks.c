@@ -104,7 +104,7 @@ enum host_hook_state host_hook_find(const struct host *host, struct slice method
 	const struct hook *hook = find_hook(host, slice_make(key, (size_t)n));
 	if (hook) {
 		*out = (struct host_hook_view){ .rule = hook->rule->name, .token = hook->token, .hmac_header = hook->hmac.header,
-		                                .hmac_secret = hook->hmac.secret, .hmac_prefix = hook->hmac.prefix };
+		                                .hmac_secret = hook->hmac.secret, .hmac_prefix = hook->hmac.prefix, .json = hook->json };
 		return takes_requests(hook->rule) ? HOST_HOOK_SERVED : HOST_HOOK_DOWN;
 	}
 	if (is_down(host, slice_make(key, (size_t)n)))

@@ -21,6 +21,7 @@ struct hook {
 	struct {
 		char *header, *secret, *prefix; /* NULL: it asks for a token; prefix: "" when there is none */
 	} hmac;
+	bool json;           /* it takes JSON objects only */
 	int fn;              /* registry */
 };
 

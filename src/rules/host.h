@@ -112,6 +112,8 @@ struct rules_options {
 	struct picture *picture;       /* of the host; NULL: nothing is known (check) */
 	const char *const *servers;    /* names of the configuration, so that a rule can ask for a handle while it loads */
 	size_t server_count;
+	const char *const *tokens;     /* labels of the tokens with the scope hooks; NULL: not known */
+	size_t token_count;
 	const struct value *settings;  /* table: rule name -> its section of the configuration */
 	struct policy *policy;         /* shared: each rule takes a reference */
 	const struct host_snapshot *running; /* rules that have not changed since are kept and not loaded; NULL: all are loaded */
@@ -215,6 +217,7 @@ struct host_hook_view {
 	const char *rule;
 	const char *token;                                   /* the label that a token must have; NULL: any */
 	const char *hmac_header, *hmac_secret, *hmac_prefix; /* NULL: it asks for a token */
+	bool json;                                           /* the body must be a JSON object */
 };
 enum host_hook_state host_hook_find(const struct host *host, struct slice method, struct slice path, struct host_hook_view *out);
 

@@ -109,6 +109,24 @@ static void check_hooks(struct load *load, struct rule_set_entry *entry)
 		}
 }
 
+/* An endpoint for a token that nobody has. Not one of the rule's own warnings: the tokens may change while the rule does not. */
+static void check_tokens(const struct load *load, const struct rule_source *source)
+{
+	const struct rules_options *o = load->loading.options;
+	const char *token, *where;
+
+	for (size_t i = 0; o->tokens && rule_source_next_token(source, &i, &token, &where);) {
+		bool known = false;
+		for (size_t k = 0; k < o->token_count && !known; k++)
+			known = strcmp(o->tokens[k], token) == 0;
+		if (!known)
+			faults_warn(load->loading.faults,
+			            "%s: web.on asks for the token '%s', but web.tokens has none of that name with the scope hooks, so every request will be refused; "
+			            "add it there with scopes = { \"hooks\" }, or name one that is there",
+			            where, token);
+	}
+}
+
 static void add_rule(struct load *load, const char *name, const char *file, const char *path)
 {
 	struct rule_set *set = load->set;
@@ -135,6 +153,7 @@ static void add_rule(struct load *load, const char *name, const char *file, cons
 		check_queues(load, &entry);
 		check_hooks(load, &entry);
 	}
+	check_tokens(load, entry.source);
 	set->entries = mem_realloc(set->entries, set->count + 1, sizeof *set->entries);
 	set->entries[set->count++] = entry;
 }

@@ -30,6 +30,10 @@ struct source_store {
 	bool persistent;
 };
 
+struct source_hook {
+	char *key, *token, *where; /* token: NULL: any */
+};
+
 struct rule_source {
 	atomic_uint holders;
 	char *name, *file, *path;
@@ -42,7 +46,7 @@ struct rule_source {
 	size_t store_count;
 	char **queues;
 	size_t queue_count;
-	char **hooks;
+	struct source_hook *hooks;
 	size_t hook_count;
 	char **warnings;
 	size_t warning_count;
@@ -174,8 +178,11 @@ void rule_source_unref(struct rule_source **source)
 	for (size_t i = 0; i < s->queue_count; i++)
 		free(s->queues[i]);
 	free(s->queues);
-	for (size_t i = 0; i < s->hook_count; i++)
-		free(s->hooks[i]);
+	for (size_t i = 0; i < s->hook_count; i++) {
+		free(s->hooks[i].key);
+		free(s->hooks[i].token);
+		free(s->hooks[i].where);
+	}
 	free(s->hooks);
 	for (size_t i = 0; i < s->warning_count; i++)
 		free(s->warnings[i]);
@@ -313,18 +320,18 @@ bool rule_source_next_queue(const struct rule_source *s, size_t *cursor, struct 
 	return true;
 }
 
-void rule_source_add_hook(struct rule_source *s, struct slice key)
+void rule_source_add_hook(struct rule_source *s, struct slice key, const char *token, const char *where)
 {
 	if (rule_source_has_hook(s, key))
 		return;
 	s->hooks = mem_realloc(s->hooks, s->hook_count + 1, sizeof *s->hooks);
-	s->hooks[s->hook_count++] = mem_slicedup(key);
+	s->hooks[s->hook_count++] = (struct source_hook){ .key = mem_slicedup(key), .token = token ? mem_strdup(token) : NULL, .where = mem_strdup(where) };
 }
 
 bool rule_source_has_hook(const struct rule_source *s, struct slice key)
 {
 	for (size_t i = 0; i < s->hook_count; i++)
-		if (slice_eq(slice_cstr(s->hooks[i]), key))
+		if (slice_eq(slice_cstr(s->hooks[i].key), key))
 			return true;
 	return false;
 }
@@ -333,7 +340,18 @@ bool rule_source_next_hook(const struct rule_source *s, size_t *cursor, struct s
 {
 	if (*cursor >= s->hook_count)
 		return false;
-	*key = slice_cstr(s->hooks[(*cursor)++]);
+	*key = slice_cstr(s->hooks[(*cursor)++].key);
+	return true;
+}
+
+bool rule_source_next_token(const struct rule_source *s, size_t *cursor, const char **token, const char **where)
+{
+	while (*cursor < s->hook_count && !s->hooks[*cursor].token)
+		(*cursor)++;
+	if (*cursor == s->hook_count)
+		return false;
+	*token = s->hooks[*cursor].token;
+	*where = s->hooks[(*cursor)++].where;
 	return true;
 }
 

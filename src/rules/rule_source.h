@@ -53,10 +53,12 @@ bool rule_source_next_store(const struct rule_source *source, size_t *cursor, st
 void rule_source_add_queue(struct rule_source *source, struct slice name);
 bool rule_source_serves(const struct rule_source *source, struct slice queue);
 bool rule_source_next_queue(const struct rule_source *source, size_t *cursor, struct slice *name);
-/* Notes that the rule serves that endpoint ("POST /hooks/dial"). */
-void rule_source_add_hook(struct rule_source *source, struct slice key);
+/* Notes that the rule serves that endpoint ("POST /hooks/dial"), for the token of that label (NULL: any); `where`: "scripts/dial.lua:3". */
+void rule_source_add_hook(struct rule_source *source, struct slice key, const char *token, const char *where);
 bool rule_source_has_hook(const struct rule_source *source, struct slice key);
 bool rule_source_next_hook(const struct rule_source *source, size_t *cursor, struct slice *key);
+/* Of the endpoints for one token: its label, and where the rule says so. */
+bool rule_source_next_token(const struct rule_source *source, size_t *cursor, const char **token, const char **where);
 /* Notes that the rule has asked, while it was loaded, which servers there are. */
 void rule_source_note_servers(struct rule_source *source, const char *const *names, size_t count);
 /* Notes the warnings among the faults from number `from` on; a rule that is kept gives them again. */

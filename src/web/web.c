@@ -60,6 +60,30 @@ void web_fail(struct web *web, struct web_connection *c, unsigned status, struct
 	buf_close(&body);
 }
 
+bool web_read_object(struct web *web, struct web_connection *c, const struct web_request *request, struct value *out)
+{
+	struct slice none = { "", 0 }, type = web_request_header(request, SLICE("Content-Type"));
+	struct err err;
+
+	*out = (struct value){ .type = VALUE_NIL };
+	if (type.ptr && !slice_starts_with_nocase(type, SLICE("application/json"))) {
+		web_fail(web, c, 415, none, "the body must be application/json");
+		return false;
+	}
+	if (json_value_read(web->json, request->body, out, &err) == -1) {
+		web_fail(web, c, 400, none, "the body is no JSON: %.200s", err.text);
+		return false;
+	}
+	bool object = out->type == VALUE_TABLE;
+	for (size_t i = 0; object && i < out->table.count; i++)
+		object = out->table.pairs[i].key.type == VALUE_TEXT;
+	if (!object) {
+		value_close(out);
+		web_fail(web, c, 400, none, "the body must be a JSON object");
+	}
+	return object;
+}
+
 void web_answer_json(const struct web_ask *ask, unsigned status, struct slice body)
 {
 	web_answer(ask->web, ask->c, &(struct web_answer){ .status = status, .type = JSON_TYPE, .body = body, .headers = SLICE("Cache-Control: no-store\r\n") });

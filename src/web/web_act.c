@@ -33,31 +33,6 @@ static struct slice text_of(const struct value *value)
 	return slice_make(value->text.bytes, value->text.len);
 }
 
-/* The body as an object; else the fault is answered. */
-static bool read_body(const struct web_ask *ask, struct value *out)
-{
-	struct slice type = web_request_header(ask->request, SLICE("Content-Type"));
-	struct err err;
-
-	*out = (struct value){ .type = VALUE_NIL };
-	if (type.ptr && !slice_starts_with_nocase(type, SLICE("application/json"))) {
-		web_fail(ask->web, ask->c, 415, none, "the body must be application/json");
-		return false;
-	}
-	if (json_value_read(ask->web->json, ask->request->body, out, &err) == -1) {
-		web_fail(ask->web, ask->c, 400, none, "the body is no JSON: %.200s", err.text);
-		return false;
-	}
-	bool object = out->type == VALUE_TABLE;
-	for (size_t i = 0; object && i < out->table.count; i++)
-		object = out->table.pairs[i].key.type == VALUE_TEXT;
-	if (!object) {
-		value_close(out);
-		web_fail(ask->web, ask->c, 400, none, "the body must be a JSON object");
-	}
-	return object;
-}
-
 /* A text, number or boolean as text; `scratch` holds that of a number. */
 static bool scalar_text(const struct value *value, char scratch[40], struct slice *out)
 {
@@ -132,7 +107,7 @@ void web_serve_emit(const struct web_ask *ask)
 		web_fail(ask->web, ask->c, 403, none, "this token may not emit this event; web.tokens.NAME.emit names those that it may");
 		return;
 	}
-	if (!read_body(ask, &body))
+	if (!web_read_object(ask->web, ask->c, ask->request, &body))
 		return;
 	if (emit(ask, &body) == 0) {
 		uint32_t listeners = host_listening(engine_host(ask->web->engine), ask->parameter);
@@ -412,7 +387,7 @@ void web_serve_action(const struct web_ask *ask)
 		web_fail(ask->web, ask->c, 404, none, "there is no server of this name, or this token does not see it");
 		return;
 	}
-	if (!read_timeout(ask, &timeout) || !read_body(ask, &body))
+	if (!read_timeout(ask, &timeout) || !web_read_object(ask->web, ask->c, ask->request, &body))
 		return;
 	action_init(&action);
 	if (build_action(&body, &action, &err))

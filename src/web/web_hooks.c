@@ -75,15 +75,18 @@ static bool is_json(const struct web_request *request)
 	return type.ptr && slice_starts_with_nocase(type, SLICE("application/json"));
 }
 
-/* False: the fault is answered. */
+/* `object`: its body must be a JSON object. False: the fault is answered. */
 static bool make_request(struct web *web, struct web_connection *c, const struct web_request *request, const struct address *client, const char *token,
-                         struct value *out)
+                         bool object, struct value *out)
 {
 	struct value json = { .type = VALUE_NIL };
 	char ip[ADDRESS_TEXT_MAX];
 	struct err err;
 
-	if (is_json(request) && json_value_read(web->json, request->body, &json, &err) == -1) {
+	if (object) {
+		if (!web_read_object(web, c, request, &json))
+			return false;
+	} else if (is_json(request) && json_value_read(web->json, request->body, &json, &err) == -1) {
 		web_fail(web, c, 400, none, "the body is no JSON: %.200s", err.text);
 		return false;
 	}
@@ -156,11 +159,12 @@ static void on_done(void *ctx, const struct host_hook_answer *answer)
 	buf_close(&headers);
 }
 
-static void serve(struct web *web, struct web_connection *c, const struct web_request *request, const struct address *client, const char *token)
+static void serve(struct web *web, struct web_connection *c, const struct web_request *request, const struct address *client, const char *token,
+                  bool object)
 {
 	struct value table;
 
-	if (!make_request(web, c, request, client, token, &table))
+	if (!make_request(web, c, request, client, token, object, &table))
 		return;
 	struct hook_request *r = mem_zalloc(sizeof *r);
 	r->web = web;
@@ -227,7 +231,7 @@ bool web_hooks_signed(struct web *web, struct web_connection *c, const struct we
 		web_refused(web, WEB_REFUSED_TOKEN, client, NULL);
 		web_fail(web, c, 401, SLICE("WWW-Authenticate: Bearer\r\n"), "a valid token is missing: Authorization: Bearer …");
 	} else if (is_served(web, c, state)) {
-		serve(web, c, request, client, NULL);
+		serve(web, c, request, client, NULL, hook.json);
 	}
 	return true;
 }
@@ -244,5 +248,5 @@ void web_hooks_serve(const struct web_ask *ask)
 		return;
 	}
 	if (is_served(ask->web, ask->c, state))
-		serve(ask->web, ask->c, ask->request, ask->client, ask->token->name);
+		serve(ask->web, ask->c, ask->request, ask->client, ask->token->name, hook.json);
 }

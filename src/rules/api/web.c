@@ -48,10 +48,14 @@ static void read_options(lua_State *L, int index, struct hook *hook)
 			if (lua_type(L, -1) != LUA_TSTRING || strcmp(lua_tostring(L, -1), "hmac") != 0)
 				luaL_error(L, "web.on: auth is \"hmac\"; without it a token is asked for");
 			hmac = true;
+		} else if (strcmp(key, "json") == 0) {
+			if (!lua_isboolean(L, -1))
+				luaL_error(L, "web.on: json is true or false");
+			hook->json = lua_toboolean(L, -1);
 		} else if (place) {
 			*place = option_text(L, key, place == &hook->hmac.header ? "-" : NULL);
 		} else {
-			luaL_error(L, "unknown option '%s' of web.on; there are token, auth, header, secret and prefix", key);
+			luaL_error(L, "unknown option '%s' of web.on; there are token, auth, header, secret, prefix and json", key);
 		}
 	}
 	if (hmac && (!hook->hmac.header || !hook->hmac.secret || strlen(hook->hmac.secret) < 8))
@@ -65,15 +69,17 @@ static void read_options(lua_State *L, int index, struct hook *hook)
 }
 
 /* Which rule serves an endpoint is fixed when the rules are loaded, so that a second one fails to load. */
-static void claim(lua_State *L, struct rule *rule, const char *key)
+static void claim(lua_State *L, struct rule *rule, const struct hook *claimed, const char *where)
 {
+	const char *key = claimed->key;
+
 	if (!rule->loading)
 		luaL_error(L, "web.on is possible only while the rules are loading: do it at the top of a file");
 	list_each(it, &rule->hooks)
 		if (strcmp(list_entry(it, struct hook, of_rule)->key, key) == 0)
 			luaL_error(L, "web.on: this rule serves %s already", key);
 	if (rule->loading->cache)
-		rule_source_add_hook(rule->source, slice_cstr(key));
+		rule_source_add_hook(rule->source, slice_cstr(key), claimed->token, where);
 	else if (!rule_source_has_hook(rule->source, slice_cstr(key)))
 		luaL_error(L, "web.on: the rule did not serve %s when it was loaded; only a reload can change that", key);
 }
@@ -86,7 +92,7 @@ static int read_hook(lua_State *L)
 		luavalue_unproxy(L, 2);
 		read_options(L, 2, hook);
 	}
-	claim(L, rule_of(L), hook->key);
+	claim(L, rule_of(L), hook, lua_tostring(L, 3));
 	return 0;
 }
 
@@ -104,6 +110,7 @@ SANDBOX_FUNCTION(web_on)
 	luaL_argcheck(L, lua_isfunction(L, fn), fn, "a function is expected");
 	luaL_argcheck(L, fn == 3 || lua_istable(L, 3), 3, "options (a table) or a function is expected");
 	lua_settop(L, 4);
+	require_where(L);
 	struct hook *hook = mem_zalloc(sizeof *hook);
 	list_init(&hook->of_rule);
 	list_init(&hook->in_host);
@@ -114,7 +121,8 @@ SANDBOX_FUNCTION(web_on)
 		lua_pushvalue(L, 3);
 	else
 		lua_pushnil(L);
-	if (kill_pcall_held(L, 2, 0, 0) != LUA_OK) {
+	lua_pushvalue(L, 5);
+	if (kill_pcall_held(L, 3, 0, 0) != LUA_OK) {
 		hook_free(hook);
 		return lua_error(L);
 	}

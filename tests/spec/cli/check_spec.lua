@@ -125,6 +125,23 @@ describe("check", function()
     assert.equal(5, #h.lines(err))
   end)
 
+  it("warns of endpoints for a token that nobody has, with their line and what to do", function()
+    local rule = "-- Dials.\n\nweb.on('POST', '/hooks/dial', { token = 'crm' }, function() end)\n" ..
+      "web.on('POST', '/hooks/any', function() end)\n"
+    local function warnings(tokens)
+      local config = GOOD:gsub("}%s*$", ", web = { tokens = { " .. tokens .. " } } }")
+      local code, _, err = check(config, { ["dial.lua"] = rule })
+      assert.equal(0, code, err)
+      return h.lines(err)
+    end
+    local wanted = "warning: scripts/dial.lua:3: web.on asks for the token 'crm', but web.tokens has none of that name with the scope hooks, " ..
+      'so every request will be refused; add it there with scopes = { "hooks" }, or name one that is there'
+    assert.same({ wanted }, warnings "")
+    assert.same({ wanted }, warnings "other = { secret = 'other-secret-0123456789', scopes = { 'hooks' } }")
+    assert.same({ wanted }, warnings "crm = { secret = 'crm-secret-0123456789', scopes = { 'read' } }")
+    assert.same({}, warnings "crm = { secret = 'crm-secret-0123456789', scopes = { 'hooks' } }")
+  end)
+
   it("says where a configuration's syntax breaks", function()
     local code, _, err = check "return {\n  servers = {\n"
     assert.equal(1, code)

@@ -5,15 +5,25 @@ local rules = require "hookswitch".rules
 describe("web.on in a test", function()
   local folder
 
-  local function harness(text)
-    local pipe = io.popen "mktemp -d"
-    folder = pipe:read "l"
-    pipe:close()
+  local function put(text)
     local file = io.open(folder .. "/r.lua", "w")
     file:write(text)
     file:close()
-    local h, faults = rules.new { rules = folder, lib = folder, servers = { "pbx1" } }
-    os.execute("rm -r " .. folder)
+  end
+
+  before_each(function()
+    local pipe = io.popen "mktemp -d"
+    folder = pipe:read "l"
+    pipe:close()
+  end)
+
+  after_each(function() os.execute("rm -r " .. folder) end)
+
+  local function harness(text, options)
+    put(text)
+    options = options or {}
+    options.rules, options.lib, options.servers = folder, folder, { "pbx1" }
+    local h, faults = rules.new(options)
     assert(h, type(faults) == "table" and table.concat(faults, "\n") or faults)
     return h
   end
@@ -49,10 +59,43 @@ describe("web.on in a test", function()
     h:turn()
     h:stop()
     assert.equal(503, h:http_out(2).status)
+    assert.has_error(function() h:http_in("GET", "/hooks/waits") end, "no rule serves this path")
     -- One that is still open when the test ends.
     local open <close> = harness [[ web.on("GET", "/hooks/waits", function() timer.sleep(60) end) ]]
     open:http_in("GET", "/hooks/waits")
     open:turn()
     open:http_in("GET", "/hooks/waits")
+  end)
+
+  it("is answered by the new state of a rule that was killed, also before the killed one is freed", function()
+    local h <close> = harness([[
+      web.on("GET", "/hooks/x", function() timer.sleep(60) return 200, "old" end)
+      ami.on("crm.eat", function() local t = {} for i = 1, 1e9 do t[i] = { i } end end)
+    ]], { limits = { rule_memory = 2e6 } })
+    h:http_in("GET", "/hooks/x")
+    h:turn()
+    -- It goes at the third one: its memory is used up, again and again.
+    for _ = 1, 3 do
+      h:emit "crm.eat"
+      h:turn()
+    end
+    assert.same({ 503, "its rule is gone" }, { h:http_out(1).status, h:http_out(1).error })
+    put [[ web.on("GET", "/hooks/x", function() return 200, "new" end) ]]
+    assert(h:reload())
+    local new = h:http_in("GET", "/hooks/x")
+    h:turn()
+    assert.same({ 200, "new" }, { h:http_out(new).status, h:http_out(new).body })
+  end)
+
+  it("takes nothing but a JSON object where it asks for one", function()
+    local h <close> = harness [[ web.on("POST", "/hooks/x", { json = true }, function(req) return 200, tostring(req.json.n) end) ]]
+    for _, request in ipairs { {}, { json = 5 }, { json = "x" }, { json = { 1, 2 } }, { json = true } } do
+      assert.error_matches(function() h:http_in("POST", "/hooks/x", request) end, "takes JSON objects only")
+    end
+    for _, request in ipairs { { json = {} }, { json = { n = 1 } } } do
+      local given = h:http_in("POST", "/hooks/x", request)
+      h:turn()
+      assert.same({ 200, tostring(request.json.n) }, { h:http_out(given).status, h:http_out(given).body })
+    end
   end)
 end)

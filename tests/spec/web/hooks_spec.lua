@@ -83,6 +83,40 @@ describe("an endpoint of a rule", function()
     assert.are.equal(429, (send("hello", "sha256=" .. digest)))
   end)
 
+  it("takes nothing but a JSON object where it asks for one", function()
+    local d = daemon([[
+      web.on("POST", "/hooks/x", { json = true }, function(req) return 200, { n = req.json.n, fields = next(req.json) ~= nil } end)
+      web.on("POST", "/hooks/any", function(req) return 200, { type = type(req.json) } end)
+    ]], { requests_per_second = 1000 })
+    for body, fault in pairs { ["5"] = "must be a JSON object", ["null"] = "must be a JSON object", ['"x"'] = "must be a JSON object", ["true"] = "must be a JSON object",
+      ["[1]"] = "must be a JSON object", ["{"] = "is no JSON", [""] = "is no JSON" } do
+      local status, _, answer = post(d, "/hooks/x", body)
+      assert.are.equal(400, status, body)
+      assert.truthy(answer.error:find(fault, 1, true), body .. ": " .. answer.error)
+    end
+    assert.are.equal(415, (post(d, "/hooks/x", "n=1", { headers = { ["Content-Type"] = "text/plain" } })))
+    assert.are.same({ n = 1, fields = true }, (select(3, post(d, "/hooks/x", '{"n":1}'))))
+    assert.are.same({ fields = false }, (select(3, post(d, "/hooks/x", "{}", { headers = {} }))))
+    for body, kind in pairs { ["5"] = "number", ["null"] = "nil", ['"x"'] = "string", ["[1]"] = "table" } do
+      assert.are.same({ type = kind }, (select(3, post(d, "/hooks/any", body))))
+    end
+  end)
+
+  it("has an example in lib/README.md that answers no body with 500", function()
+    local chapter = helper.read "lib/README.md":match "\n## Endpoints for the web\n(.-)\n## "
+    local tokens = support.tokens()
+    tokens.crm = { secret = "crm-secret-0123456789", scopes = { "hooks" } }
+    local d = daemon(chapter:match "```lua\n(.-)\n```", { tokens = tokens, requests_per_second = 1000 }, { servers = { pbx1 = helper.server(helper.sim()) } })
+    d:ready "pbx1"
+    local function dial(body) return (post(d, "/hooks/dial", body, { token = "crm-secret-0123456789" })) end
+    for _, body in ipairs { "5", "null", '"alice"', "true", "[]", "[5]", "{}", '{"user":"alice"}', '{"user":5,"number":"1"}', '{"user":{},"number":"1"}',
+      '{"user":"alice","number":5}', '{"user":"alice","number":{}}', '{"user":"alice","number":null}', '{"user":"alice","number":"1;x"}', '{"user":null,"number":"1"}' } do
+      local status = dial(body)
+      assert.is_true(status == 400 or status == 422, body .. " " .. status)
+    end
+    assert.are.equal(202, dial '{"user":"alice","number":"100"}')
+  end)
+
   it("answers exactly once, whatever its rule does", function()
     local d = daemon([[
       web.on("GET", "/hooks/fails", function() error "no" end)
@@ -180,6 +214,7 @@ describe("an endpoint of a rule", function()
       ["scripts/b%.lua: GET /hooks/x is served by scripts/a%.lua already %(web%.on%); one rule serves an endpoint"] = {
         ["a.lua"] = "web.on('GET', '/hooks/x', function() end)", ["b.lua"] = "web.on('GET', '/hooks/x', function() end)" },
       ["this rule serves GET /hooks/x already"] = { ["a.lua"] = "for i = 1, 2 do web.on('GET', '/hooks/x', function() end) end" },
+      ["web%.on: json is true or false"] = { ["a.lua"] = "web.on('GET', '/hooks/x', { json = 'object' }, function() end)" },
       ["a path is /hooks/ and a name"] = { ["a.lua"] = "web.on('GET', '/api/x', function() end)" },
       ["unknown option 'tokn' of web%.on"] = { ["a.lua"] = "web.on('GET', '/hooks/x', { tokn = 'a' }, function() end)" },
       ["auth = \"hmac\" needs a header and a secret"] = { ["a.lua"] = "web.on('GET', '/hooks/x', { auth = 'hmac', header = 'X' }, function() end)" },
