@@ -422,6 +422,15 @@ uint64_t frame_cursor_stamp(const struct frame_cursor *c)
 	return c->log && c->position < c->log->end ? frame_record(c->log, c->position)->stamp : UINT64_MAX;
 }
 
+uint64_t frame_cursor_count_until(const struct frame_cursor *c, uint64_t stamp)
+{
+	uint64_t n = 0;
+
+	for (uint64_t p = c->position; c->log && p < c->log->end && frame_record(c->log, p)->stamp <= stamp; p++)
+		n++;
+	return n;
+}
+
 void frame_cursor_lag(const struct frame_cursor *c, uint64_t *events, uint64_t *bytes)
 {
 	*events = c->log ? c->log->stored.events - c->done.events : 0;

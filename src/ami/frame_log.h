@@ -185,6 +185,8 @@ bool frame_cursor_count(struct frame_cursor *cursor);
 void frame_cursor_pop(struct frame_cursor *cursor);
 /* The stamp of the next item; UINT64_MAX: none. */
 uint64_t frame_cursor_stamp(const struct frame_cursor *cursor);
+/* Events that wait for this cursor and have that stamp or a lower one; takes as long as there are. */
+uint64_t frame_cursor_count_until(const struct frame_cursor *cursor, uint64_t stamp);
 /* Events that wait for this cursor, kept ones too, and their bytes. */
 void frame_cursor_lag(const struct frame_cursor *cursor, uint64_t *events, uint64_t *bytes);
 

@@ -289,6 +289,7 @@ void host_part_with(struct host *host, struct rule *rule)
 static void retire(struct rule *rule)
 {
 	struct host *host = rule->host;
+	order_lose(rule, "drain");
 	if (rule_has_waits(rule))
 		cancel_waits(rule);
 	log_write(LOG_DEBUG, "rule drained", F_TEXT("rule", rule->name), F_INT("generation", rule->number));
@@ -311,9 +312,11 @@ static void bound_draining(struct host *host, const struct rule *newest)
 		retire(oldest);
 }
 
-static void begin_drain(struct rule *rule)
+/* `successor`: NULL when the rule is gone. */
+static void begin_drain(struct rule *rule, struct rule *successor)
 {
 	struct host *host = rule->host;
+	order_replace(rule, successor);
 	rule->draining = true;
 	rule->drain_until = rule_now(rule) + clock_from_seconds(rule->limits.drain);
 	list_append(&host->draining, &rule->in_host);
@@ -413,12 +416,14 @@ void host_adopt(struct host *host, struct rule_set *set)
 		rule->change = before ? HOST_RULE_REPLACED : HOST_RULE_NEW;
 		rules[i] = rule;
 		if (before)
-			begin_drain(before);
+			begin_drain(before, rule);
 		host_make_live(host, rule, host->last_number);
+		if (before)
+			revive_replaced(host, rule, before);
 	}
 	for (size_t i = 0; i < host->rule_count; i++)
 		if (host->rules[i])
-			begin_drain(host->rules[i]);
+			begin_drain(host->rules[i], NULL);
 	free(host->rules);
 	host->rules = rules;
 	host->rule_count = set->count;
@@ -510,7 +515,7 @@ static void report_gaps(struct host *host)
 		if (rule->gap == 0 || rule->dead) /* one that begins anew hears it then */
 			continue;
 		if (rule->waiting < rule->limits.waiting && !rule->quarantine.active && !rule_is_spent(rule))
-			rule_report_gap(rule, "not started");
+			rule_report_gap(rule, rule->gap_reason ? rule->gap_reason : "not started");
 		else
 			host->gaps = true;
 	}
@@ -522,7 +527,7 @@ static uint64_t end_drains(struct host *host, uint64_t now)
 	uint64_t next = UINT64_MAX;
 	list_each_safe(it, &host->draining) {
 		struct rule *rule = list_entry(it, struct rule, in_host);
-		if (now >= rule->drain_until || !rule_has_waits(rule))
+		if (now >= rule->drain_until || (!rule_has_waits(rule) && !order_has_pending(rule)))
 			retire(rule);
 		else if (rule->drain_until < next)
 			next = rule->drain_until;

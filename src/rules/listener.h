@@ -57,6 +57,7 @@ struct heard {
 	double at;
 	bool own;
 	struct rule *only;
+	bool pending; /* for `only`: it arrived before the rule was replaced, if it was */
 	/* Of an event that has just arrived, for all rules: those that are not up to date with `feed` (NULL: of no server) do not take
 	 * it now; `late` is called for each of them, once. Both NULL: everybody takes it. */
 	struct host_feed *feed;

@@ -207,16 +207,22 @@ static bool takes_now(const struct dispatch *d, struct rule *rule)
 	return rule->turn.takes;
 }
 
+/* The listeners of a rule that was replaced hear what had arrived by then, its subscriptions go on. */
+static bool is_heard(const struct dispatch *d, const struct listener *l)
+{
+	return !l->rule->draining || l->subscription || (d->heard->pending && !l->rule->ending);
+}
+
 static bool give(struct dispatch *d, struct listener *l, bool shared, const volatile unsigned *ticks)
 {
 	if (d->made != l->rule)
 		clear_slots(d);
-	if (l->cancelled || l->rule->dead || !takes_now(d, l->rule) || !wanted(l, d, ticks))
+	if (l->cancelled || l->rule->dead || !is_heard(d, l) || !takes_now(d, l->rule) || !wanted(l, d, ticks))
 		return false;
 	d->shared = shared;
 	if (l->subscription)
 		subscription_take(l->subscription, d->heard);
-	else if (!l->rule->draining)
+	else
 		call_listener(d, l);
 	return true;
 }

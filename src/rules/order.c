@@ -1,4 +1,4 @@
-#include "rules/order.h"
+#include "rules/order_internal.h"
 
 #include <stdlib.h>
 
@@ -9,25 +9,6 @@
 
 #define SLICE_ITEMS 64u /* that one rule takes before the next one is served */
 #define RUN_ITEMS 16u   /* of one server, before the rule's next server has its turn */
-
-enum order_type { ORDER_REPLY, ORDER_EVENT, ORDER_TIMER, ORDER_LOST };
-
-/* Something that has arrived for a rule and is no frame. */
-struct order_item {
-	struct list node;
-	enum order_type type;
-	uint64_t stamp;
-	uint64_t turn; /* it is delivered in a later one */
-	bool own;      /* the rule's own doing: what arrives behind it does not wait */
-	union {
-		struct reply *reply;
-		struct own_event *event;
-		struct rule_timer *timer;
-	};
-	struct rule *rule;
-	struct host_feed *feed; /* of a reply: where its bytes are held */
-	struct heap_node late;  /* of a reply: its deadline */
-};
 
 /* ---- streams ---- */
 
@@ -49,7 +30,7 @@ static void mark_behind(struct rule *rule)
 	rule->host->behind_count++;
 }
 
-static void unmark_behind(struct rule *rule)
+void order_unmark_behind(struct rule *rule)
 {
 	if (list_empty(&rule->order.behind))
 		return;
@@ -106,12 +87,33 @@ static bool is_blocked(const struct rule *rule, uint64_t stamp, const struct hos
 	return false;
 }
 
+void order_unfollow(struct rule *rule)
+{
+	if (!rule->order.follows)
+		return;
+	rule->order.follows->order.follower = NULL;
+	rule->order.follows = NULL;
+}
+
+/* The rule that it replaces has not taken all that arrived before. */
+static bool waits_for_replaced(struct rule *rule)
+{
+	if (!rule->order.follows)
+		return false;
+	if (order_has_pending(rule->order.follows))
+		return true;
+	order_unfollow(rule);
+	return false;
+}
+
 bool order_is_free(struct rule *rule, const struct host_feed *feed)
 {
 	const struct rule_order *o = &rule->order;
 
 	if (rule->dead)
 		return true; /* and nothing of it runs */
+	if (waits_for_replaced(rule))
+		return false;
 	if (rule_is_spent(rule) || rule_filters_spent(rule))
 		return false;
 	if (list_empty(&o->behind))
@@ -151,9 +153,9 @@ void order_add_reply(struct rule *rule, struct host_feed *feed, struct reply *re
 		frame_log_hold(feed->log, reply_size(reply));
 }
 
-void order_add_event(struct rule *rule, struct host_feed *feed, struct own_event *event, uint64_t stamp)
+void order_add_event(struct rule *rule, struct host_feed *feed, struct own_event *event)
 {
-	struct order_item *item = add(rule, feed, ORDER_EVENT, stamp, rule->host->turn);
+	struct order_item *item = add(rule, feed, ORDER_EVENT, event->stamp, rule->host->turn);
 	item->event = event;
 	item->own = event->rule && strcmp(event->rule, rule->name) == 0;
 }
@@ -206,7 +208,7 @@ static void deliver(struct order_item *item)
 		break;
 	case ORDER_EVENT:
 		own_event_taken(rule, it.event);
-		own_event_give(it.event, rule);
+		own_event_give(it.event, rule, it.pending);
 		own_event_release(&it.event);
 		break;
 	case ORDER_TIMER:
@@ -219,7 +221,7 @@ static void deliver(struct order_item *item)
 	}
 }
 
-static void drop(struct order_item *item)
+void order_item_drop(struct order_item *item)
 {
 	struct order_item it = *item;
 
@@ -271,6 +273,7 @@ static bool deliver_frame(struct rule_stream *s)
 	const struct host_server server = { .id = s->feed->id, .name = s->feed->name };
 	uint64_t dropped = rule->order.dropped;
 	struct frame_item item;
+	bool pending = frame_cursor_stamp(&s->cursor) <= rule->drain_stamp;
 
 	switch (frame_cursor_front(&s->cursor, &item)) {
 	case FRAME_NONE:
@@ -279,10 +282,11 @@ static bool deliver_frame(struct rule_stream *s)
 		note_lag(rule, item.at);
 		if (frame_cursor_count(&s->cursor) && s->feed->taken)
 			s->feed->taken->value++;
-		listeners_dispatch(rule->host, &(struct heard){ .message = &item.message, .server = &server, .at = item.at, .only = rule });
+		listeners_dispatch(rule->host, &(struct heard){ .message = &item.message, .server = &server, .at = item.at, .only = rule,
+		                                                .pending = pending });
 		break;
 	case FRAME_GAP:
-		own_event_give_gap(rule, s->feed, item.count, item.names);
+		own_event_give_gap(rule, s->feed, item.count, item.names, pending);
 		break;
 	}
 	if (rule->order.dropped == dropped)
@@ -290,7 +294,7 @@ static bool deliver_frame(struct rule_stream *s)
 	return true;
 }
 
-static void close_stream(struct rule_stream *s)
+void order_stream_close(struct rule_stream *s)
 {
 	struct frame_log *log = s->feed->log;
 	frame_cursor_close(&s->cursor);
@@ -306,7 +310,7 @@ static bool close_if_done(struct rule_stream *s)
 {
 	if (stream_stamp(s) != UINT64_MAX)
 		return false;
-	close_stream(s);
+	order_stream_close(s);
 	return true;
 }
 
@@ -418,6 +422,8 @@ static unsigned serve_frames(struct host *host, struct rule *rule, unsigned most
 static bool serve_slice(struct rule *rule)
 {
 	struct host *host = rule->host;
+	if (waits_for_replaced(rule))
+		return false;
 	unsigned n = serve_frames(host, rule, SLICE_ITEMS);
 	bool any = n > 0;
 
@@ -427,7 +433,7 @@ static bool serve_slice(struct rule *rule)
 		any = true;
 	}
 	if (rule->host == host && list_empty(&rule->order.streams) && list_empty(&rule->order.items))
-		unmark_behind(rule);
+		order_unmark_behind(rule);
 	return any;
 }
 
@@ -474,28 +480,6 @@ void host_answered_each(const struct host *host, uint32_t server, host_answered_
 	}
 }
 
-void order_drop(struct rule *rule)
-{
-	struct rule_order *o = &rule->order;
-
-	o->dropped++;
-	list_each_safe(it, &o->streams) {
-		struct rule_stream *s = list_entry(it, struct rule_stream, of_rule);
-		list_each_safe(i, &s->items)
-			drop(list_entry(i, struct order_item, node));
-		close_stream(s);
-	}
-	list_each_safe(i, &o->items)
-		drop(list_entry(i, struct order_item, node));
-	list_each_safe(it, &o->shares) {
-		struct emit_share *share = list_entry(it, struct emit_share, of_rule);
-		list_remove(&share->of_rule);
-		free(share->emitter);
-		free(share);
-	}
-	unmark_behind(rule);
-}
-
 /* ---- servers ---- */
 
 struct host_feed *host_feed_open(struct host *host, uint32_t id, const char *name, struct frame_log *log)
@@ -540,8 +524,8 @@ void host_feed_close(struct host_feed **where)
 	list_each_safe(it, &feed->streams) {
 		struct rule_stream *s = list_entry(it, struct rule_stream, of_feed);
 		list_each_safe(i, &s->items)
-			drop(list_entry(i, struct order_item, node));
-		close_stream(s);
+			order_item_drop(list_entry(i, struct order_item, node));
+		order_stream_close(s);
 	}
 	list_remove(&feed->in_host);
 	free(feed->name);

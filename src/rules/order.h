@@ -59,7 +59,7 @@ void order_lag(struct rule *rule, struct host_feed *feed);
 
 /* Queue what has arrived for the rule. The reply and the event (one holder) are taken over. `feed` NULL: of no server. */
 void order_add_reply(struct rule *rule, struct host_feed *feed, struct reply *reply);
-void order_add_event(struct rule *rule, struct host_feed *feed, struct own_event *event, uint64_t stamp);
+void order_add_event(struct rule *rule, struct host_feed *feed, struct own_event *event);
 void order_add_timer(struct rule *rule, struct rule_timer *timer);
 /* It waits no more; nothing happens when it did not. */
 void order_remove_timer(struct rule_timer *timer);
@@ -76,7 +76,13 @@ void order_serve(struct host *host);
 bool order_waits(const struct host *host);
 /* A turn, or its second half, begins. */
 void order_begin_phase(struct host *host, bool turn);
-/* The rule is dropped: what waits for it goes with it. */
+/* The rule drains: it takes what has arrived until now, as far as it waits for it. `successor` (NULL: none) hears nothing before. */
+void order_replace(struct rule *rule, struct rule *successor);
+/* True while a rule that drains has not taken all of that. */
+bool order_has_pending(const struct rule *rule);
+/* The rule is dropped with what waits for it: its events are counted as not given to it. Returns how many there are. */
+uint64_t order_lose(struct rule *rule, const char *reason);
+/* The rule is dropped: what waits for it goes with it, and no rule waits for it. */
 void order_drop(struct rule *rule);
 
 #endif

@@ -185,7 +185,7 @@ static void emit_to(void *ctx, struct rule *rule)
 	share->bytes += e->message->len;
 	rule->order.emitted++;
 	rule->order.emitted_bytes += e->message->len;
-	order_add_event(rule, NULL, own_event_hold(e), e->stamp);
+	order_add_event(rule, NULL, own_event_hold(e));
 }
 
 int host_emit(struct host *host, const char *sender, const char *rule, struct slice name, const struct slice *names,
@@ -217,14 +217,14 @@ uint32_t host_listening(const struct host *host, struct slice name)
 
 /* ---- giving ---- */
 
-void own_event_give(struct own_event *e, struct rule *rule)
+void own_event_give(struct own_event *e, struct rule *rule, bool pending)
 {
 	const struct host_server server = { .id = e->server, .name = e->server_name };
 	listeners_dispatch(rule->host, &(struct heard){ .message = e->message, .server = e->server ? &server : NULL, .at = e->at, .own = true,
-	                                                .only = rule });
+	                                                .only = rule, .pending = pending });
 }
 
-void own_event_give_gap(struct rule *rule, const struct host_feed *feed, uint64_t count, const char *names)
+void own_event_give_gap(struct rule *rule, const struct host_feed *feed, uint64_t count, const char *names, bool pending)
 {
 	char text[24];
 	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)count);
@@ -235,7 +235,7 @@ void own_event_give_gap(struct rule *rule, const struct host_feed *feed, uint64_
 	struct own_event *e = create(rule->host, m, NULL);
 	e->server = feed->id;
 	snprintf(e->server_name, sizeof e->server_name, "%s", feed->name);
-	own_event_give(e, rule);
+	own_event_give(e, rule, pending);
 	own_event_release(&e);
 }
 
@@ -267,7 +267,7 @@ static void queue_behind(void *ctx, struct rule *rule)
 	const struct delivery *d = ctx;
 	if (d->event->change && !has_place_for_change(rule, d->event))
 		return;
-	order_add_event(rule, d->feed, own_event_hold(d->event), d->event->stamp);
+	order_add_event(rule, d->feed, own_event_hold(d->event));
 }
 
 static void deliver(struct host *host, struct own_event *e)
@@ -277,9 +277,9 @@ static void deliver(struct host *host, struct own_event *e)
 
 	if (e->only) {
 		if (order_is_free(e->only, d.feed) && !order_is_spent(host))
-			own_event_give(e, e->only);
+			own_event_give(e, e->only, false);
 		else
-			order_add_event(e->only, d.feed, own_event_hold(e), e->stamp);
+			order_add_event(e->only, d.feed, own_event_hold(e));
 		return;
 	}
 	if (host->ops.heard)

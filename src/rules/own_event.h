@@ -36,10 +36,10 @@ int own_event_queue(struct host *host, const char *name, const struct host_serve
 int own_event_queue_change(struct host *host, struct message *m, const struct host_server *server, double at);
 struct own_event *own_event_hold(struct own_event *event);
 void own_event_release(struct own_event **event);
-/* To one rule, now. */
-void own_event_give(struct own_event *event, struct rule *rule);
+/* To one rule, now. `pending`: it arrived before the rule was replaced, if it was. */
+void own_event_give(struct own_event *event, struct rule *rule, bool pending);
 /* server.gap of one rule, now: what its cursor skipped. */
-void own_event_give_gap(struct rule *rule, const struct host_feed *feed, uint64_t count, const char *names);
+void own_event_give_gap(struct rule *rule, const struct host_feed *feed, uint64_t count, const char *names, bool pending);
 /* Counts and logs one that found no place. */
 void own_event_dropped(struct host *host, struct slice name);
 /* Those that are queued, to every rule: at once, or behind what waits for it. */

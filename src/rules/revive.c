@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
+#include "rules/order.h"
 #include "rules/own_event.h"
 #include "rules/state.h"
 
@@ -54,6 +55,8 @@ static void put_down(struct host *host, size_t index, uint64_t now)
 		place->revival.pause = 0;
 	lengthen(&place->revival, now);
 	place->revival.arrived = host->arrived;
+	place->gap += (uint32_t)order_lose(rule, rule->revival.reason);
+	place->counts.skipped = rule->counts.skipped;
 	/* host_part_with() shows them. */
 	place->counts.calls_shown = rule->counts.calls;
 	place->counts.seconds_shown = rule->counts.seconds;
@@ -71,8 +74,10 @@ static void put_down_all(struct host *host, uint64_t now)
 	/* One that drains has a successor already. */
 	list_each_safe(it, &host->draining) {
 		struct rule *rule = list_entry(it, struct rule, in_host);
-		if (rule->dead && rule->L)
+		if (rule->dead && rule->L) {
+			order_lose(rule, rule->revival.reason);
 			host_part_with(host, rule);
+		}
 	}
 }
 
@@ -100,8 +105,8 @@ uint64_t revive_turn(struct host *host, uint64_t now)
 	return next;
 }
 
-/* What came while it was down, and what it had missed before. */
-static void report_gap(struct host *host, struct rule *rule, const struct rule *place)
+/* What came while it was down, and what it had missed before, is missed by the rule that takes its place. */
+static void inherit_gap(struct host *host, struct rule *rule, const struct rule *place)
 {
 	uint64_t missed = host->arrived - place->revival.arrived;
 	struct slice name = slice_cstr(rule->name);
@@ -112,7 +117,16 @@ static void report_gap(struct host *host, struct rule *rule, const struct rule *
 		s->value += (double)missed;
 	missed += place->gap;
 	rule->gap = missed < UINT32_MAX ? (uint32_t)missed : UINT32_MAX;
-	rule_report_gap(rule, place->revival.reason);
+	if (missed == 0)
+		return;
+	rule->gap_reason = place->revival.reason;
+	host->gaps = true;
+}
+
+void revive_replaced(struct host *host, struct rule *rule, const struct rule *before)
+{
+	if (before->down)
+		inherit_gap(host, rule, before);
 }
 
 static struct rule **find_place(struct host *host, const struct rule_source *source)
@@ -152,7 +166,7 @@ void host_adopt_again(struct host *host, struct rule_source *source, struct rule
 	host_make_live(host, rule, before->number);
 	log_write(LOG_INFO, "rule began anew", F_TEXT("rule", rule->name), F_TEXT("reason", rule->revival.reason));
 	host_greet(host, rule, slice_cstr(rule->revival.reason));
-	report_gap(host, rule, before);
+	inherit_gap(host, rule, before);
 	rule_destroy(&before);
 	if (host->ops.wants)
 		host->ops.wants(host->ctx);

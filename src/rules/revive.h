@@ -10,5 +10,7 @@ void revive_give_up(struct rule *rule, const char *reason);
 /* At the end of a turn, when no event is dispatched: releases rules that were given up, and asks for those that are due to begin
  * anew. Returns when the next one is due, in monotonic ns; UINT64_MAX: none. */
 uint64_t revive_turn(struct host *host, uint64_t now);
+/* `rule`, of a reload, takes the place of `before`: when that was down, `rule` hears what was missed meanwhile. */
+void revive_replaced(struct host *host, struct rule *rule, const struct rule *before);
 
 #endif

@@ -93,6 +93,7 @@ struct rule_order {
 	size_t emitted_bytes;
 	uint32_t changes;    /* the same of the live picture's changes */
 	size_t change_bytes;
+	struct rule *follows, *follower; /* it hears nothing before `follows`, which it replaces, has taken what it must; NULL: none */
 	uint64_t dropped;    /* how often all of it was dropped: a call of the rule may do that */
 	double longest_lag;  /* seconds between the arrival of an event and its delivery */
 };
@@ -154,7 +155,7 @@ struct rule {
 	bool down;               /* stands for a rule without a state, until that begins anew */
 	struct revival revival;
 	uint64_t began;          /* monotonic ns of its adoption */
-	uint64_t drain_until;
+	uint64_t drain_until, drain_stamp; /* drain_stamp: of the last that arrived before it was replaced */
 
 	struct list listeners;     /* struct listener.of_rule, those of subscriptions too */
 	struct list subscriptions; /* struct subscription.of_rule */
@@ -190,6 +191,7 @@ struct rule {
 	struct quarantine quarantine;
 	uint32_t missed;         /* events that it would have heard while it was disabled */
 	uint32_t gap;            /* events not given to it that were not reported to it yet */
+	const char *gap_reason;  /* of those that it took over from one that was killed; NULL: none */
 	char *last_error;        /* owned */
 };
 
@@ -238,6 +240,8 @@ struct heard;
 struct listener;
 /* Counts an event that the rule was not given, and logs it. */
 void rule_skips(struct rule *rule, const struct heard *heard, const char *reason);
+/* The same for `count` events that waited for a rule which is dropped. */
+void rule_loses(struct rule *rule, uint64_t count, const char *reason);
 /* Queues its own `server.gap` with the number of events it was not given. */
 void rule_report_gap(struct rule *rule, const char *reason);
 /* Notes how a call of the rule (and of the listener) ended; quarantines. */

@@ -56,6 +56,7 @@ void rule_report_gap(struct rule *rule, const char *reason)
 	char count[16];
 	int n = snprintf(count, sizeof count, "%u", rule->gap);
 	rule->gap = 0;
+	rule->gap_reason = NULL;
 	own_event_queue(rule->host, "server.gap", NULL, rule,
 	                (const struct host_field[]){ { "count", slice_make(count, (size_t)n) }, { "reason", slice_cstr(reason) } }, 2);
 }
@@ -76,6 +77,19 @@ void rule_skips(struct rule *rule, const struct heard *heard, const char *reason
 	if (host_may_log(rule->host, &rule->counts.gap_logged))
 		log_write(LOG_WARN, "event not given to a rule", F_TEXT("rule", rule->name), F_SLICE("event", heard->message->name),
 		          F_TEXT("server", heard->server ? heard->server->name : NULL), F_TEXT("reason", reason));
+}
+
+void rule_loses(struct rule *rule, uint64_t count, const char *reason)
+{
+	struct slice name = slice_cstr(rule->name);
+	struct series *s = metric_series(rule->host->m.gap, &name, 1);
+
+	if (s)
+		s->value += (double)count;
+	rule->counts.skipped += count;
+	if (host_may_log(rule->host, &rule->counts.gap_logged))
+		log_write(LOG_WARN, "events that waited for a rule were not given to it", F_TEXT("rule", rule->name), F_INT("count", count),
+		          F_TEXT("reason", reason));
 }
 
 static void note_overrun(struct rule *rule, enum outcome outcome, uint64_t now)

@@ -168,6 +168,42 @@ describe("a rule that was killed", function()
     assert.same({ "gap 4 killed" }, t:said())
   end)
 
+  it("hears, counted, of the events that waited for it when it was killed", function()
+    local t = support.run([[
+      ami.on("server.gap", function(ev) note("gap", ev.count, ev.reason) end)
+      ami.on("Busy", function() note "stuck" ]] .. INTEGERS .. [[ end)
+      ami.on("Hangup", function() note "heard" end)]], { limits = { turn_events = 1 } })
+    local records = support.logged(function()
+      t:event "Hangup"
+      t:event "Busy"
+      for _ = 1, 3 do t:event "Hangup" end
+      t:turn()
+      t:turn()
+    end, "warn")
+    assert.is_true(t:rule().down)
+    local lost
+    for _, record in ipairs(records) do
+      if record.msg == "events that waited for a rule were not given to it" then lost = record end
+    end
+    assert.same({ "rule", 3, "killed" }, { lost.rule, lost.count, lost.reason })
+    assert.equal(3, t:metric 'hookswitch_rules_events_skipped_total{rule="rule"}')
+    t:event "Hangup"
+    t:advance(31)
+    assert.same({ "heard", "stuck", "gap 4 killed" }, t:said())
+    assert.equal(4, t:metric 'hookswitch_rules_events_skipped_total{rule="rule"}')
+  end)
+
+  it("that is loaded by a reload meanwhile hears what it missed, too", function()
+    local t = support.run(FILES)
+    stick(t)
+    for _ = 1, 3 do t:event "Hangup" end
+    t:said()
+    assert.is_true(t:reload())
+    t:advance(1)
+    assert.same({ "loaded -", "ready pbx1 reloaded", "gap 3 killed" }, t:said())
+    assert.equal(3, t:metric 'hookswitch_rules_events_skipped_total{rule="stuck"}')
+  end)
+
   it("waits twice as long each time, and as at first after an hour or a reload", function()
     local t = support.run(FILES)
     local function wait(seconds)

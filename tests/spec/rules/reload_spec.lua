@@ -259,4 +259,79 @@ describe("a reload", function()
     assert.same({ "cancelled", "closed" }, said)
     assert.equal(0, t:rule().waiting)
   end)
+
+  -- With `turn_events = 1` a rule takes one event in each half of a turn; the others wait.
+  local LAG = { turn_events = 1 }
+  local HEAR = [[ami.on({ "Hangup", "Newstate", "crm.told" }, function(ev) note("%s", ev.Event, ev.N) end)]]
+
+  local function hangups(t, from, to)
+    for n = from, to do t:event("Hangup", { N = n }) end
+  end
+
+  it("loses nothing of a rule that lags: the old one hears what had arrived, and then the new one the rest, each event once", function()
+    local t = support.run(HEAR:format "old", { limits = LAG })
+    hangups(t, 1, 4)
+    t:put("rule.lua", HEAR:format "new")
+    assert.is_true(t:reload())
+    hangups(t, 5, 8)
+    t:advance()
+    assert.same({ "old Hangup 1", "old Hangup 2", "old Hangup 3", "old Hangup 4",
+      "new Hangup 5", "new Hangup 6", "new Hangup 7", "new Hangup 8" }, t:said())
+    t:advance()
+    assert.equal(0, #t:draining())
+    assert.equal(0, t:rule().skipped)
+  end)
+
+  it("loses nothing of a rule that lags and is removed, or replaced twice", function()
+    local t = support.run({ ["rule.lua"] = HEAR:format "one", ["gone.lua"] = HEAR:format "gone" }, { limits = LAG })
+    hangups(t, 1, 3)
+    t:remove_file "gone.lua"
+    t:put("rule.lua", HEAR:format "two")
+    assert.is_true(t:reload())
+    hangups(t, 4, 5)
+    t:put("rule.lua", HEAR:format "three")
+    assert.is_true(t:reload())
+    hangups(t, 6, 7)
+    t:advance()
+    local of = {}
+    for _, line in ipairs(t:said()) do
+      local who, n = line:match "^(%a+) Hangup (%d)$"
+      of[who] = (of[who] or "") .. n
+    end
+    assert.same({ one = "123", gone = "123", two = "45", three = "67" }, of)
+  end)
+
+  it("gives emitted events and gaps that wait to the rule that they waited for", function()
+    local rules = { ["a.lua"] = [[ami.on("Busy", function(ev) ami.emit("crm.told", { N = ev.N }) end)]],
+      ["rule.lua"] = HEAR:format "old" .. [[ ami.on("server.gap", function(ev) note("old gap", ev.count) end)]] }
+    local t = support.run(rules, { limits = { turn_events = 1, rule_events = 4 } })
+    hangups(t, 1, 7)
+    t:event("Busy", { N = 8 })
+    t:turn()
+    t:turn()
+    t:put("rule.lua", HEAR:format "new" .. [[ ami.on("server.gap", function(ev) note("new gap", ev.count) end)]])
+    assert.is_true(t:reload())
+    t:advance()
+    local heard, gaps = {}, 0
+    for _, line in ipairs(t:said()) do
+      assert.is_nil(line:match "^new", line)
+      gaps = gaps + (tonumber(line:match "^old gap (%d+)") or 0)
+      heard[#heard + 1] = line:match "^old (%u%a+ %d)$" or line:match "^old (crm.told %d)$"
+    end
+    assert.is_true(gaps > 0)
+    assert.equal(8, #heard + gaps, table.concat(heard, ","))
+    assert.equal("crm.told 8", heard[#heard])
+  end)
+
+  it("counts what waits for a replaced rule still when its drain time is over", function()
+    local t = support.run(HEAR:format "old", { limits = { turn_events = 1, drain = 0 } })
+    hangups(t, 1, 4)
+    t:emit "crm.told"
+    t:put("rule.lua", HEAR:format "new")
+    assert.is_true(t:reload())
+    t:advance()
+    local heard = #t:said()
+    assert.is_true(heard < 4)
+    assert.equal(5 - heard, t:metric 'hookswitch_rules_events_skipped_total{rule="rule"}')
+  end)
 end)
