@@ -70,8 +70,13 @@ void *mem_alloc(size_t size)
 	return p;
 }
 
+#define SMALL 1024 /* bytes */
+
 void *mem_zalloc(size_t size)
 {
+	/* calloc() of glibc passes by the thread's cache of small blocks. */
+	if (size > 0 && size <= SMALL)
+		return memset(mem_alloc(size), 0, size);
 	void *p = calloc(1, size ? size : 1);
 	if (!p && use_reserve())
 		p = calloc(1, size ? size : 1);

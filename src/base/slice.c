@@ -85,13 +85,30 @@ uint32_t slice_hash(struct slice s)
 	return h;
 }
 
+static inline uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+	return hash ^ hash >> 32;
+}
+
+/* Whole words at once, the last one overlaps the one before: the name of every event is looked up by it. */
 uint32_t slice_hash_nocase(struct slice s)
 {
-	uint32_t h = 2166136261u;
 	/* Setting bit 5 folds letters' case; that it also folds a few signs costs only a collision. */
-	for (size_t i = 0; i < s.len; i++)
-		h = (h ^ ((uint8_t)s.ptr[i] | 0x20u)) * 16777619u;
-	return h;
+	const uint64_t fold = UINT64_C(0x2020202020202020);
+	uint64_t hash = s.len, word = 0;
+
+	if (s.len < 8) {
+		for (size_t i = 0; i < s.len; i++)
+			word = word << 8 | (unsigned char)s.ptr[i];
+		return (uint32_t)mix(hash, word | fold);
+	}
+	for (size_t i = 0; i + 8 < s.len; i += 8) {
+		memcpy(&word, s.ptr + i, sizeof word);
+		hash = mix(hash, word | fold);
+	}
+	memcpy(&word, s.ptr + s.len - 8, sizeof word);
+	return (uint32_t)mix(hash, word | fold);
 }
 
 bool slice_to_int(struct slice s, int64_t *out)

@@ -90,7 +90,7 @@ int own_event_queue_change(struct host *host, struct message *m, const struct ho
 	e->change = true;
 	e->at = at;
 	e->server = server->id;
-	snprintf(e->server_name, sizeof e->server_name, "%s", server->name);
+	slice_to_text(slice_cstr(server->name), e->server_name, sizeof e->server_name);
 	list_append(&host->events, &e->queue);
 	host->change_count++;
 	host->change_bytes += m->len;
