@@ -203,6 +203,8 @@ struct live_value {
 
 /* Fields of a kind in the order to show them; `index` from 0; NULL behind the last. */
 const char *live_field_name(enum live_kind kind, uint32_t index);
+/* The same with its length; its pointer is NULL behind the last. */
+struct slice live_field_text(enum live_kind kind, uint32_t index);
 /* Index of that field, or -1. */
 int live_field(enum live_kind kind, struct slice name);
 /* What that field holds, whatever its state: LIVE_LIST, LIVE_MAP, or LIVE_NIL: one value, or none. */

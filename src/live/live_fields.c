@@ -2,7 +2,7 @@
 #include "live/live_fields.h"
 
 #define KIND(upper, X_FIELDS) \
-	static const char *const upper##_names[] = { X_FIELDS(FIELD_NAME) NULL };
+	static const struct slice upper##_names[] = { X_FIELDS(FIELD_NAME) };
 KIND(channel, CHANNEL_FIELDS)
 KIND(call, CALL_FIELDS)
 KIND(bridge, BRIDGE_FIELDS)
@@ -18,10 +18,10 @@ KIND(endpoint, ENDPOINT_FIELDS)
 KIND(wait, WAIT_FIELDS)
 
 static const struct {
-	const char *const *names;
+	const struct slice *names;
 	uint32_t count;
 } kinds[LIVE_KINDS] = {
-#define NAMES(array) { array, sizeof array / sizeof *array - 1 }
+#define NAMES(array) { array, sizeof array / sizeof *array }
 	[LIVE_CHANNEL] = NAMES(channel_names), [LIVE_CALL] = NAMES(call_names), [LIVE_BRIDGE] = NAMES(bridge_names),
 	[LIVE_CONFERENCE] = NAMES(conference_names), [LIVE_PARTICIPANT] = NAMES(participant_names), [LIVE_LOT] = NAMES(lot_names),
 	[LIVE_PARKED] = NAMES(parked_names), [LIVE_QUEUE] = NAMES(queue_names), [LIVE_CALLER] = NAMES(caller_names),
@@ -31,13 +31,18 @@ static const struct {
 
 const char *live_field_name(enum live_kind kind, uint32_t index)
 {
-	return index < kinds[kind].count ? kinds[kind].names[index] : NULL;
+	return index < kinds[kind].count ? kinds[kind].names[index].ptr : NULL;
+}
+
+struct slice live_field_text(enum live_kind kind, uint32_t index)
+{
+	return index < kinds[kind].count ? kinds[kind].names[index] : slice_make(NULL, 0);
 }
 
 int live_field(enum live_kind kind, struct slice name)
 {
 	for (uint32_t i = 0; i < kinds[kind].count; i++)
-		if (slice_eq(name, slice_cstr(kinds[kind].names[i])))
+		if (slice_eq_short(name, kinds[kind].names[i]))
 			return (int)i;
 	return -1;
 }

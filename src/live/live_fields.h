@@ -56,7 +56,7 @@ static inline struct live_value live_value_list(const struct live_object *object
 
 /* Lists each kind's fields once: as numbers and as names. */
 #define FIELD_ENUM(id) F_##id,
-#define FIELD_NAME(id) #id,
+#define FIELD_NAME(id) { #id, sizeof #id - 1 },
 
 #define CHANNEL_FIELDS(X) \
 	X(server) X(name) X(uniqueid) X(linkedid) X(state) X(number) X(caller_name) X(connected_number) X(connected_name) X(context) \

@@ -19,30 +19,30 @@ struct fields {
 	size_t count;
 };
 
-static void add(struct fields *f, const char *name, enum message_type type, struct slice value, size_t offset)
+static void add(struct fields *f, struct slice name, enum message_type type, struct slice value, size_t offset)
 {
 	if (f->count == FIELDS_MAX)
 		return;
-	f->names[f->count] = slice_cstr(name);
+	f->names[f->count] = name;
 	f->values[f->count] = value;
 	f->offsets[f->count] = offset;
 	f->types[f->count++] = (char)type;
 }
 
-static void add_text(struct fields *f, const char *name, struct slice text)
+static void add_text(struct fields *f, struct slice name, struct slice text)
 {
 	if (text.ptr && text.len > 0)
 		add(f, name, MESSAGE_TEXT, text, 0);
 }
 
-static void add_word(struct fields *f, const char *name, const char *word)
+static void add_word(struct fields *f, struct slice name, const char *word)
 {
 	if (word)
 		add_text(f, name, slice_cstr(word));
 }
 
 /* What was appended to `made` from `start` on is the value. */
-static void add_made(struct fields *f, const char *name, enum message_type type, size_t start)
+static void add_made(struct fields *f, struct slice name, enum message_type type, size_t start)
 {
 	add(f, name, type, slice_make("", buf_len(f->made) - start), start + 1);
 }
@@ -57,7 +57,7 @@ static char *write_digits(char *end, uint64_t n)
 	return end;
 }
 
-static void add_digits(struct fields *f, const char *name, enum message_type type, const char *from, const char *to)
+static void add_digits(struct fields *f, struct slice name, enum message_type type, const char *from, const char *to)
 {
 	size_t start = buf_len(f->made);
 	buf_append(f->made, slice_make(from, (size_t)(to - from)));
@@ -69,7 +69,7 @@ static uint64_t magnitude(int64_t n)
 	return n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
 }
 
-static void add_integer(struct fields *f, const char *name, int64_t integer)
+static void add_integer(struct fields *f, struct slice name, int64_t integer)
 {
 	char text[24], *end = text + sizeof text, *at = write_digits(end, magnitude(integer));
 	if (integer < 0)
@@ -78,7 +78,7 @@ static void add_integer(struct fields *f, const char *name, int64_t integer)
 }
 
 /* To the microsecond, which is what the picture knows. */
-static void add_number(struct fields *f, const char *name, double number)
+static void add_number(struct fields *f, struct slice name, double number)
 {
 	int64_t us = fabs(number) < 9e12 ? (int64_t)(number * 1e6 + (number < 0 ? -0.5 : 0.5)) : 0;
 	uint64_t whole = magnitude(us) / 1000000, part = magnitude(us) % 1000000;
@@ -96,7 +96,7 @@ static void add_number(struct fields *f, const char *name, double number)
 	add_digits(f, name, MESSAGE_NUMBER, at, end);
 }
 
-static void add_list(struct fields *f, const char *name, const struct live_value *list, int64_t now)
+static void add_list(struct fields *f, struct slice name, const struct live_value *list, int64_t now)
 {
 	enum message_type type = list->type == LIVE_MAP ? MESSAGE_MAP : MESSAGE_LIST;
 	size_t start = buf_len(f->made);
@@ -114,9 +114,9 @@ static void add_list(struct fields *f, const char *name, const struct live_value
 static void add_object(struct fields *f, const struct live_object *object, int64_t now)
 {
 	enum live_kind kind = live_object_kind(object);
-	const char *name;
+	struct slice name;
 
-	for (uint32_t i = 1; (name = live_field_name(kind, i)); i++) {
+	for (uint32_t i = 1; (name = live_field_text(kind, i)).ptr; i++) {
 		struct live_value value = live_get(object, (int)i, now);
 		switch (value.type) {
 		case LIVE_NIL: break;
@@ -146,43 +146,43 @@ static void add_unknown(struct fields *f, const struct live_server *server)
 			picture_pack_text(f->made, slice_cstr(live_part_name(bit)));
 		}
 	buf_append_char(f->made, '}');
-	add_made(f, "unknown", MESSAGE_LIST, start);
+	add_made(f, SLICE("unknown"), MESSAGE_LIST, start);
 }
 
 static void add_change(struct fields *f, const struct live_change *change)
 {
-	add_text(f, "server", live_server_name(change->server));
+	add_text(f, SLICE("server"), live_server_name(change->server));
 	if (change->object && change->kind != LIVE_QUEUE_REFUSED) /* the queue's figures are no part of that one */
 		add_object(f, change->object, change->at);
 	switch (change->kind) {
 	case LIVE_QUEUE_REFUSED:
-		add_text(f, "queue", change->queue);
-		add_text(f, "number", change->number);
-		add_text(f, "name", change->name);
-		add_word(f, "reason", change->reason);
+		add_text(f, SLICE("queue"), change->queue);
+		add_text(f, SLICE("number"), change->number);
+		add_text(f, SLICE("name"), change->name);
+		add_word(f, SLICE("reason"), change->reason);
 		break;
 	case LIVE_QUEUE_MEMBER:
-		add_word(f, "change", change->reason);
+		add_word(f, SLICE("change"), change->reason);
 		break;
 	case LIVE_SYNCED:
-		add_word(f, "reason", change->reason);
-		add_word(f, "state", live_state_name(live_state(change->server)));
+		add_word(f, SLICE("reason"), change->reason);
+		add_word(f, SLICE("state"), live_state_name(live_state(change->server)));
 		add_unknown(f, change->server);
-		add_integer(f, "count", (int64_t)change->count);
-		add_integer(f, "gone", (int64_t)change->gone);
-		add_integer(f, "corrected", (int64_t)change->corrected);
+		add_integer(f, SLICE("count"), (int64_t)change->count);
+		add_integer(f, SLICE("gone"), (int64_t)change->gone);
+		add_integer(f, SLICE("corrected"), (int64_t)change->corrected);
 		break;
 	case LIVE_OVERFLOW:
-		add_word(f, "kind", change->reason);
-		add_integer(f, "count", (int64_t)change->count);
+		add_word(f, SLICE("kind"), change->reason);
+		add_integer(f, SLICE("count"), (int64_t)change->count);
 		break;
 	case LIVE_QUEUE_LEFT:
 		break; /* the caller has its reason */
 	default:
-		add_word(f, "reason", change->reason);
+		add_word(f, SLICE("reason"), change->reason);
 	}
 	if (change->resync)
-		add(f, "resync", MESSAGE_BOOLEAN, SLICE("true"), 0);
+		add(f, SLICE("resync"), MESSAGE_BOOLEAN, SLICE("true"), 0);
 }
 
 static bool is_heard(struct picture *p, enum live_change_kind kind)
@@ -241,7 +241,8 @@ void picture_event_report_dropped(struct picture *p)
 
 void picture_event_deliver(struct picture *p)
 {
-	picture_event_report_dropped(p);
+	if (p->dropped > 0)
+		picture_event_report_dropped(p);
 	if (p->host->change_count > 0)
 		own_event_deliver_all(p->host);
 }
