@@ -587,6 +587,8 @@ static int picture_stats(lua_State *L)
 	const struct live_stats *stats = live_stats(check_server(L, p, 2));
 	lua_newtable(L);
 	set_integer(L, "events", stats->events);
+	set_integer(L, "texts", stats->texts);
+	set_integer(L, "idle_texts", stats->idle_texts);
 	set_integer(L, "snapshots", stats->snapshots);
 	set_number(L, "snapshot_time", (double)stats->snapshot_time / 1e6);
 	set_integer(L, "contradictions", stats->contradictions);

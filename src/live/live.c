@@ -178,7 +178,7 @@ static uint32_t hash_name(struct slice name)
 static uint32_t find_handler(struct live *live, struct slice name)
 {
 	struct live_known *known = &live->known[hash_name(name)];
-	if (known->len == name.len && memcmp(known->name, name.ptr, name.len) == 0)
+	if (slice_eq_short(slice_make(known->name, known->len), name))
 		return known->handler;
 	uintptr_t number = (uintptr_t)map_get(&live->handlers, name);
 	if (name.len <= sizeof known->name) {
@@ -283,6 +283,8 @@ void live_server_remove(struct live_server **server, int64_t now)
 	live_headers_close(&s->headers);
 	for (int i = 0; i < LIVE_SETS; i++)
 		live_set_close(&s->sets[i]);
+	for (int i = 0; i < LIVE_CALL_STATES; i++)
+		live_set_close(&s->states[i]);
 	s->removed = true;
 	live_object_drop_server(s);
 }
@@ -340,7 +342,8 @@ void live_contradiction(struct live_server *s)
 
 const struct live_stats *live_stats(struct live_server *s)
 {
-	s->stats.texts = s->names.count;
+	s->stats.texts = s->names.count - s->names.unused;
+	s->stats.idle_texts = s->names.unused;
 	return &s->stats;
 }
 

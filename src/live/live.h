@@ -180,6 +180,7 @@ struct live_stats {
 	uint64_t contradictions, unseen, doubts, refused; /* refused: lists, once each a session */
 	uint64_t overflow[LIVE_KINDS];
 	uint32_t texts;        /* different ones that are kept */
+	uint32_t idle_texts;   /* that nobody keeps any more and that may come back */
 };
 const struct live_stats *live_stats(struct live_server *server);
 

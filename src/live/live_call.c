@@ -201,6 +201,7 @@ void live_call_decide(struct live_channel *channel, bool originated)
 void live_call_attach(struct live_call *call, struct live_channel *channel)
 {
 	struct live_call *from = channel->call;
+	channel->reviewed = false;
 	if (!list_empty(&call->lingering)) { /* it has not ended after all */
 		list_remove(&call->lingering);
 		call->ended = 0;

@@ -27,6 +27,9 @@ struct slice live_channel_device(struct slice interface)
 
 struct live_channel *live_channel_by_id(const struct live_server *s, struct slice uniqueid)
 {
+	/* Mostly an event is about the same channel as the one before. */
+	if (s->latest && slice_eq_short(live_name_text(s->latest->object.key), uniqueid))
+		return s->latest;
 	return LIVE_AS(channel, live_object_find(s, LIVE_CHANNEL, uniqueid));
 }
 
@@ -47,6 +50,7 @@ void live_channel_touch(struct live_channel *channel)
 	}
 	channel->object.seen = now;
 	channel->object.suspect = false;
+	s->latest = channel;
 }
 
 /* ---- coming and going ---- */
@@ -120,6 +124,7 @@ static void settle_name(struct live_channel *channel)
 		channel->bridge->parties += channel->local - local;
 	}
 	channel->local = local;
+	channel->reviewed = false;
 	if (local) {
 		struct live_channel *other = find_pair(channel);
 		if (other && other->local)
@@ -139,7 +144,7 @@ static void settle_name(struct live_channel *channel)
 
 void live_channel_rename(struct live_channel *channel, struct slice name)
 {
-	if (name.len == 0 || slice_eq(live_name_text(channel->name), name))
+	if (name.len == 0 || slice_eq_short(live_name_text(channel->name), name))
 		return;
 	bear_name(channel, name);
 	settle_name(channel);
@@ -227,6 +232,8 @@ void live_channel_end(struct live_channel *channel, bool unseen)
 		channel->endpoint->channels--;
 	channel->endpoint = NULL;
 	list_remove(&channel->by_time);
+	if (s->latest == channel)
+		s->latest = NULL;
 	if (channel->name && channel->name->channel == channel)
 		channel->name->channel = NULL;
 	remember(s, channel->object.key);
@@ -256,6 +263,8 @@ void live_channel_free(struct live_object *object)
 static void review_state(struct live_channel *channel)
 {
 	struct live_call *call = channel->call;
+	if (channel->reviewed) /* most events only repeat it */
+		return;
 	if (!call)
 		call = channel->state == LIVE_IS_UP ? live_call_own(channel) : NULL;
 	if (!call)
@@ -273,14 +282,17 @@ static void review_state(struct live_channel *channel)
 		if (channel->state == LIVE_IS_UP && call->ring_from != 0 && call->ring_to == 0 && !channel->agent)
 			call->ring_to = channel->object.server->live->now;
 	}
+	channel->reviewed = !call->undecided;
 	live_call_touch(call);
 }
 
 static void take_state(struct live_channel *channel, const struct live_reader *r, enum live_prefix prefix)
 {
 	int64_t state = live_headers_int(r, (unsigned)prefix * LIVE_CHANNEL_HEADERS + LIVE_H_STATE, -1);
-	if (state >= 0 && state <= 10)
-		channel->state = (uint8_t)state;
+	if (state < 0 || state > 10 || channel->state == state)
+		return;
+	channel->state = (uint8_t)state;
+	channel->reviewed = false;
 }
 
 /* Numbers, names and places, which change with events of their own. */
@@ -315,14 +327,20 @@ static struct live_channel *find(struct live_server *s, const struct live_reader
 	return live_channel_by_name(s, live_headers_of(r, prefix, LIVE_H_CHANNEL));
 }
 
+/* The event's Linkedid is the channel's from now on. */
+static void take_linkedid(struct live_channel *channel, const struct live_reader *r, enum live_prefix prefix)
+{
+	struct slice linkedid = live_headers_of(r, prefix, LIVE_H_LINKEDID);
+	if (linkedid.len > 0 && !slice_eq_short(linkedid, live_name_text(channel->linkedid)))
+		live_merge_link(channel, linkedid);
+}
+
 struct live_channel *live_channel_get(struct live_server *s, const struct live_reader *r, enum live_prefix prefix)
 {
 	struct live_channel *channel = find(s, r, prefix);
 	if (channel) {
-		struct slice linkedid = live_headers_of(r, prefix, LIVE_H_LINKEDID);
 		live_channel_touch(channel);
-		if (linkedid.len > 0 && !slice_eq(linkedid, live_name_text(channel->linkedid)))
-			live_merge_link(channel, linkedid);
+		take_linkedid(channel, r, prefix);
 	}
 	return channel;
 }
@@ -330,7 +348,7 @@ struct live_channel *live_channel_get(struct live_server *s, const struct live_r
 struct live_channel *live_channel_seen(struct live_server *s, const struct live_reader *r, enum live_prefix prefix, bool make_it)
 {
 	struct slice uniqueid = live_headers_of(r, prefix, LIVE_H_UNIQUEID), name = live_headers_of(r, prefix, LIVE_H_CHANNEL);
-	struct live_channel *channel = find(s, r, prefix);
+	struct live_channel *channel = uniqueid.len > 0 ? live_channel_by_id(s, uniqueid) : live_channel_by_name(s, name);
 	bool made = false;
 	if (!channel) {
 		if (!make_it || uniqueid.len == 0 || name.len == 0 || was_recent(s, uniqueid))
@@ -346,9 +364,7 @@ struct live_channel *live_channel_seen(struct live_server *s, const struct live_
 	take_state(channel, r, prefix);
 	if (made)
 		take_texts(channel, r, prefix);
-	struct slice linkedid = live_headers_of(r, prefix, LIVE_H_LINKEDID);
-	if (linkedid.len > 0 && !slice_eq(linkedid, live_name_text(channel->linkedid)))
-		live_merge_link(channel, linkedid);
+	take_linkedid(channel, r, prefix);
 	review_state(channel);
 	if (made) {
 		live_call_own(channel);
@@ -358,8 +374,6 @@ struct live_channel *live_channel_seen(struct live_server *s, const struct live_
 				live_call_found(channel->call);
 		}
 	}
-	if (channel->call)
-		live_call_touch(channel->call);
 	return channel;
 }
 

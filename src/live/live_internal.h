@@ -100,6 +100,7 @@ struct live_channel {
 	bool local;                      /* a half of a Local channel */
 	bool born;                       /* its Newchannel was seen */
 	bool rang, dialled, agent;       /* dialled: some Dial's or Queue's leg; agent: a queue's */
+	bool reviewed;                   /* its call knows its state */
 	bool originated;                 /* the first leg of an Originate */
 	bool shut_down;                  /* the exchange stopped under it */
 	bool in_conference;              /* counted in its call's */
@@ -318,6 +319,7 @@ struct live_server {
 	struct live_set sets[LIVE_SETS];
 	struct live_set states[LIVE_CALL_STATES];
 	struct list by_time;         /* channels, the one that was named longest ago first */
+	struct live_channel *latest; /* the one that was named last; NULL: it has gone */
 	struct list lingering;       /* calls whose end waits for an OriginateResponse */
 	struct list originating;     /* calls whose OriginateResponse has not come */
 	struct list leaving;         /* callers whose reason is not known yet */

@@ -22,10 +22,17 @@ static uint32_t hash_text(struct slice text)
 		memcpy(&word, text.ptr + i, sizeof word);
 		hash = mix(hash, word);
 	}
-	if (text.len >= 8)
+	if (text.len >= 8) {
 		memcpy(&word, text.ptr + text.len - 8, sizeof word);
-	else
-		memcpy(&word, text.ptr, text.len);
+	} else if (text.len >= 4) {
+		uint32_t first, last;
+		memcpy(&first, text.ptr, sizeof first);
+		memcpy(&last, text.ptr + text.len - 4, sizeof last);
+		word = first | (uint64_t)last << 32;
+	} else {
+		for (; i < text.len; i++)
+			word = word << 8 | (unsigned char)text.ptr[i];
+	}
 	hash = mix(hash, word);
 	return (uint32_t)(hash ^ hash >> 32);
 }
@@ -36,7 +43,7 @@ static uint32_t find_slot(const struct live_names *names, struct slice text, uin
 	uint32_t i = hash & (names->cap - 1);
 	for (;; i = (i + 1) & (names->cap - 1)) {
 		const struct live_name *name = names->slots[i];
-		if (!name || (name->hash == hash && slice_eq(slice_make(name->text, name->len), text)))
+		if (!name || (name->hash == hash && slice_eq_short(slice_make(name->text, name->len), text)))
 			return i;
 	}
 }
@@ -62,7 +69,8 @@ struct live_name *live_names_find(const struct live_names *names, struct slice t
 {
 	if (names->count == 0 || text.len == 0 || text.len > LIVE_TEXT_MAX)
 		return NULL;
-	return names->slots[find_slot(names, text, hash_text(text))];
+	struct live_name *name = names->slots[find_slot(names, text, hash_text(text))];
+	return name && name->refs > 0 ? name : NULL;
 }
 
 struct live_name *live_names_intern(struct live_names *names, struct slice text)
@@ -81,6 +89,8 @@ struct live_name *live_names_intern(struct live_names *names, struct slice text)
 		name->text[text.len] = '\0';
 		names->slots[i] = name;
 		names->count++;
+	} else if (names->slots[i]->refs == 0) {
+		names->unused--;
 	}
 	return live_names_keep(names->slots[i]);
 }
@@ -103,22 +113,39 @@ static void remove_name(struct live_names *names, const struct live_name *name)
 		resize(names, names->cap / 4 > 64 ? names->cap / 4 : 64);
 }
 
+static void make_idle(struct live_names *names, struct live_name *name)
+{
+	struct live_name **place = &names->idle[names->idle_at++ % LIVE_IDLE], *before = *place;
+	*place = name;
+	name->idle = true;
+	if (!before)
+		return;
+	before->idle = false;
+	if (before->refs > 0)
+		return;
+	names->unused--;
+	remove_name(names, before);
+	free(before);
+}
+
 void live_names_drop(struct live_names *names, struct live_name **name)
 {
 	struct live_name *old = *name;
 	*name = NULL;
 	if (!old || --old->refs > 0)
 		return;
-	remove_name(names, old);
-	free(old);
+	names->unused++;
+	if (!old->idle)
+		make_idle(names, old);
 }
 
-bool live_names_set(struct live_names *names, struct live_name **field, struct slice text)
+bool live_names_change(struct live_names *names, struct live_name **field, struct slice text)
 {
-	if (text.len > LIVE_TEXT_MAX)
+	if (text.len > LIVE_TEXT_MAX) {
 		text.len = LIVE_TEXT_MAX;
-	if (slice_eq(live_name_text(*field), text))
-		return false;
+		if (slice_eq_short(live_name_text(*field), text))
+			return false;
+	}
 	struct live_name *name = live_names_intern(names, text);
 	live_names_drop(names, field);
 	*field = name;

@@ -11,15 +11,22 @@ struct live_name {
 	uint32_t refs;
 	uint32_t hash;
 	uint32_t len;
-	uint32_t recent;              /* how often it stands among the channels that hung up a moment ago */
+	uint16_t recent;              /* how often it stands among the channels that hung up a moment ago */
+	bool idle;                    /* it stands in `idle` */
 	struct live_object *objects;  /* that bear it as their key; each kind at most once */
 	struct live_channel *channel; /* whose name (not uniqueid) it is */
 	char text[];                  /* with a NUL behind it */
 };
 
+/* Texts that nobody keeps any more stay for a while: the next call has most of them again (accounts, contexts, applications). */
+#define LIVE_IDLE 64
+
 struct live_names {
 	struct live_name **slots; /* power of two, open addressing, load <= 3/4 */
 	uint32_t cap, count;
+	uint32_t unused;          /* of them nobody keeps */
+	uint32_t idle_at;
+	struct live_name *idle[LIVE_IDLE]; /* a ring of those that were dropped last; some are kept again */
 };
 
 static inline struct slice live_name_text(const struct live_name *name)
@@ -42,8 +49,13 @@ struct live_name *live_names_intern(struct live_names *names, struct slice text)
 struct live_name *live_names_find(const struct live_names *names, struct slice text);
 /* Drops a reference and clears the caller's pointer. NULL is ignored. */
 void live_names_drop(struct live_names *names, struct live_name **name);
+/* live_names_set() of another text. */
+bool live_names_change(struct live_names *names, struct live_name **field, struct slice text);
 /* `*field` becomes `text` (NULL when that is empty). True when it was something else. */
-bool live_names_set(struct live_names *names, struct live_name **field, struct slice text);
+static inline bool live_names_set(struct live_names *names, struct live_name **field, struct slice text)
+{
+	return !slice_eq_short(live_name_text(*field), text) && live_names_change(names, field, text);
+}
 void live_names_close(struct live_names *names);
 
 #endif

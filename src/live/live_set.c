@@ -5,6 +5,8 @@
 
 #include "base/mem.h"
 
+#define KEPT 16 /* items of room that stay when the last object leaves: a few come and go all the time */
+
 /* The first item whose number is at least `seq`; `end` when there is none. */
 static uint32_t lower_bound(const struct live_set *set, uint64_t seq)
 {
@@ -56,9 +58,11 @@ void live_set_remove(struct live_set *set, uint64_t seq)
 		set->begin++;
 	while (set->end > set->begin && !set->items[set->end - 1].object)
 		set->end--;
-	if (set->count == 0) {
+	if (set->count == 0 && set->cap > KEPT) {
 		free(set->items);
 		*set = (struct live_set){ .last = set->last };
+	} else if (set->count == 0) {
+		set->begin = set->end = 0;
 	} else if (set->cap > 64 && set->count * 8 < set->cap) {
 		make_room(set);
 	}

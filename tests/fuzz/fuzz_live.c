@@ -265,8 +265,10 @@ static void nothing_remains(struct world *w)
 	live_tick(w->live, w->now);
 	for (int kind = 0; kind < LIVE_SETS; kind++)
 		REQUIRE(live_count(w->live, (enum live_kind)kind, NULL, w->now) == 0);
-	for (unsigned i = 0; i < SERVERS; i++)
+	for (unsigned i = 0; i < SERVERS; i++) {
 		REQUIRE(live_stats(w->servers[i])->texts == 0);
+		REQUIRE(live_stats(w->servers[i])->idle_texts <= 64);
+	}
 }
 
 static void hold(struct world *w)

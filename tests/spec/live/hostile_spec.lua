@@ -74,6 +74,22 @@ describe("the live picture under bad input", function()
     end)
   end
 
+  it("keeps few of the texts that nobody bears any more, and finds them again", function()
+    local l = support.new()
+    l:session("pbx", "13.0.0", 100)
+    for n = 1, 3000 do
+      l:event("pbx", "Newchannel", headers(n, { AccountCode = "account-" .. n, CallerIDName = "name " .. n }), 100 + n)
+      assert.same({ "account-" .. n, "9." .. n }, { l:walk "channel"[1].account, l:walk "call"[1].id })
+      l:event("pbx", "Hangup", headers(n, { Cause = 16 }), 100 + n)
+      l:tick(100 + n)
+    end
+    l:tick(3200)
+    local stats = l:stats "pbx"
+    assert.equal(64, stats.idle_texts)
+    assert.is_true(stats.texts <= 500 + 10, stats.texts) -- the endpoints' names
+    l:close()
+  end)
+
   it("ignores events without ids, and with ids of no channel", function()
     local l = support.new()
     l:session("pbx", "13.0.0", 100)
