@@ -91,6 +91,11 @@ static inline uint64_t mix(uint64_t hash, uint64_t word)
 	return hash ^ hash >> 32;
 }
 
+static inline uint32_t finish(uint64_t hash)
+{
+	return (uint32_t)(hash * UINT64_C(0xFF51AFD7ED558CCD) >> 32);
+}
+
 /* Whole words at once, the last one overlaps the one before: the name of every event is looked up by it. */
 uint32_t slice_hash_nocase(struct slice s)
 {
@@ -101,14 +106,14 @@ uint32_t slice_hash_nocase(struct slice s)
 	if (s.len < 8) {
 		for (size_t i = 0; i < s.len; i++)
 			word = word << 8 | (unsigned char)s.ptr[i];
-		return (uint32_t)mix(hash, word | fold);
+		return finish(mix(hash, word | fold));
 	}
 	for (size_t i = 0; i + 8 < s.len; i += 8) {
 		memcpy(&word, s.ptr + i, sizeof word);
 		hash = mix(hash, word | fold);
 	}
 	memcpy(&word, s.ptr + s.len - 8, sizeof word);
-	return (uint32_t)mix(hash, word | fold);
+	return finish(mix(hash, word | fold));
 }
 
 bool slice_to_int(struct slice s, int64_t *out)
