@@ -34,7 +34,8 @@ static uint32_t hash_text(struct slice text)
 			word = word << 8 | (unsigned char)text.ptr[i];
 	}
 	hash = mix(hash, word);
-	return (uint32_t)(hash ^ hash >> 32);
+	/* Once more: numbers of a few digits differ in few bits. */
+	return (uint32_t)(mix(hash, 0) >> 32);
 }
 
 /* Where the text stands, or the free slot where it would go. Needs cap > 0. */
