@@ -65,21 +65,25 @@ static enum web_seen sight_of(const struct message *m, struct buf *queues)
 	return slice_starts_with(event, SLICE("script.")) ? WEB_SEEN_WHOLE : WEB_SEEN_SERVER;
 }
 
-bool web_change_read(const struct engine_event *event, struct buf *data, enum web_seen *seen, struct slice *server, struct buf *queues)
+bool web_change_is_one(const struct engine_event *event)
 {
 	static const char *const others[] = { "server.ready", "server.lost", "server.gap", "script.quarantined" };
-	const struct message *m = event->message;
-	struct writer writer;
-	bool known = false;
+	struct slice name = event->message->name;
 
 	if (!event->own || event->sender)
 		return false;
-	for (size_t i = 0; i < sizeof others / sizeof *others && !known; i++)
-		known = slice_eq(m->name, slice_cstr(others[i]));
-	if (!known && !picture_event_names(m->name))
-		return false;
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (slice_eq(name, slice_cstr(others[i])))
+			return true;
+	return picture_event_names(name);
+}
+
+void web_change_read(const struct engine_event *event, struct buf *data, enum web_seen *seen, struct buf *queues)
+{
+	const struct message *m = event->message;
+	struct writer writer;
+
 	*seen = sight_of(m, queues);
-	*server = slice_cstr(event->server);
 	if (buf_len(queues) > 0)
 		buf_append_char(queues, '\0');
 	writer_init(&writer, data);
@@ -87,5 +91,4 @@ bool web_change_read(const struct engine_event *event, struct buf *data, enum we
 	headers_json_members(&(struct headers){ .message = m }, &writer, SLICE("Event"));
 	writer_number(&writer, "at", event->at);
 	writer_close(&writer, '}');
-	return true;
 }

@@ -5,7 +5,9 @@
 #include "engine/engine.h"
 #include "web/web_ring.h"
 
-/* False when it is of no interest there. Else `data` gets one line of JSON; `queues` as web_ring_add() takes them. */
-bool web_change_read(const struct engine_event *event, struct buf *data, enum web_seen *seen, struct slice *server, struct buf *queues);
+/* False when it is of no interest there. */
+bool web_change_is_one(const struct engine_event *event);
+/* Appends one line of JSON to `data`; `queues` as web_ring_add() takes them. */
+void web_change_read(const struct engine_event *event, struct buf *data, enum web_seen *seen, struct buf *queues);
 
 #endif

@@ -307,10 +307,10 @@ static bool is_turn_full(struct web_listener *listener)
 {
 	unsigned turn = ev_iteration(listener->loop);
 
-	if (listener->turn != turn)
-		listener->turn_count = 0;
-	listener->turn = turn;
-	return listener->turn_count++ >= READS;
+	if (listener->read_turn != turn)
+		listener->reads = 0;
+	listener->read_turn = turn;
+	return listener->reads++ >= READS;
 }
 
 static void read_some(struct web_connection *c)
@@ -353,10 +353,16 @@ static void on_readable(void *ctx)
 static void on_writable(void *ctx)
 {
 	struct web_connection *c = ctx;
+	struct web_turn *turn = &c->listener->turn;
 
+	/* The loop calls again. */
+	if (c->state == WEB_STREAMING && web_turn_is_over(turn))
+		return;
+	web_turn_begin(turn);
 	enter(c);
 	go_on(c);
 	leave(c);
+	web_turn_end(turn);
 }
 
 static void on_again(struct ev_loop *loop, ev_timer *timer, int events)

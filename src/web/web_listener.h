@@ -4,6 +4,7 @@
 
 #include "observe/metrics.h"
 #include "web/web_connection.h"
+#include "web/web_turn.h"
 
 /* Why a connection was ended by us. */
 enum web_drop {
@@ -40,7 +41,8 @@ struct web_listener {
 	ev_timer accept_pause, sweep;
 	struct list connections;
 	int64_t count;
-	unsigned turn, turn_count; /* of the loop, in which so many connections were read from */
+	unsigned read_turn, reads; /* of the loop, in which so many connections were read from */
+	struct web_turn turn;      /* of its streams */
 	struct series *dropped[WEB_DROPS];
 };
 

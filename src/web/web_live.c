@@ -1,6 +1,8 @@
-/* `GET /api/live`: the live picture, a snapshot and then every change. A change is made into bytes once, in a ring from which all readers
- * are fed; a reader has bytes of its own only while its socket takes none, at most PUSH. Who falls out of the ring begins anew with a
- * snapshot; who does so again and again is dropped. */
+/* `GET /api/live`: the live picture, a snapshot and then every change. Changes are made into bytes once, in a ring, from which all readers
+ * are fed ten times a second: a flush. What equal readers get is chosen once for them (web_group.h). A reader has bytes of its own only while
+ * its socket takes none, at most PUSH. Who falls out of the ring begins anew with a snapshot; who does so again and again is dropped.
+ *
+ * Readers take turns: one piece, and to the end of the queue while there is more. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,51 +14,53 @@
 #include "observe/log.h"
 #include "rules/picture.h"
 #include "web/web_change.h"
+#include "web/web_group.h"
+#include "web/web_look.h"
 #include "web/web_snapshot.h"
 #include "web/web_sse.h"
 
-#define PUSH (64u << 10)     /* bytes that a reader is given at once */
-#define SNAPSHOT (64u << 10) /* bytes of snapshots made in one turn of the loop, for all readers */
-#define FED 64               /* readers that are fed in one turn of the loop, so that many delay nobody by more (P5) */
+#define PUSH (32u << 10)     /* bytes that a reader is given at once */
+#define SNAPSHOT (16u << 10) /* bytes of snapshots made in one turn of the loop, for all readers */
+#define UNMADE (256u << 10)  /* bytes of changes that wait to be made into bytes; with more the engine waits for that */
 #define AGAIN 30.0           /* seconds: a reader that falls behind twice in them is dropped */
 #define KEEP 60.0            /* seconds that changes are kept for readers that may come back when there are none */
 #define LOOK 1.0             /* seconds between two looks at servers and rules */
 
 struct reader {
-	struct list node;
+	struct list node;          /* live->readers */
+	struct list queue;         /* live->fed or live->begun; neither while there is nothing for it or its socket takes no more */
 	struct web_live *live;
 	struct web_connection *c;
 	struct web_token *sight;   /* owned */
+	struct web_group *group;   /* held: of those with the same sight */
 	struct web_token *token;   /* held: what it came with */
 	unsigned char digest[WEB_DIGEST];
 	uint64_t next;             /* number of the change that it gets next */
+	bool flushing;             /* the flush under way has not come to it */
 	bool snapshotting;
 	struct web_snapshot snapshot;
+	uint64_t sent;             /* monotonic ns: the flush in which it got something last */
 	uint64_t restarted;        /* monotonic ns; 0: never */
-};
-
-/* What was said last of a server or a rule. */
-struct said {
-	struct list node;
-	bool rule, seen;
-	char *name;
-	char state[32];  /* of a server */
-	double since;    /* epoch seconds */
-	uint32_t hash;
 };
 
 struct web_live {
 	struct web *web;
 	struct ev_loop *loop;
-	struct list readers;       /* who was served longest ago comes first */
+	struct list readers;
+	struct list fed, begun;    /* those that wait for changes and for a part of a snapshot; who waits longest comes first */
+	struct web_groups groups;
+	struct web_intake intake;
 	struct web_ring ring;
+	struct web_look look;
+	struct web_flush flush;    /* under way, or the last one */
+	uint64_t flushed;          /* monotonic ns: when it began */
+	unsigned unfed;            /* readers to which it has not come */
+	bool again;                /* the next one is due */
 	uint32_t epoch;
 	uint64_t generation;       /* of the picture */
 	bool watching;
 	struct engine_watch watch;
-	struct list said;
-	unsigned unfed;            /* readers at the front of the list that this flush has still to feed */
-	ev_timer flush, feed, comment, look, keep, soon;
+	ev_timer tick, feed, make, snapshots, looks, keep;
 	struct series *restarts, *dropped, *changes;
 };
 
@@ -67,46 +71,57 @@ static void new_epoch(struct web_live *live)
 	uint32_t before = live->epoch;
 
 	web_ring_clear(&live->ring);
+	web_intake_clear(&live->intake);
+	live->flush.from = live->flush.upto = web_ring_next(&live->ring);
 	do
 		if (getrandom(&live->epoch, sizeof live->epoch, GRND_NONBLOCK) != sizeof live->epoch)
 			live->epoch = (uint32_t)clock_mono_ns();
 	while (live->epoch == before || live->epoch == 0);
 }
 
-static const char *id_text(const struct web_live *live, uint64_t number, char text[40])
+/* Of the next change that is reported. */
+static uint64_t next_number(const struct web_live *live)
 {
-	snprintf(text, 40, "%08" PRIx32 "-%" PRIu64, live->epoch, number);
-	return text;
+	return web_ring_next(&live->ring) + live->intake.count;
 }
 
 /* The number of the change that follows the one of that id; false: of another epoch, or none. */
 static bool read_id(const struct web_live *live, struct slice id, uint64_t *next)
 {
-	char prefix[40];
+	char prefix[WEB_SSE_ID];
 	int64_t number;
 	int n = snprintf(prefix, sizeof prefix, "%08" PRIx32 "-", live->epoch);
 
 	if (!slice_starts_with(id, slice_make(prefix, (size_t)n)) || !slice_to_int(slice_make(id.ptr + n, id.len - (size_t)n), &number) || number < 0)
 		return false;
 	*next = (uint64_t)number + 1;
-	return *next >= live->ring.first && *next <= web_ring_next(&live->ring);
+	return *next >= live->ring.first && *next <= next_number(live);
 }
 
 /* ---- readers ---- */
+
+static void no_longer_flushing(struct reader *r)
+{
+	if (r->flushing)
+		r->live->unfed--;
+	r->flushing = false;
+}
 
 static void reader_free(struct reader *r)
 {
 	struct web_live *live = r->live;
 
+	no_longer_flushing(r);
 	list_remove(&r->node);
+	list_remove(&r->queue);
+	web_group_release(&r->group);
 	web_token_release(&r->sight);
 	web_token_release(&r->token);
 	web_sse_ended(live->web);
 	free(r);
 	if (list_empty(&live->readers)) {
-		ev_timer_stop(live->loop, &live->flush);
-		ev_timer_stop(live->loop, &live->comment);
-		ev_timer_stop(live->loop, &live->soon);
+		ev_timer_stop(live->loop, &live->tick);
+		ev_timer_stop(live->loop, &live->snapshots);
 		ev_timer_stop(live->loop, &live->feed);
 		ev_timer_again(live->loop, &live->keep);
 	}
@@ -117,16 +132,28 @@ static void on_cancel(void *work)
 	reader_free(work);
 }
 
+/* It waits for its turn, unless it does so already. */
+static void enqueue(struct reader *r)
+{
+	struct web_live *live = r->live;
+
+	if (list_empty(&r->queue))
+		list_append(r->snapshotting ? &live->begun : &live->fed, &r->queue);
+	ev_timer_start(live->loop, r->snapshotting ? &live->snapshots : &live->feed);
+}
+
 static void begin_snapshot(struct reader *r)
 {
 	web_snapshot_begin(&r->snapshot);
 	r->snapshotting = true;
-	r->next = web_ring_next(&r->live->ring);
-	ev_timer_start(r->live->loop, &r->live->soon);
+	r->next = next_number(r->live);
+	list_remove(&r->queue);
+	no_longer_flushing(r);
+	enqueue(r);
 }
 
-/* The changes that it has not had are gone. False: the reader is gone too. */
-static bool fell_behind(struct reader *r)
+/* The changes that it has not had are gone. The reader may be gone too. */
+static void fell_behind(struct reader *r)
 {
 	struct web_live *live = r->live;
 	uint64_t now = clock_mono_ns();
@@ -138,253 +165,170 @@ static bool fell_behind(struct reader *r)
 		address_text(web_connection_peer(r->c), ip);
 		log_write(LOG_WARN, "web stream dropped", F_TEXT("reason", "slow"), F_TEXT("client", r->token->name), F_TEXT("address", ip));
 		web_connection_end(r->c);
-		return false;
+		return;
 	}
 	if (live->restarts)
 		live->restarts->value++;
 	log_write(LOG_WARN, "web stream begins anew: its reader is slow", F_TEXT("client", r->token->name));
 	r->restarted = now;
 	begin_snapshot(r);
-	return true;
 }
 
-/* Gives the reader what there is, until its socket takes no more. */
-static void feed(struct reader *r)
+/* One piece, or a comment when it has had nothing for long. False: there is no more for it now, or it is gone. */
+static bool feed(struct reader *r)
 {
 	struct web_live *live = r->live;
-	struct slice run;
+	struct slice piece = { "", 0 };
 
+	if (web_connection_is_full(r->c))
+		return false;
 	if (r->next < live->ring.first) {
-		if (!web_connection_is_full(r->c) || r->snapshotting)
-			fell_behind(r);
-		return;
+		fell_behind(r);
+		return false;
 	}
-	while (!r->snapshotting && !web_connection_is_full(r->c)) {
-		if (!web_ring_read(&live->ring, r->sight, PUSH, &r->next, &run) || run.len == 0)
-			return;
-		if (!web_connection_send(r->c, run))
-			return;
+	if (r->next < live->flush.upto)
+		piece = web_group_read(r->group, &live->ring, &live->flush, &r->next);
+	if (piece.len == 0 && r->next >= live->flush.upto && live->flushed > r->sent + clock_from_seconds(WEB_SSE_COMMENT - WEB_SSE_FLUSH))
+		piece = SLICE(":\n\n");
+	if (piece.len > 0) {
+		r->sent = live->flushed;
+		if (!web_connection_send(r->c, piece))
+			return false;
 	}
-	if (r->snapshotting)
-		ev_timer_start(live->loop, &live->soon);
+	return r->next < live->flush.upto;
 }
 
 static void on_drained(void *work)
 {
-	feed(work);
+	enqueue(work);
 }
 
-/* A part of a snapshot for the reader that waits longest; the next one in the loop's next turn. */
-static void on_soon(struct ev_loop *loop, ev_timer *timer, int events)
+static void begin_flush(struct web_live *live)
 {
-	struct web_live *live = timer->data;
-	struct reader *r = NULL;
-	struct buf out;
-	char id[40];
-	(void)events;
-
-	list_each(it, &live->readers) {
-		struct reader *one = list_entry(it, struct reader, node);
-		if (one->snapshotting && !web_connection_is_full(one->c)) {
-			r = one;
-			break;
+	live->again = false;
+	live->flushed = clock_mono_ns();
+	live->flush.serial++;
+	live->flush.from = live->flush.upto;
+	live->flush.upto = web_ring_next(&live->ring);
+	list_each_safe(it, &live->readers) {
+		struct reader *r = list_entry(it, struct reader, node);
+		if (r->snapshotting) {
+			if (r->next < live->ring.first)
+				fell_behind(r);
+		} else if (!web_connection_is_full(r->c)) {
+			live->unfed++;
+			r->flushing = true;
+			enqueue(r);
 		}
 	}
-	if (!r)
-		return;
-	list_remove(&r->node);
-	list_append(&live->readers, &r->node);
-	buf_init(&out, 0);
-	r->snapshotting = web_snapshot_write(&r->snapshot, live->web, r->sight, id_text(live, r->next - 1, id), SNAPSHOT, &out);
-	ev_timer_start(loop, timer);
-	if (web_connection_send(r->c, buf_slice(&out)) && !r->snapshotting)
-		feed(r);
-	buf_close(&out);
 }
 
-/* Some readers; the others in the loop's next turns. */
+/* As many readers as this turn of the loop allows. */
 static void on_feed(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct web_live *live = timer->data;
+	struct web_turn *turn = &live->web->api->turn;
+	bool time = true;
 	(void)events;
 
-	for (unsigned i = 0; i < FED && live->unfed > 0 && !list_empty(&live->readers); i++) {
-		struct reader *r = list_entry(live->readers.next, struct reader, node);
-		live->unfed--;
-		list_remove(&r->node);
-		list_append(&live->readers, &r->node);
-		feed(r);
+	while (time && !list_empty(&live->fed)) {
+		struct reader *r = list_entry(live->fed.next, struct reader, queue);
+		web_turn_begin(turn);
+		list_remove(&r->queue);
+		no_longer_flushing(r);
+		if (feed(r))
+			enqueue(r);
+		time = web_turn_end(turn);
 	}
-	if (live->unfed > 0 && !list_empty(&live->readers))
+	if (live->again && live->unfed == 0)
+		begin_flush(live);
+	if (!list_empty(&live->fed))
 		ev_timer_start(loop, timer);
 }
 
-static void on_flush(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct web_live *live = timer->data;
-
-	live->unfed = 0;
-	list_each(it, &live->readers)
-		live->unfed++;
-	on_feed(loop, &live->feed, events);
-}
-
-static void on_comment(struct ev_loop *loop, ev_timer *timer, int events)
+/* One flush is ended before the next one begins: readers that are fed together stay together. */
+static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct web_live *live = timer->data;
 	(void)loop, (void)events;
 
-	list_each_safe(it, &live->readers) {
-		struct reader *r = list_entry(it, struct reader, node);
-		if (!web_connection_is_full(r->c))
-			web_connection_send(r->c, SLICE(":\n\n"));
-	}
+	if (live->unfed > 0)
+		live->again = true;
+	else
+		begin_flush(live);
+}
+
+/* A part of a snapshot for the reader that waits longest; the next one in the loop's next turn. */
+static void on_snapshots(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct web_live *live = timer->data;
+	struct buf out;
+	char id[WEB_SSE_ID];
+	(void)events;
+
+	if (list_empty(&live->begun))
+		return;
+	struct reader *r = list_entry(live->begun.next, struct reader, queue);
+	list_remove(&r->queue);
+	if (!list_empty(&live->begun))
+		ev_timer_start(loop, timer);
+	buf_init(&out, 0);
+	r->snapshotting = web_snapshot_write(&r->snapshot, live->web, r->sight, web_sse_id(live->epoch, r->next - 1, id), SNAPSHOT, &out);
+	if (web_connection_send(r->c, buf_slice(&out)) && !web_connection_is_full(r->c))
+		enqueue(r);
+	buf_close(&out);
 }
 
 /* ---- changes ---- */
 
-static void add(struct web_live *live, const char *event, struct slice data, enum web_seen seen, struct slice server, struct slice queues)
+static void make(struct web_live *live)
 {
-	struct buf frame;
-	char id[40];
-
-	buf_init(&frame, 0);
-	web_sse_frame(&frame, event, id_text(live, web_ring_next(&live->ring), id), data);
-	web_ring_add(&live->ring, buf_slice(&frame), seen, server, queues);
-	buf_close(&frame);
-	if (live->changes)
+	if (web_intake_make(&live->intake, &live->ring, live->epoch) && live->changes)
 		live->changes->value++;
+}
+
+/* What was reported becomes bytes, as far as this turn of the loop allows. */
+static void on_make(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct web_live *live = timer->data;
+	struct web_turn *turn = &live->web->api->turn;
+	bool time = true;
+	(void)events;
+
+	while (time && live->intake.count > 0) {
+		web_turn_begin(turn);
+		make(live);
+		time = web_turn_end(turn);
+	}
+	if (live->intake.count > 0)
+		ev_timer_start(loop, timer);
+}
+
+static void added(struct web_live *live)
+{
+	while (live->intake.bytes > UNMADE)
+		make(live);
+	if (live->intake.count > 0)
+		ev_timer_start(live->loop, &live->make);
 }
 
 static void on_event(void *ctx, const struct engine_event *event)
 {
 	struct web_live *live = ctx;
-	struct buf data, queues;
-	struct slice server;
-	enum web_seen seen;
-	char name[64];
 
-	if (!event->own)
+	if (!web_change_is_one(event))
 		return;
-	buf_init(&data, 0);
-	buf_init(&queues, 0);
-	if (web_change_read(event, &data, &seen, &server, &queues)) {
-		slice_to_text(event->message->name, name, sizeof name);
-		add(live, name, buf_slice(&data), seen, server, buf_slice(&queues));
-	}
-	buf_close(&data);
-	buf_close(&queues);
+	web_intake_add_event(&live->intake, event);
+	added(live);
 }
 
-/* ---- servers and rules: looked at, because much of them changes without an event ---- */
-
-static struct said *find_said(struct web_live *live, bool rule, struct slice name)
-{
-	list_each(it, &live->said) {
-		struct said *said = list_entry(it, struct said, node);
-		if (said->rule == rule && slice_eq(slice_cstr(said->name), name))
-			return said;
-	}
-	struct said *said = mem_zalloc(sizeof *said);
-	said->rule = rule;
-	said->name = mem_slicedup(name);
-	list_append(&live->said, &said->node);
-	return said;
-}
-
-static void forget_said(struct web_live *live)
-{
-	list_each_safe(it, &live->said) {
-		struct said *said = list_entry(it, struct said, node);
-		list_remove(&said->node);
-		free(said->name);
-		free(said);
-	}
-}
-
-/* Reports it when it is not what was said last. */
-static void say(struct web_live *live, struct said *said, struct slice data)
-{
-	uint32_t hash = slice_hash(data);
-
-	said->seen = true;
-	if (hash == said->hash)
-		return;
-	said->hash = hash;
-	add(live, said->rule ? "rule" : "server", data, said->rule ? WEB_SEEN_WHOLE : WEB_SEEN_SERVER, slice_cstr(said->rule ? "" : said->name),
-	    (struct slice){ "", 0 });
-}
-
-static void look_at_servers(struct web_live *live)
-{
-	struct link_view view;
-	struct writer writer;
-	struct slice name;
-	struct buf data;
-
-	buf_init(&data, 0);
-	for (size_t i = 0; engine_server_view(live->web->engine, i, &view); i++) {
-		struct said *said = find_said(live, false, slice_cstr(view.name));
-		if (strcmp(said->state, view.state) != 0)
-			said->since = clock_wall() - view.state_age;
-		snprintf(said->state, sizeof said->state, "%s", view.state);
-		buf_clear(&data);
-		writer_init(&writer, &data);
-		if (web_snapshot_server(live->web, i, said->since, &name, &writer))
-			say(live, said, buf_slice(&data));
-	}
-	buf_close(&data);
-}
-
-static void look_at_rules(struct web_live *live)
-{
-	struct writer writer;
-	struct slice name;
-	struct buf data;
-
-	buf_init(&data, 0);
-	for (size_t i = 0;; i++) {
-		buf_clear(&data);
-		writer_init(&writer, &data);
-		if (!web_snapshot_rule(live->web, i, &name, &writer))
-			break;
-		say(live, find_said(live, true, name), buf_slice(&data));
-	}
-	buf_close(&data);
-}
-
-static void report_gone(struct web_live *live)
-{
-	list_each_safe(it, &live->said) {
-		struct said *said = list_entry(it, struct said, node);
-		bool seen = said->seen;
-		said->seen = false;
-		if (seen)
-			continue;
-		struct writer writer;
-		struct buf data;
-		buf_init(&data, 0);
-		writer_init(&writer, &data);
-		writer_open(&writer, NULL, '{');
-		writer_text(&writer, "name", said->name);
-		writer_close(&writer, '}');
-		add(live, said->rule ? "rule.removed" : "server.removed", buf_slice(&data), said->rule ? WEB_SEEN_WHOLE : WEB_SEEN_SERVER,
-		    slice_cstr(said->rule ? "" : said->name), (struct slice){ "", 0 });
-		buf_close(&data);
-		list_remove(&said->node);
-		free(said->name);
-		free(said);
-	}
-}
-
-static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_looks(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct web_live *live = timer->data;
 	(void)loop, (void)events;
 
-	look_at_servers(live);
-	look_at_rules(live);
-	report_gone(live);
+	web_look(&live->look, live->web, &live->intake);
+	added(live);
 }
 
 /* ---- watching ---- */
@@ -392,28 +336,29 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 static void start_watching(struct web_live *live)
 {
 	ev_timer_stop(live->loop, &live->keep);
-	ev_timer_again(live->loop, &live->flush);
-	ev_timer_again(live->loop, &live->comment);
+	ev_timer_again(live->loop, &live->tick);
 	if (live->watching)
 		return;
 	new_epoch(live);
 	live->watching = true;
 	live->watch = (struct engine_watch){ .ctx = live, .event = on_event };
 	engine_watch_add(live->web->engine, &live->watch);
-	ev_timer_again(live->loop, &live->look);
-	on_look(live->loop, &live->look, 0);
+	ev_timer_again(live->loop, &live->looks);
+	on_looks(live->loop, &live->looks, 0);
 }
 
 static void stop_watching(struct web_live *live)
 {
 	ev_timer_stop(live->loop, &live->keep);
-	ev_timer_stop(live->loop, &live->look);
+	ev_timer_stop(live->loop, &live->looks);
+	ev_timer_stop(live->loop, &live->make);
 	if (!live->watching)
 		return;
 	live->watching = false;
 	engine_watch_remove(live->web->engine, &live->watch);
 	web_ring_clear(&live->ring);
-	forget_said(live);
+	web_intake_clear(&live->intake);
+	web_look_clear(&live->look);
 }
 
 static void on_keep(struct ev_loop *loop, ev_timer *timer, int events)
@@ -461,6 +406,9 @@ void web_serve_live(const struct web_ask *ask)
 	r->live = live;
 	r->c = ask->c;
 	r->sight = sight;
+	r->group = web_group_hold(&live->groups, sight);
+	r->sent = clock_mono_ns();
+	list_init(&r->queue);
 	r->token = web_token_hold(ask->token);
 	memcpy(r->digest, ask->digest, sizeof r->digest);
 	list_append(&live->readers, &r->node);
@@ -516,15 +464,23 @@ struct web_live *web_live_create(struct web *web, struct err *err)
 	live->dropped = metric_series(dropped, NULL, 0);
 	live->changes = metric_series(changes, NULL, 0);
 	list_init(&live->readers);
-	list_init(&live->said);
+	list_init(&live->fed);
+	list_init(&live->begun);
+	live->flush.most = PUSH;
+	web_groups_init(&live->groups);
+	web_intake_init(&live->intake);
+	web_look_init(&live->look);
 	web_ring_init(&live->ring, (size_t)engine_config(web->engine)->web.replay);
-	ev_timer_init(&live->flush, on_flush, 0, WEB_SSE_FLUSH);
-	ev_timer_init(&live->comment, on_comment, 0, WEB_SSE_COMMENT);
-	ev_timer_init(&live->look, on_look, 0, LOOK);
+	ev_timer_init(&live->tick, on_tick, 0, WEB_SSE_FLUSH);
+	ev_timer_init(&live->looks, on_looks, 0, LOOK);
 	ev_timer_init(&live->keep, on_keep, 0, KEEP);
-	ev_timer_init(&live->soon, on_soon, 0, 0);
 	ev_timer_init(&live->feed, on_feed, 0, 0);
-	live->flush.data = live->comment.data = live->look.data = live->keep.data = live->soon.data = live->feed.data = live;
+	ev_timer_init(&live->make, on_make, 0, 0);
+	ev_timer_init(&live->snapshots, on_snapshots, 0, 0);
+	ev_set_priority(&live->feed, WEB_TURN_PRIORITY);
+	ev_set_priority(&live->make, WEB_TURN_PRIORITY);
+	ev_set_priority(&live->snapshots, WEB_TURN_PRIORITY);
+	live->tick.data = live->looks.data = live->keep.data = live->feed.data = live->make.data = live->snapshots.data = live;
 	return live;
 }
 
@@ -537,10 +493,9 @@ void web_live_destroy(struct web_live **live)
 	*live = NULL;
 	end_readers(l);
 	stop_watching(l);
-	ev_timer_stop(l->loop, &l->soon);
-	ev_timer_stop(l->loop, &l->feed);
-	ev_timer_stop(l->loop, &l->flush);
-	ev_timer_stop(l->loop, &l->comment);
+	ev_timer_stop(l->loop, &l->keep);
+	web_groups_close(&l->groups);
+	web_intake_close(&l->intake);
 	web_ring_close(&l->ring);
 	free(l);
 }

@@ -86,27 +86,31 @@ static bool is_seen(const struct web_change *change, const struct web_token *sig
 	return false;
 }
 
-bool web_ring_read(const struct web_ring *ring, const struct web_token *sight, size_t most, uint64_t *number, struct slice *out)
+static const struct web_change *change_at(const struct web_ring *ring, uint64_t number)
 {
-	bool narrow = web_token_is_narrow(sight);
-	uint64_t start = 0;
+	return &ring->changes[ring->head + (size_t)(number - ring->first)];
+}
+
+static struct slice bytes_from(const struct web_ring *ring, const struct web_change *change, size_t len)
+{
+	return slice_make(buf_slice(&ring->bytes).ptr + (change->offset - ring->dropped), len);
+}
+
+struct slice web_ring_run(const struct web_ring *ring, uint64_t upto, size_t most, uint64_t *number)
+{
+	const struct web_change *first = change_at(ring, *number);
 	size_t len = 0;
 
-	*out = (struct slice){ "", 0 };
-	if (*number < ring->first || *number > web_ring_next(ring))
-		return false;
-	for (; *number < web_ring_next(ring) && len < most; ++*number) {
-		const struct web_change *change = &ring->changes[ring->head + (size_t)(*number - ring->first)];
-		bool seen = !narrow || is_seen(change, sight);
-		if (!seen && len > 0)
-			break;
-		if (!seen)
-			continue;
-		if (len == 0)
-			start = change->offset;
-		len += change->len;
+	while (*number < upto && len < most)
+		len += change_at(ring, (*number)++)->len;
+	return bytes_from(ring, first, len);
+}
+
+void web_ring_pick(const struct web_ring *ring, const struct web_token *sight, uint64_t upto, size_t most, uint64_t *number, struct buf *out)
+{
+	for (; *number < upto && buf_len(out) < most; ++*number) {
+		const struct web_change *change = change_at(ring, *number);
+		if (is_seen(change, sight))
+			buf_append(out, bytes_from(ring, change, change->len));
 	}
-	if (len > 0)
-		*out = slice_make(buf_slice(&ring->bytes).ptr + (start - ring->dropped), len);
-	return true;
 }

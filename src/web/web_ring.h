@@ -36,8 +36,10 @@ void web_ring_clear(struct web_ring *ring);
 uint64_t web_ring_next(const struct web_ring *ring);
 /* `queues` as in struct web_change, with its end; empty: none. */
 void web_ring_add(struct web_ring *ring, struct slice frame, enum web_seen seen, struct slice server, struct slice queues);
-/* True when changes from `*number` on are there. `*out` is then the longest run of frames, up to about `most` bytes, that the reader may
- * see, after those that it may not; empty when there is none. `*number` goes behind it. The bytes stand until the next change. */
-bool web_ring_read(const struct web_ring *ring, const struct web_token *sight, size_t most, uint64_t *number, struct slice *out);
+/* The frames of the changes from `*number` to below `upto`, as many as fit into about `most` bytes, at least one; `*number` goes behind them.
+ * They stand until the next change. Both numbers must be in the ring, or `upto` just behind it. */
+struct slice web_ring_run(const struct web_ring *ring, uint64_t upto, size_t most, uint64_t *number);
+/* Appends those that the reader may see, likewise. Without memory for one it is left out: the next snapshot mends that. */
+void web_ring_pick(const struct web_ring *ring, const struct web_token *sight, uint64_t upto, size_t most, uint64_t *number, struct buf *out);
 
 #endif

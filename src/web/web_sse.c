@@ -1,5 +1,6 @@
 #include "web/web_sse.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "observe/log.h"
@@ -38,15 +39,31 @@ void web_sse_ended(struct web *web)
 	web->stream_count--;
 }
 
-void web_sse_frame(struct buf *out, const char *event, const char *id, struct slice data)
+const char *web_sse_id(uint32_t epoch, uint64_t number, char text[WEB_SSE_ID])
+{
+	snprintf(text, WEB_SSE_ID, "%08" PRIx32 "-%" PRIu64, epoch, number);
+	return text;
+}
+
+void web_sse_open(struct buf *out, const char *event, const char *id)
 {
 	if (event)
 		buf_printf(out, "event: %s\n", event);
 	if (id)
 		buf_printf(out, "id: %s\n", id);
 	buf_append_cstr(out, "data: ");
-	buf_append(out, data);
+}
+
+void web_sse_close(struct buf *out)
+{
 	buf_append_cstr(out, "\n\n");
+}
+
+void web_sse_frame(struct buf *out, const char *event, const char *id, struct slice data)
+{
+	web_sse_open(out, event, id);
+	buf_append(out, data);
+	web_sse_close(out);
 }
 
 struct web_token *web_sse_sight(const struct web_ask *ask, web_sse_parameter_fn *other, void *ctx, const char *known)

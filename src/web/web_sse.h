@@ -12,8 +12,14 @@ bool web_sse_allowed(const struct web_ask *ask);
 /* Begins the stream of a request. `reader`, `cancel` and `drained` as in struct web_connection. False: the client is gone already, and
  * cancel() was called. */
 bool web_sse_begin(const struct web_ask *ask, void *reader, void (*cancel)(void *reader), void (*drained)(void *reader));
+#define WEB_SSE_ID 40
+/* The id of the change of that number. */
+const char *web_sse_id(uint32_t epoch, uint64_t number, char text[WEB_SSE_ID]);
 /* Appends a frame; `id` and `event` may be NULL. `data` is one line. */
 void web_sse_frame(struct buf *out, const char *event, const char *id, struct slice data);
+/* The same in two halves: what is appended between them is its data. */
+void web_sse_open(struct buf *out, const char *event, const char *id);
+void web_sse_close(struct buf *out);
 /* A stream of web_sse_begin() is over. */
 void web_sse_ended(struct web *web);
 

@@ -1,8 +1,10 @@
 /* Many clients of the API in one process: COUNT streams that are read, or left unread, and requests beside them.
  *
- * usage: readers [--deaf] [--requests N] PORT TOKEN COUNT PATH
+ * usage: readers [--deaf] [--requests N] [--last-id ID] [--bytes N] PORT TOKEN COUNT PATH
  *   --deaf       sends the requests for streams and reads nothing, with small receive buffers
  *   --requests   N GET /api/status a second on one connection of its own, which is kept
+ *   --last-id    the streams go on behind the change with that id
+ *   --bytes      prints "read" when the streams have had N bytes, all together
  *
  * Prints "reading" when every stream has begun (--deaf: when all have been asked for), and at SIGTERM a line of JSON: streams, ended (by the
  * other side), bytes (of the streams), requests, answered.
@@ -36,9 +38,9 @@ struct client {
 };
 
 static struct sockaddr_in address = { .sin_family = AF_INET };
-static const char *token;
+static const char *token, *last_id;
 static bool deaf;
-static size_t begun, ended, bytes, requests, answered;
+static size_t begun, ended, bytes, awaited, requests, answered;
 
 static void require(bool good, const char *what)
 {
@@ -58,7 +60,8 @@ static void watch(int poll, struct client *c)
 static void ask(int fd, const char *path)
 {
 	char text[1024];
-	int len = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", path, token);
+	int len = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s%s%s\r\n", path, token,
+	                   last_id ? "Last-Event-ID: " : "", last_id ? last_id : "", last_id ? "\r\n" : "");
 
 	require(len > 0 && (size_t)len < sizeof text && write(fd, text, (size_t)len) == len, "request");
 }
@@ -95,6 +98,11 @@ static void take(struct client *c)
 		begun += !c->begun;
 		c->begun = true;
 		bytes += (size_t)n;
+		if (awaited > 0 && bytes >= awaited) {
+			puts("read");
+			fflush(stdout);
+			awaited = 0;
+		}
 	} else if (c->kind == REQUESTS) {
 		for (const char *at = chunk; (at = memmem(at, (size_t)(chunk + n - at), "HTTP/1.1 200", 12)); at += 12)
 			answered++;
@@ -109,7 +117,8 @@ static void report(size_t count)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "deaf", no_argument, NULL, 'd' }, { "requests", required_argument, NULL, 'r' }, { 0 } };
+	static const struct option options[] = { { "deaf", no_argument, NULL, 'd' }, { "requests", required_argument, NULL, 'r' },
+		                                 { "last-id", required_argument, NULL, 'l' }, { "bytes", required_argument, NULL, 'b' }, { 0 } };
 	struct client timer = { TIMER, -1, false }, signals = { SIGNALS, -1, false }, asks = { REQUESTS, -1, false };
 	struct rlimit files;
 	long rate = 0;
@@ -120,6 +129,10 @@ int main(int argc, char **argv)
 			return 2;
 		if (c == 'd')
 			deaf = true;
+		else if (c == 'l')
+			last_id = optarg;
+		else if (c == 'b')
+			awaited = (size_t)atol(optarg);
 		else
 			rate = atol(optarg);
 	}

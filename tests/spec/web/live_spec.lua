@@ -153,6 +153,95 @@ describe("the stream of the live picture", function()
     assert.are.equal(405, (support.ask(d, { path = "/api/live", method = "HEAD", token = support.READ })))
   end)
 
+  it("gives each of many readers at a time exactly what its own limits allow", function()
+    local tokens = support.tokens()
+    local function secret(name) return name .. "-secret-0123456789" end
+    local function add(name, scopes, servers, queues)
+      tokens[name] = { secret = secret(name), scopes = scopes, servers = servers, queues = queues }
+    end
+    add("wall2", { "read", "act" }, nil, { "support" })
+    add("sales", { "read" }, nil, { "sales" })
+    add("both", { "read" }, nil, { "sales", "support" })
+    add("east", { "read" }, { "pbx1" })
+    add("west", { "read" }, { "pbx2" })
+    add("eastsales", { "read" }, { "pbx1" }, { "sales" })
+    local sims = { pbx1 = helper.sim("--calls-per-second", "5", "--features", "--seed", "3"), pbx2 = helper.sim("--calls-per-second", "5", "--features", "--seed", "4") }
+    local d = support.daemon({ servers = { pbx1 = helper.server(sims.pbx1), pbx2 = helper.server(sims.pbx2) },
+      rules = { ["bad.lua"] = "ami.on('crm.bad', function() error 'no' end)" } }, { tokens = tokens })
+    d:ready "pbx1"
+    d:ready "pbx2"
+    local readers = {}
+    for _, name in ipairs { "wall", "wall2", "sales", "both", "east", "west", "eastsales", "reader", "wall", "sales" } do
+      readers[#readers + 1] = { token = tokens[name], name = name, read = read(d, "/api/live", tokens[name].secret) }
+    end
+    readers[#readers + 1] = { token = { queues = { "support" }, servers = { "pbx2" } }, name = "both", -- narrower by the query
+      read = read(d, "/api/live?queue=support&server=pbx2", secret "both") }
+    for _, one in ipairs(readers) do
+      local _, ended = one.read.await(is_end)
+      one.from = tonumber(ended.id:match "%-(%d+)$")
+    end
+    local wide = read(d, "/api/live")
+    wide.await(is_end)
+
+    local function has(list, item)
+      for _, one in ipairs(list or {}) do
+        if one == item then return true end
+      end
+      return list == nil
+    end
+    local function any(list, queues, key)
+      for _, item in ipairs(type(list) == "table" and list or {}) do
+        if has(queues, type(item) == "table" and item[key] or item) then return true end
+      end
+      return false
+    end
+    -- As lib/README.md has it.
+    local function allowed(token, frame)
+      local data, event = frame.data, frame.event
+      if event:match "^rule" or event:match "^script%." then return not token.servers and not token.queues end
+      if not has(token.servers, event:match "^server" and data.name or data.server) then return false end
+      if not token.queues then return true end
+      if event:match "^call%." then return has(token.queues, data.queue) or any(data.waits, token.queues, "queue") end
+      if event:match "^agent%." then return any(data.queues, token.queues, "queue") end
+      if event:match "^queue%." then return has(token.queues, event == "queue.changed" and data.name or data.queue) end
+      return not event:match "^endpoint%." and not event:match "^conference%."
+    end
+    local function numbers(frames, from, to, wanted)
+      local list = {}
+      for _, frame in ipairs(frames) do
+        local number = frame.event ~= "snapshot" and frame.id and tonumber(frame.id:match "%-(%d+)$")
+        if number and number > from and number <= to and wanted(frame) then list[#list + 1] = number end
+      end
+      return list
+    end
+    local function last(frames) return tonumber(frames[#frames].id and frames[#frames].id:match "%-(%d+)$" or 0) end
+    d:emit "crm.bad"
+    wide.await "rule"
+    for _, one in ipairs(readers) do
+      if one.token.queues then one.read.await "queue.joined" end
+      one.read.await "call.ended"
+    end
+    -- The first reader is of everything too: what the others got is compared with what it got.
+    local all = readers[8].read
+    local first, to = readers[8].from, last(all.frames())
+    for _, one in ipairs(readers) do first = math.max(first, one.from) end
+    -- One flush later all have what happened up to there.
+    helper.wait_for(function() return last(all.frames()) > to + 100 end, 60)
+    local truth = all.frames()
+    assert.is_true(to > first + 50)
+    for _, one in ipairs(readers) do
+      local frames = one.read.frames()
+      assert.are.equal(one.name, frames[1].data.label)
+      assert.are.same(#(one.token.scopes or { "read" }), #frames[1].data.scopes)
+      local expected = numbers(truth, first, to, function(frame) return allowed(one.token, frame) end)
+      assert.are.same(expected, numbers(frames, first, to, function() return true end), one.name)
+      assert.is_true(#expected > 0 and (#expected < to - first or one.name == "reader"), one.name)
+      for _, frame in ipairs(frames) do
+        if frame.event ~= "snapshot" then assert.is_true(allowed(one.token, frame), one.name .. " got " .. frame.event) end
+      end
+    end
+  end)
+
   it("tells of servers that come and go, and of rules that fail", function()
     local d = support.live(nil, { rules = { ["bad.lua"] = "ami.on('crm.bad', function() error 'no' end)" } })
     local reader = read(d, "/api/live")

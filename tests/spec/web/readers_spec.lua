@@ -57,3 +57,34 @@ describe("a thousand readers that read nothing", function()
     assert.is_true(loaded < math.max(0.25, 4 * calm), ("%g s without a turn, %g s before"):format(loaded, calm))
   end)
 end)
+
+-- A test of time would say more about the machine: it is counted how many turns of the loop they take.
+describe("a crowd of readers that come back", function()
+  after_each(helper.cleanup)
+
+  local COUNT, PIECE, PIECES = 100, 32 * 1024, 25 -- readers; bytes that one gets at once; how many such pieces a turn has time for, at most
+
+  it("get what they have missed bit by bit, so that a turn of the loop stays short", function()
+    local d = support.live({ connections = COUNT + 50, streams = COUNT + 50, requests_per_second = COUNT + 50, replay = 16 * 1024 * 1024 }, nil,
+      "--calls-per-second", "60", "--speed", "3")
+    local first = helper.start("curl", { "-sN", "-H", "Authorization: Bearer " .. support.READ, ("http://127.0.0.1:%d/api/live"):format(d.web_port) })
+    local id, from
+    helper.wait_for(function()
+      id, from = first:stdout():match 'id: (%x+%-%d+)\ndata: {"part":"end"[^\n]*\n\n()'
+      return id
+    end, 30)
+    helper.wait_for(function() return #first:stdout() - from > 4 * 1024 * 1024 end, 60)
+    d.sim:signal "STOP"
+    helper.wait_for(function() -- all that there was has come
+      return tonumber(first:stdout():sub(-8192):match ".*\nid: %x+%-(%d+)\n") == d:metric "hookswitch_web_changes_total"
+    end, 30)
+    local bytes = (#first:stdout() - from) // 1024 * 1024 * COUNT -- less what the last comments were
+    local turns = d:metric "hookswitch_loop_turns_total"
+    local crowd = helper.start(helper.binary:gsub("[^/]*$", "tests/readers"),
+      { "--last-id", id, "--bytes", tostring(bytes), d.web_port, support.READ, COUNT, "/api/live" })
+    helper.wait_for(function() return crowd:stdout():find("read\n", 1, true) end, 120, function() return "all that was missed; there are " .. crowd:stdout() end)
+    turns = d:metric "hookswitch_loop_turns_total" - turns
+    assert.is_true(turns > bytes / PIECE / PIECES, ("%d turns for %d bytes"):format(turns, bytes))
+    assert.are.equal(0, d:metric "hookswitch_web_stream_restarts_total")
+  end)
+end)
