@@ -1,10 +1,12 @@
-/* `GET /api/events`: AMI events as they come. An event is made into bytes once for all readers that want it; a reader's bytes wait in
- * a bounded buffer of its own, and what it misses for that is reported to it in its place (P9). */
+/* `GET /api/events`: AMI events as they come. An event is compared once with each filter, however many readers have it, and made into
+ * bytes once for all; a reader's bytes wait in a bounded buffer of its own, and what it misses for that is reported to it in its place (P9).
+ * Buffers are sent ten times a second, as many in one turn of the loop as web_turn.h allows. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "ami/catalogue.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
 #include "view/headers_json.h"
@@ -13,37 +15,91 @@
 #define WAITING (256u << 10) /* bytes that wait for one reader */
 #define PATTERNS_MAX 16
 
-struct reader {
+/* What some readers want to see, and may. */
+struct filter {
 	struct list node;
+	unsigned holders;
+	struct web_token *sight;   /* owned */
+	char *names[PATTERNS_MAX]; /* lower case, any of them; none: all */
+	char *where[PATTERNS_MAX]; /* "Header:pattern", all of them */
+	unsigned name_count, where_count;
+	bool matched;              /* by the event at hand */
+};
+
+struct reader {
+	struct list node;          /* events->readers */
+	struct list queue;         /* events->fed, while it waits for its turn */
 	struct web_events *events;
 	struct web_connection *c;
-	struct web_token *sight, *token; /* owned; held */
+	struct filter *filter;     /* held */
+	struct web_token *token;   /* held */
 	unsigned char digest[WEB_DIGEST];
-	char *names[PATTERNS_MAX];       /* lower case, any of them; none: all */
-	char *where[PATTERNS_MAX];       /* "Header:pattern", all of them */
-	unsigned name_count, where_count;
 	struct buf waiting;
 	uint64_t missed;
+	uint64_t sent;             /* monotonic ns: the flush in which it got something last */
 };
 
 struct web_events {
 	struct web *web;
 	struct ev_loop *loop;
-	struct list readers;
+	struct list readers, fed, filters;
 	struct engine_watch watch;
-	ev_timer flush, comment;
+	ev_timer flush, feed;
+	uint64_t flushed;          /* monotonic ns: when the last flush began */
 	struct series *missed;
 };
+
+/* ---- filters ---- */
+
+static void filter_release(struct filter **filter)
+{
+	struct filter *f = *filter;
+
+	*filter = NULL;
+	if (!f || --f->holders > 0)
+		return;
+	list_remove(&f->node);
+	for (unsigned i = 0; i < f->name_count; i++)
+		free(f->names[i]);
+	for (unsigned i = 0; i < f->where_count; i++)
+		free(f->where[i]);
+	web_token_release(&f->sight);
+	free(f);
+}
+
+static bool is_equal(char *const *a, unsigned a_count, char *const *b, unsigned b_count)
+{
+	if (a_count != b_count)
+		return false;
+	for (unsigned i = 0; i < a_count; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return true;
+}
+
+/* The one that stands for `mine`, which is taken over: an equal one that others have, or itself. */
+static struct filter *shared(struct web_events *events, struct filter *mine)
+{
+	list_each(it, &events->filters) {
+		struct filter *f = list_entry(it, struct filter, node);
+		if (config_list_equal(&f->sight->servers, &mine->sight->servers) && is_equal(f->names, f->name_count, mine->names, mine->name_count) &&
+		    is_equal(f->where, f->where_count, mine->where, mine->where_count)) {
+			f->holders++;
+			filter_release(&mine);
+			return f;
+		}
+	}
+	list_append(&events->filters, &mine->node);
+	return mine;
+}
 
 /* ---- readers ---- */
 
 static void reader_free(struct reader *r)
 {
-	for (unsigned i = 0; i < r->name_count; i++)
-		free(r->names[i]);
-	for (unsigned i = 0; i < r->where_count; i++)
-		free(r->where[i]);
-	web_token_release(&r->sight);
+	list_remove(&r->node);
+	list_remove(&r->queue);
+	filter_release(&r->filter);
 	web_token_release(&r->token);
 	buf_close(&r->waiting);
 	free(r);
@@ -53,10 +109,10 @@ static void reader_free(struct reader *r)
 static void ask_for_events(struct web_events *events)
 {
 	events->watch.classes = 0;
-	list_each(it, &events->readers) {
-		const struct reader *r = list_entry(it, struct reader, node);
-		for (unsigned i = 0; i < r->name_count; i++)
-			events->watch.classes |= catalogue_events_classes(slice_cstr(r->names[i]));
+	list_each(it, &events->filters) {
+		const struct filter *f = list_entry(it, struct filter, node);
+		for (unsigned i = 0; i < f->name_count; i++)
+			events->watch.classes |= catalogue_events_classes(slice_cstr(f->names[i]));
 	}
 	engine_watch_changed(events->web->engine, &events->watch);
 }
@@ -66,16 +122,15 @@ static void on_cancel(void *work)
 	struct reader *r = work;
 	struct web_events *events = r->events;
 
-	list_remove(&r->node);
-	web_sse_ended(events->web);
 	reader_free(r);
+	web_sse_ended(events->web);
 	if (!list_empty(&events->readers)) {
 		ask_for_events(events);
 		return;
 	}
 	engine_watch_remove(events->web->engine, &events->watch);
 	ev_timer_stop(events->loop, &events->flush);
-	ev_timer_stop(events->loop, &events->comment);
+	ev_timer_stop(events->loop, &events->feed);
 }
 
 static void report_missed(struct reader *r)
@@ -89,19 +144,24 @@ static void report_missed(struct reader *r)
 	web_sse_frame(&r->waiting, "gap", NULL, slice_make(data, (size_t)n));
 }
 
+/* What waits, or a comment when it has had nothing for long. */
 static void feed(struct reader *r)
 {
 	struct web_connection *c = r->c;
+	struct buf waiting = r->waiting;
 
 	if (web_connection_is_full(c))
 		return;
-	struct buf waiting = r->waiting;
 	buf_init(&r->waiting, 0);
 	report_missed(r);
 	buf_append(&waiting, buf_slice(&r->waiting));
 	buf_clear(&r->waiting);
-	if (buf_len(&waiting) > 0)
+	if (buf_len(&waiting) == 0 && r->events->flushed > r->sent + clock_from_seconds(WEB_SSE_COMMENT - WEB_SSE_FLUSH))
+		buf_append_cstr(&waiting, ":\n\n");
+	if (buf_len(&waiting) > 0) {
+		r->sent = r->events->flushed;
 		web_connection_send(c, buf_slice(&waiting));
+	}
 	buf_close(&waiting);
 }
 
@@ -110,47 +170,59 @@ static void on_drained(void *work)
 	(void)work; /* the next flush brings more */
 }
 
+/* As many readers as this turn of the loop allows. */
+static void on_feed(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct web_events *e = timer->data;
+	struct web_turn *turn = &e->web->api->turn;
+	bool time = true;
+	(void)events;
+
+	while (time && !list_empty(&e->fed)) {
+		struct reader *r = list_entry(e->fed.next, struct reader, queue);
+		web_turn_begin(turn);
+		list_remove(&r->queue);
+		feed(r);
+		time = web_turn_end(turn);
+	}
+	if (!list_empty(&e->fed))
+		ev_timer_start(loop, timer);
+}
+
 static void on_flush(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct web_events *e = timer->data;
-	(void)loop, (void)events;
+	(void)events;
 
-	list_each_safe(it, &e->readers)
-		feed(list_entry(it, struct reader, node));
-}
-
-static void on_comment(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct web_events *e = timer->data;
-	(void)loop, (void)events;
-
-	list_each_safe(it, &e->readers) {
+	e->flushed = clock_mono_ns();
+	list_each(it, &e->readers) {
 		struct reader *r = list_entry(it, struct reader, node);
-		if (!web_connection_is_full(r->c))
-			web_connection_send(r->c, SLICE(":\n\n"));
+		if (list_empty(&r->queue))
+			list_append(&e->fed, &r->queue);
 	}
+	ev_timer_start(loop, &e->feed);
 }
 
 /* ---- events ---- */
 
-static bool matches(const struct reader *r, const struct engine_event *event)
+static bool matches(const struct filter *f, const struct engine_event *event)
 {
 	const struct headers headers = { .message = event->message };
 	struct slice name = event->message->name;
 	char lower[128];
-	bool named = r->name_count == 0;
+	bool named = f->name_count == 0;
 
-	if (!web_token_sees_server(r->sight, slice_cstr(event->server)))
+	if (!web_token_sees_server(f->sight, slice_cstr(event->server)))
 		return false;
 	if (name.len > sizeof lower)
 		name.len = sizeof lower;
 	for (size_t i = 0; i < name.len; i++)
 		lower[i] = slice_lower(name.ptr[i]);
-	for (unsigned i = 0; i < r->name_count && !named; i++)
-		named = slice_glob(slice_cstr(r->names[i]), slice_make(lower, name.len));
-	for (unsigned i = 0; i < r->where_count && named; i++) {
-		const char *colon = strchr(r->where[i], ':');
-		named = headers_match(&headers, slice_make(r->where[i], (size_t)(colon - r->where[i])), slice_cstr(colon + 1));
+	for (unsigned i = 0; i < f->name_count && !named; i++)
+		named = slice_glob(slice_cstr(f->names[i]), slice_make(lower, name.len));
+	for (unsigned i = 0; i < f->where_count && named; i++) {
+		const char *colon = strchr(f->where[i], ':');
+		named = headers_match(&headers, slice_make(f->where[i], (size_t)(colon - f->where[i])), slice_cstr(colon + 1));
 	}
 	return named;
 }
@@ -176,16 +248,23 @@ static void on_event(void *ctx, const struct engine_event *event)
 {
 	struct web_events *e = ctx;
 	struct buf frame;
+	bool wanted = false;
 
 	if (event->own)
 		return;
+	list_each(it, &e->filters) {
+		struct filter *f = list_entry(it, struct filter, node);
+		f->matched = matches(f, event);
+		wanted |= f->matched;
+	}
+	if (!wanted)
+		return;
 	buf_init(&frame, 0);
+	make_frame(event, &frame);
 	list_each(it, &e->readers) {
 		struct reader *r = list_entry(it, struct reader, node);
-		if (!matches(r, event))
+		if (!r->filter->matched)
 			continue;
-		if (buf_len(&frame) == 0)
-			make_frame(event, &frame);
 		if (r->missed == 0 && buf_len(&r->waiting) + buf_len(&frame) <= WAITING && buf_append(&r->waiting, buf_slice(&frame)) == 0)
 			continue;
 		/* Until it has been told. */
@@ -209,13 +288,13 @@ static bool add_pattern(char **patterns, unsigned *count, struct slice text)
 
 static bool read_parameter(void *ctx, struct slice name, struct slice value)
 {
-	struct reader *r = ctx;
+	struct filter *f = ctx;
 
 	if (slice_eq(name, SLICE("where")))
-		return value.len > 0 && value.ptr[0] != ':' && memchr(value.ptr, ':', value.len) && add_pattern(r->where, &r->where_count, value);
-	if (!slice_eq(name, SLICE("name")) || !add_pattern(r->names, &r->name_count, value))
+		return value.len > 0 && value.ptr[0] != ':' && memchr(value.ptr, ':', value.len) && add_pattern(f->where, &f->where_count, value);
+	if (!slice_eq(name, SLICE("name")) || !add_pattern(f->names, &f->name_count, value))
 		return false;
-	for (char *at = r->names[r->name_count - 1]; *at; at++)
+	for (char *at = f->names[f->name_count - 1]; *at; at++)
 		*at = slice_lower(*at);
 	return true;
 }
@@ -223,6 +302,7 @@ static bool read_parameter(void *ctx, struct slice name, struct slice value)
 void web_serve_events(const struct web_ask *ask)
 {
 	struct web_events *e = ask->web->events;
+	struct filter *filter;
 	struct reader *r;
 
 	if (ask->token->queues.count > 0) {
@@ -232,22 +312,27 @@ void web_serve_events(const struct web_ask *ask)
 	}
 	if (!web_sse_allowed(ask))
 		return;
+	filter = mem_zalloc(sizeof *filter);
+	filter->holders = 1;
+	list_init(&filter->node);
+	filter->sight = web_sse_sight(ask, read_parameter, filter, "name=GLOB and where=HEADER:GLOB, up to 16 of each, and server");
+	if (!filter->sight) {
+		filter_release(&filter);
+		return;
+	}
 	r = mem_zalloc(sizeof *r);
 	r->events = e;
 	r->c = ask->c;
+	r->filter = shared(e, filter);
+	r->sent = clock_mono_ns();
+	list_init(&r->queue);
 	buf_init(&r->waiting, 0);
-	r->sight = web_sse_sight(ask, read_parameter, r, "name=GLOB and where=HEADER:GLOB, up to 16 of each, and server");
-	if (!r->sight) {
-		reader_free(r);
-		return;
-	}
 	r->token = web_token_hold(ask->token);
 	memcpy(r->digest, ask->digest, sizeof r->digest);
 	if (list_empty(&e->readers)) {
 		e->watch = (struct engine_watch){ .ctx = e, .event = on_event };
 		engine_watch_add(e->web->engine, &e->watch);
 		ev_timer_again(e->loop, &e->flush);
-		ev_timer_again(e->loop, &e->comment);
 	}
 	list_append(&e->readers, &r->node);
 	ask_for_events(e);
@@ -283,9 +368,12 @@ struct web_events *web_events_create(struct web *web, struct err *err)
 	events->loop = engine_loop(web->engine);
 	events->missed = metric_series(missed, NULL, 0);
 	list_init(&events->readers);
+	list_init(&events->fed);
+	list_init(&events->filters);
 	ev_timer_init(&events->flush, on_flush, 0, WEB_SSE_FLUSH);
-	ev_timer_init(&events->comment, on_comment, 0, WEB_SSE_COMMENT);
-	events->flush.data = events->comment.data = events;
+	ev_timer_init(&events->feed, on_feed, 0, 0);
+	ev_set_priority(&events->feed, WEB_TURN_PRIORITY);
+	events->flush.data = events->feed.data = events;
 	return events;
 }
 

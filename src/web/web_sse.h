@@ -4,7 +4,7 @@
 
 #include "web/web_internal.h"
 
-#define WEB_SSE_COMMENT 5.0 /* seconds between two comments, by which a client knows that the stream lives */
+#define WEB_SSE_COMMENT 5.0 /* seconds: a stream with nothing to send for so long sends a comment, by which a client knows that it lives */
 #define WEB_SSE_FLUSH 0.1   /* seconds between two writes */
 
 /* True when one more stream may begin; else the refusal is answered. */

@@ -85,7 +85,7 @@ return {
     only({ "work", "orders", "table", "state_file" }, specs("engine/work", "engine/persist")), specs("engine/start", "cli/help"), sanitized(unit "console"),
     sanitized(specs("control/ctl", "control/tail", "control/call")) },
   view = { specs("control/live", "control/call", "control/tail", "control/ctl", "web/lists") },
-  web = { unit "web_reader", specs("web/http", "web/access", "web/attacks", "web/lists", "web/live", "web/act", "web/openapi", "web/hooks"), sanitized(unit "web_reader"),
+  web = { unit "web_reader", only({ "group", "ring", "turn" }, unit "web_streams"), specs("web/http", "web/access", "web/attacks", "web/lists", "web/live", "web/act", "web/openapi", "web/hooks"), only({ "live", "turn" }, specs "web/readers"), sanitized(unit "web_reader"),
     sanitized(specs("web/attacks", "web/live")) },
   sim = { specs "cli/sim" },
   cli = { specs("cli/help", "cli/check", "cli/replay"), specs("cli/daemon", "control/record") },

@@ -377,6 +377,54 @@ describe("the stream of events", function()
     assert.are.equal(400, (support.ask(d, "/api/events?nonsense=1")))
   end)
 
+  it("gives each of many readers at a time exactly what its own filter and token allow", function()
+    local tokens = support.tokens()
+    tokens.west = { secret = "west-secret-0123456789", scopes = { "read" }, servers = { "pbx2" } }
+    local d = support.daemon({ servers = {
+      pbx1 = helper.server(helper.sim("--calls-per-second", "5", "--features", "--seed", "3")),
+      pbx2 = helper.server(helper.sim("--calls-per-second", "5", "--features", "--seed", "4")),
+    } }, { tokens = tokens })
+    d:ready "pbx1"
+    d:ready "pbx2"
+    local readers = {}
+    for _, one in ipairs {
+      { "", {} }, { "?name=queue*", { name = "^Queue" } }, { "?name=queue*&server=pbx1", { name = "^Queue", server = "pbx1" } },
+      { "?name=queue*&where=Queue:sup*", { name = "^Queue", queue = "support" } }, { "?name=queue*&where=Queue:sal*", { name = "^Queue", queue = "sales" } },
+      { "?name=queue*", { name = "^Queue" } }, { "?name=queue*", { name = "^Queue", server = "pbx2" }, tokens.west.secret }, { "?name=Hangup", { name = "^Hangup$" } },
+      { "", { server = "pbx2" }, tokens.west.secret },
+    } do
+      readers[#readers + 1] = { wanted = one[2], path = one[1], read = read(d, "/api/events" .. one[1], one[3]) }
+    end
+    local function events(one)
+      local list = {}
+      for data in one.read:stdout():gmatch "data: ([^\n]*)\n\n" do list[#list + 1] = data end
+      return list
+    end
+    local function fits(wanted, data)
+      local event = helper.json(data)
+      return event.event:match(wanted.name or "") and (not wanted.server or event.server == wanted.server)
+        and (not wanted.queue or event.headers.Queue == wanted.queue)
+    end
+    for _, one in ipairs(readers) do helper.wait_for(function() return #events(one) > 0 end) end
+    -- From the first event that all have to the last one of now.
+    local first = #events(readers[1])
+    helper.wait_for(function() return #events(readers[1]) > first + 1000 end)
+    local truth, last = events(readers[1]), #events(readers[1])
+    helper.wait_for(function() return #events(readers[1]) > last + 100 end)
+    for _, one in ipairs(readers) do
+      local expected, has, got = {}, {}, events(one)
+      for _, data in ipairs(got) do
+        assert.truthy(fits(one.wanted, data), one.path .. " got " .. data)
+        has[data] = true
+      end
+      for i = first + 1, last do
+        if fits(one.wanted, truth[i]) then expected[#expected + 1] = truth[i] end
+      end
+      assert.is_true(#expected > 0)
+      for _, data in ipairs(expected) do assert.is_true(has[data], one.path .. " missed " .. data) end
+    end
+  end)
+
   it("tells a slow reader how many it missed, and logs that", function()
     local d = support.live({ timeout = 60 }, nil, "--calls-per-second", "200", "--speed", "5")
     local reader = read(d, "/api/events")
