@@ -6,17 +6,55 @@
 
 #define DEPTH_MAX 200 /* deeper ones are never stored */
 
+/* The decimal digits of `n`, so that they end before `at`; returns where they begin. */
+static char *put_digits(char *at, uint64_t n)
+{
+	do
+		*--at = (char)('0' + n % 10);
+	while (n /= 10);
+	return at;
+}
+
 /* "KIND", the digits of `n`, "END". */
 static int pack_digits(struct buf *out, char kind, bool negative, uint64_t n, char end)
 {
 	char text[24], *at = text + sizeof text;
 	*--at = end;
-	do
-		*--at = (char)('0' + n % 10);
-	while (n /= 10);
+	at = put_digits(at, n);
 	if (negative)
 		*--at = '-';
 	*--at = kind;
+	return buf_append(out, slice_make(at, (size_t)(text + sizeof text - at)));
+}
+
+/* "n%a;" without printf, which would cost as much as all the rest of a small table. */
+static int pack_number(struct buf *out, double number)
+{
+	char text[32], *at = text + sizeof text;
+	uint64_t bits;
+
+	memcpy(&bits, &number, sizeof bits);
+	uint64_t fraction = bits & (UINT64_MAX >> 12);
+	int exponent = (int)(bits >> 52 & 0x7ff) - 1023, places = 13;
+	/* Zero and what is smaller than any normal number; infinity and NaN. */
+	if (exponent == -1023 || exponent == 1024)
+		return buf_printf(out, "n%a;", number);
+	*--at = ';';
+	at = put_digits(at, (uint64_t)abs(exponent));
+	*--at = exponent < 0 ? '-' : '+';
+	*--at = 'p';
+	if (fraction > 0) {
+		for (; (fraction & 15) == 0; fraction >>= 4)
+			places--;
+		for (; places > 0; places--, fraction >>= 4)
+			*--at = "0123456789abcdef"[fraction & 15];
+		*--at = '.';
+	}
+	at -= 3;
+	memcpy(at, "0x1", 3);
+	if (bits >> 63)
+		*--at = '-';
+	*--at = 'n';
 	return buf_append(out, slice_make(at, (size_t)(text + sizeof text - at)));
 }
 
@@ -32,7 +70,7 @@ int value_pack(struct buf *out, const struct value *value)
 	case VALUE_INT:
 		return pack_digits(out, 'i', value->integer < 0, value->integer < 0 ? 0 - (uint64_t)value->integer : (uint64_t)value->integer, ';');
 	case VALUE_NUMBER:
-		return buf_printf(out, "n%a;", value->number);
+		return pack_number(out, value->number);
 	case VALUE_TEXT:
 		rc = pack_digits(out, 's', false, value->text.len, ':');
 		rc |= buf_append(out, slice_make(value->text.bytes, value->text.len));

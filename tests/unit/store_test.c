@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/value_pack.h"
 #include "check.h"
 #include "rules/store.h"
 
@@ -266,6 +267,33 @@ static void agrees_with_a_model(void)
 	store_destroy(&store);
 }
 
+/* Every float stands on disk as printf's %a writes it, and comes back as it was. */
+static void numbers_are_packed_exactly(void)
+{
+	double some[] = { 0.0, -0.0, 1.0, -1.0, 1.5, 0.1, -1e9, 1e-300, 1700000000.25, 9007199254740993.0, 0x1p-1022, 0x1p-1023, 0x1p-1074,
+		0x1.fffffffffffffp+1023, 0x1.0000000000001p+0, 0x1.8p-1, 0x1.00fp+10, INFINITY, -INFINITY };
+	uint64_t bits = 42;
+
+	for (size_t i = 0; i < 100000; i++) {
+		double n = i < sizeof some / sizeof *some ? some[i] : 0;
+		if (i >= sizeof some / sizeof *some) {
+			bits = bits * UINT64_C(6364136223846793005) + 1442695040888963407;
+			memcpy(&n, &bits, sizeof n);
+		}
+		if (isnan(n))
+			continue;
+		struct value v = number(n), back;
+		struct buf packed;
+		char expected[64];
+		buf_init(&packed, 0);
+		snprintf(expected, sizeof expected, "n%a;", n);
+		bool same = value_pack(&packed, &v) == 0 && strcmp(buf_cstr(&packed), expected) == 0;
+		if (!CHECK_NAMED(same && value_unpack(buf_slice(&packed), &back) == 0 && memcmp(&back.number, &n, sizeof n) == 0, expected))
+			i = 100000;
+		buf_close(&packed);
+	}
+}
+
 int main(void)
 {
 	keeps_and_replaces();
@@ -275,5 +303,6 @@ int main(void)
 	stores_are_bounded();
 	charges_the_writer();
 	agrees_with_a_model();
+	numbers_are_packed_exactly();
 	return check_report();
 }
