@@ -15,15 +15,14 @@ static char *put_digits(char *at, uint64_t n)
 	return at;
 }
 
-/* "KIND", the digits of `n`, "END". */
-static int pack_digits(struct buf *out, char kind, bool negative, uint64_t n, char end)
+static int pack_integer(struct buf *out, int64_t n)
 {
 	char text[24], *at = text + sizeof text;
-	*--at = end;
-	at = put_digits(at, n);
-	if (negative)
+	*--at = ';';
+	at = put_digits(at, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
+	if (n < 0)
 		*--at = '-';
-	*--at = kind;
+	*--at = 'i';
 	return buf_append(out, slice_make(at, (size_t)(text + sizeof text - at)));
 }
 
@@ -58,6 +57,25 @@ static int pack_number(struct buf *out, double number)
 	return buf_append(out, slice_make(at, (size_t)(text + sizeof text - at)));
 }
 
+/* "sLENGTH:", the bytes, ";". */
+static int pack_text(struct buf *out, struct slice s)
+{
+	char head[24], *end = head + sizeof head, *at = end;
+	*--at = ':';
+	at = put_digits(at, s.len);
+	*--at = 's';
+	size_t n = (size_t)(end - at);
+	char *to = buf_reserve(out, n + s.len + 1);
+	if (!to)
+		return -1;
+	memcpy(to, at, n);
+	if (s.len > 0)
+		memcpy(to + n, s.ptr, s.len);
+	to[n + s.len] = ';';
+	buf_commit(out, n + s.len + 1);
+	return 0;
+}
+
 int value_pack(struct buf *out, const struct value *value)
 {
 	int rc = 0;
@@ -68,13 +86,11 @@ int value_pack(struct buf *out, const struct value *value)
 	case VALUE_BOOL:
 		return buf_append_cstr(out, value->boolean ? "t;" : "f;");
 	case VALUE_INT:
-		return pack_digits(out, 'i', value->integer < 0, value->integer < 0 ? 0 - (uint64_t)value->integer : (uint64_t)value->integer, ';');
+		return pack_integer(out, value->integer);
 	case VALUE_NUMBER:
 		return pack_number(out, value->number);
 	case VALUE_TEXT:
-		rc = pack_digits(out, 's', false, value->text.len, ':');
-		rc |= buf_append(out, slice_make(value->text.bytes, value->text.len));
-		return rc | buf_append_char(out, ';');
+		return pack_text(out, slice_make(value->text.bytes, value->text.len));
 	case VALUE_TABLE:
 		rc = buf_append_char(out, '{');
 		for (size_t i = 0; i < value->table.count && rc == 0; i++)

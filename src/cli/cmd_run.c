@@ -86,7 +86,7 @@ static int run(const struct engine_options *options)
 	report_faults(&faults, engine != NULL);
 	faults_close(&faults);
 	if (!engine) {
-		fprintf(stderr, "hookswitch run: not started; `hookswitch check -c %s` names every fault\n", options->config_path);
+		fprintf(stderr, "hookswitch run: not started; `hookswitch check -c %s` names every fault of the configuration and the rules\n", options->config_path);
 		log_stop(1);
 		return CMD_FAULT;
 	}

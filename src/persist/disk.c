@@ -12,6 +12,8 @@
 
 #define PAGE_SIZE 4096
 #define WAL_FRAME (PAGE_SIZE + 24)
+/* One connection at a time writes, so waiting for a lock means that a person works in the file by hand. */
+#define BUSY_MS 1000
 
 enum statement { PUT, DELETE, LOAD, STATEMENTS };
 
@@ -110,12 +112,11 @@ static int on_wal(void *ctx, sqlite3 *db, const char *name, int frames)
 
 static int configure(struct disk *d)
 {
-	/* No schema trick of a hostile file runs; a page that lies about its cells is an error. One connection at a time writes,
-	 * so waiting for a lock means that a person works in the file by hand. */
+	/* No schema trick of a hostile file runs; a page that lies about its cells is an error. */
 	int rc = sqlite3_exec(d->db,
 	                      "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
 	                      "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216;"
-	                      "PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA busy_timeout=1000",
+	                      "PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0",
 	                      NULL, NULL, NULL);
 	sqlite3_db_config(d->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_wal_hook(d->db, on_wal, d);
@@ -159,11 +160,15 @@ struct disk *disk_open(const char *path, enum disk_result *result, struct err *e
 	buf_init(&d->packed, 0);
 	rc = sqlite3_open_v2(path, &d->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc == SQLITE_OK)
-		rc = configure(d);
-	if (rc != SQLITE_OK) {
-		*result = check(d, rc, "open", err);
-	} else if (schema_upgrade(d->db, path, schema_steps, schema_version, &rc, err)) {
+		sqlite3_busy_timeout(d->db, BUSY_MS);
+	/* The file of another program stays as it is: nothing is set before that is known. */
+	bool refused = rc == SQLITE_OK && schema_check(d->db, path, schema_version, &rc, err);
+	if (!refused && rc == SQLITE_OK && (rc = configure(d)) == SQLITE_OK)
+		refused = schema_upgrade(d->db, path, schema_steps, schema_version, &rc, err);
+	if (refused) {
 		*result = rc == SQLITE_OK ? DISK_REFUSED : classify(rc);
+	} else if (rc != SQLITE_OK) {
+		*result = check(d, rc, "open", err);
 	} else {
 		rc = prepare_all(d);
 		if (rc == SQLITE_OK)

@@ -27,7 +27,8 @@ int files_lock(const char *path, struct err *err)
 		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 		struct stat mine, there;
 		if (fd == -1)
-			return err_system(err, "cannot open %s", path);
+			return err_set(err, ERR_SYSTEM, "cannot open %s: %s; it must be a file that the daemon may write to, in a folder that exists and that it "
+			               "may write to", path, strerror(errno));
 		if (fstat(fd, &mine) == 0 && !S_ISREG(mine.st_mode)) {
 			close(fd);
 			return err_set(err, ERR_INVALID, "%s is not a regular file", path);

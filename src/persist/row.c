@@ -35,8 +35,13 @@ void row_put_int(struct buf *row, int64_t n)
 void row_put_bytes(struct buf *row, struct slice s)
 {
 	uint32_t le = htole32((uint32_t)s.len);
-	buf_append(row, slice_make((const char *)&le, sizeof le));
-	buf_append(row, s);
+	char *to = buf_reserve(row, sizeof le + s.len);
+	if (!to)
+		return;
+	memcpy(to, &le, sizeof le);
+	if (s.len > 0)
+		memcpy(to + sizeof le, s.ptr, s.len);
+	buf_commit(row, sizeof le + s.len);
 }
 
 bool row_take_int(struct slice *row, int64_t *n)

@@ -76,19 +76,34 @@ static int apply(sqlite3 *db, const char *const *steps, int from, int count)
 	return rc;
 }
 
-int schema_upgrade(sqlite3 *db, const char *path, const char *const *steps, int count, int *rc, struct err *err)
+static int check(sqlite3 *db, const char *path, int count, int64_t *version, int *rc, struct err *err)
 {
-	int64_t version = 0, application = 0, tables = 0;
+	int64_t application = 0, tables = 0;
 
-	if ((*rc = query(db, "PRAGMA user_version", &version)) || (*rc = query(db, "PRAGMA application_id", &application)) ||
+	if ((*rc = query(db, "PRAGMA user_version", version)) || (*rc = query(db, "PRAGMA application_id", &application)) ||
 	    (*rc = query(db, "SELECT count(*) FROM sqlite_schema", &tables)))
 		return err_set(err, ERR_SYSTEM, "%s: cannot read the schema: %s", path, sqlite3_errmsg(db));
 	if (tables > 0 && application != SCHEMA_APPLICATION_ID)
 		return err_set(err, ERR_INVALID, "%s is a database of another program; choose another file", path);
-	if (version > count)
+	if (*version > count)
 		return err_set(err, ERR_INVALID,
 		               "%s has schema %lld, made by a newer hookswitch; this one knows up to %d: run the newer one, or choose another "
-		               "file", path, (long long)version, count);
+		               "file", path, (long long)*version, count);
+	return 0;
+}
+
+int schema_check(sqlite3 *db, const char *path, int count, int *rc, struct err *err)
+{
+	int64_t version = 0;
+	return check(db, path, count, &version, rc, err);
+}
+
+int schema_upgrade(sqlite3 *db, const char *path, const char *const *steps, int count, int *rc, struct err *err)
+{
+	int64_t version = 0;
+
+	if (check(db, path, count, &version, rc, err))
+		return -1;
 	if (version == count)
 		return 0;
 	if (version > 0 && (*rc = copy(db, path, version, err)))

@@ -13,9 +13,13 @@
 extern const char *const schema_steps[];
 extern const int schema_version; /* how many steps there are */
 
+/* Only reads. 0 when the open file at `path` is empty or of a version up to `count`; else -1: ERR_INVALID when it is newer, or belongs
+ * to another program; ERR_SYSTEM with SQLite's code in `*rc`. */
+int schema_check(sqlite3 *db, const char *path, int count, int *rc, struct err *err);
+
 /* Brings the open file at `path` to version `count` with `steps`, all of them in one transaction. A file of version 1 or more is
- * first copied to `PATH.schema-VERSION-TIME`. 0, or -1: ERR_INVALID when the file is newer, or belongs to another program;
- * ERR_SYSTEM when the copy or the upgrade failed (nothing has changed then); `*rc` is SQLite's code. */
+ * first copied to `PATH.schema-VERSION-TIME`. 0, or -1: as schema_check(), or ERR_SYSTEM when the copy or the upgrade failed (nothing
+ * has changed then); `*rc` is SQLite's code. */
 int schema_upgrade(sqlite3 *db, const char *path, const char *const *steps, int count, int *rc, struct err *err);
 
 #endif
