@@ -1,8 +1,8 @@
 -- Callback: whoever gave up waiting in a queue is called back and put into it again; once, whatever happens to the daemon meanwhile.
 --
 -- Each callback is a job: it is on disk, and is run after a reload, a restart and a crash as well. A call cannot be taken back, so what
--- allows it is taken away on disk before it is made. Nobody is called twice, and everybody is called once, but for one case: a crash or
--- a stop came after that and before the call was made.
+-- allows it is taken away on disk before it is made. Nobody is called twice, and everybody is called once, but for one case: a crash
+-- came after that and before the call was made.
 local set = settings {
   queues = { support = "300" },          -- queue -> extension that leads into it
   context = "default",                   -- of these extensions
@@ -18,7 +18,7 @@ local set = settings {
 
 local wanted = store.open("callback.wanted", { persistent = true }) -- number -> true: he may be called
 local called = store.open("callback.called", { persistent = true }) -- number -> true, for `again` seconds
-local ringing = store.open("callback.ringing", { persistent = true }) -- number -> { server, till }: his call rings, at most until then
+local ringing = store.open("callback.ringing", { persistent = true }) -- number -> server: his call rings, as long as the entry lives
 
 local function queue_of(server)
   return "callback." .. server.name
@@ -56,28 +56,27 @@ end
 local function await_place(server)
   while true do
     local count = 0
-    for _, call in pairs(ringing) do
-      if call.server == server.name and call.till > os.time() then count = count + 1 end
+    for _, name in pairs(ringing) do
+      if name == server.name then count = count + 1 end
     end
     if count < set.at_once then return end
     timer.sleep(0.5)
   end
 end
 
--- He may be called no more, because he will be now. -> true, or nil and why not.
+-- He may be called no more, because he will be now. -> true once that is on disk, or nil and why not.
 local function take(job)
   wanted:delete(job.number)
   called:set(job.number, true, set.again)
-  ringing:set(job.number, { server = job.server, till = os.time() + set.ring + 2 }, set.ring + 2)
+  ringing:set(job.number, job.server, set.ring + 2)
   return wanted:sync()
 end
 
--- Nothing was sent: he may be called again, and the job is tried again later.
-local function give_back(job, err)
+-- Nothing was sent: he may be called again.
+local function give_back(job)
   wanted:set(job.number, true, set.expires)
   called:delete(job.number)
   ringing:delete(job.number)
-  error(tostring(err))
 end
 
 -- In a coroutine of its own: the job has ended when the call was answered.
@@ -98,11 +97,15 @@ local function call_back(job)
   await_place(server)
   -- He came back by himself, or this job had called him before a crash or a stop.
   if not wanted:get(job.number) then return end
+  -- However this ends before the call was made (the disk is full, a reload or a stop closes it): the job is tried again later.
+  local sent = false
+  local undo <close> = setmetatable({}, { __close = function() if not sent then give_back(job) end end })
   local kept, why = take(job)
-  if not kept then give_back(job, why) end
+  if not kept then error(tostring(why)) end
 
   -- Subscribe first, then act: what happens to the call may come before the answer to Originate.
   local taken = ami.subscribe("AgentConnect", { server = server, where = { Queue = job.queue } })
+  sent = true
   local res, err = server:call {
     Action = "Originate", Channel = set.channel:format(job.number), Context = set.context, Exten = set.queues[job.queue], Priority = 1,
     CallerID = set.caller_id, Timeout = set.ring * 1000, Variable = { CALLBACK = job.number },
@@ -114,7 +117,10 @@ local function call_back(job)
     return
   end
   taken:cancel()
-  if err.code == "not_ready" or err.code == "backpressure" then give_back(job, err) end
+  if err.code == "not_ready" or err.code == "backpressure" then
+    sent = false
+    error(tostring(err))
+  end
   -- After `lost` and `timeout` nobody knows whether it rings: never twice.
   if err.code == "error" then ringing:delete(job.number) end
   log.warn("callback failed", { number = job.number, queue = job.queue, reason = tostring(err) })

@@ -1,4 +1,5 @@
 local support = require "examples.spec.support"
+local rules = require "hookswitch".rules
 local event = support.event
 
 local function abandoned(at, number, waited)
@@ -52,6 +53,51 @@ describe("examples/callback.lua", function()
     folder:engine({ { "pbx1", port } }, "persist = { file = 'state.db' }, rules = { callback = { least_wait = 1, after = 0, channel = 'Local/%s@default/n' } }")
     assert.match('"number":"5551234"', folder:await("run", '"msg":"will call back"'))
     assert.match('"agent":"[^"]+"', folder:await("run", '"msg":"callback taken"'))
+  end)
+
+  -- The rule on `rules.new` while it waits for a disk that takes a second: the call may be made once the disk has answered.
+  local function about_to_call()
+    local text, slow = folder:read("scripts/callback.lua"):gsub("return wanted:sync%(%)", "timer.sleep(1) %0")
+    assert.equal(1, slow)
+    folder:put("scripts/callback.lua", text)
+    local h = assert(rules.new { rules = folder.path .. "/scripts", lib = "lib", servers = { "pbx1" } })
+    h:ready "pbx1"
+    h:event("QueueCallerAbandon", { Queue = "support", CallerIDNum = "5551234", HoldTime = 20 })
+    h:advance(31)
+    assert.equal(1, h:work())
+    assert.same({}, h:store("callback.wanted", true))
+    assert.same({ ["5551234"] = "pbx1" }, h:store("callback.ringing", true))
+    assert.same({}, h:sent())
+    return h
+  end
+
+  it("calls later whom a stop has kept it from calling", function()
+    local h <close> = about_to_call()
+    h:stop()
+    assert.same({}, h:sent())
+    assert.same({ ["5551234"] = true }, h:store("callback.wanted", true))
+    assert.same({}, h:store("callback.called", true))
+    assert.same({}, h:store("callback.ringing", true))
+  end)
+
+  it("calls again when nothing was sent, and never when nobody knows", function()
+    for code, again in pairs { not_ready = true, backpressure = true, lost = false, timeout = false, error = false } do
+      folder:put("scripts/callback.lua", (folder:read "scripts/callback.lua":gsub("timer.sleep%(1%) ", "")))
+      local h <close> = about_to_call()
+      h:advance(1)
+      assert.equal("Originate", h:sent()[1].action.Action)
+      h:answer(1, code == "error" and { Response = "Error", Message = "no such channel" } or { code = code })
+      h:advance()
+      assert.equal(again or nil, h:store("callback.wanted", true)["5551234"], code)
+      assert.equal(again and 1 or 0, #h:jobs "callback.pbx1", code)
+      -- What may still ring keeps its place until it cannot ring any more.
+      assert.equal((code == "lost" or code == "timeout") and "pbx1" or nil, h:store("callback.ringing", true)["5551234"], code)
+      h:advance(30)
+      assert.same({}, h:store("callback.ringing", true))
+      h:work()
+      h:advance(1)
+      assert.equal(again and 2 or 1, #h:sent(), code)
+    end
   end)
 
   -- ---- whatever happens to the daemon ----
