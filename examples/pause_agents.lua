@@ -10,7 +10,8 @@ local set = settings {
 
 local misses = store.open("pause.misses", { persistent = true }) -- agent -> rings without an answer; its ttl is `within`
 local levels = store.open("pause.levels", { persistent = true }) -- agent -> pauses so far
-local paused = store.open("pause.paused", { persistent = true }) -- agent -> { server, queue, interface, till }
+local paused = store.open("pause.paused", { persistent = true }) -- agent -> { server, queue, interface, level }
+local resting = store.open("pause.resting", { persistent = true }) -- agent -> true, while his pause lasts
 
 local function agent(ev, server)
   return ("%s %s %s"):format(server.name, ev.Queue, ev.Interface)
@@ -27,7 +28,8 @@ ami.on("AgentRingNoAnswer", function(ev, server)
 
   local level = levels:incr(key, 1, set.forget)
   local seconds = set.pauses[math.min(level, #set.pauses)]
-  paused:set(key, { server = server.name, queue = ev.Queue, interface = ev.Interface, till = os.time() + seconds })
+  paused:set(key, { server = server.name, queue = ev.Queue, interface = ev.Interface, level = level })
+  resting:set(key, true, seconds)
   local res, err = paused:sync()
   if res then
     res, err = server:call { Action = "QueuePause", Queue = ev.Queue, Interface = ev.Interface, Paused = true, Reason = set.reason }
@@ -49,7 +51,8 @@ end)
 
 -- Somebody has ended the pause by hand, or made it their own.
 ami.on("QueueMemberPause", function(ev, server)
-  if ev.Paused == "0" or ev.PausedReason ~= set.reason then paused:delete(agent(ev, server)) end
+  local reason = ev.PausedReason or ev.Reason -- before Asterisk 13
+  if ev.Paused == "0" or reason and reason ~= set.reason then paused:delete(agent(ev, server)) end
 end)
 
 local ending = {} -- agent -> true while the end of his pause is on its way
@@ -61,19 +64,16 @@ local function end_pause(key, pause, server)
     ending[key] = nil
     if not res and err.code ~= "error" then return end -- an error says that he is no member any more
     local now = paused:get(key)
-    if now and now.till == pause.till then paused:delete(key) end
+    if now and now.level == pause.level then paused:delete(key) end
     if res then log.info("agent back", { agent = pause.interface, queue = pause.queue }) end
   end)
   if not sent then ending[key] = nil end
 end
 
+-- A server that is away, or out of the configuration for a while, has its turn when it is back.
 timer.every(1, function()
   for key, pause in pairs(paused) do
     local server = ami.server(pause.server)
-    if not server then
-      paused:delete(key)
-    elseif pause.till <= os.time() and server.ready and not ending[key] then
-      end_pause(key, pause, server)
-    end
+    if server and server.ready and not resting:get(key) and not ending[key] then end_pause(key, pause, server) end
   end
 end)

@@ -71,6 +71,15 @@ describe("examples/pause_agents.lua", function()
     end)
   end
 
+  it("ends a pause in its time though the wall clock goes back by a day", function()
+    local port = folder:sim("asterisk", "--calls-per-second 5")
+    local jump = folder:wallclock()
+    folder:engine({ { "pbx1", port } }, "persist = { file = 'state.db' }, rules = { pause_agents = { misses = 1, pauses = { 3 } } }")
+    local who = folder:await("run", '"msg":"agent paused"'):match '"agent":"([^"]+)"'
+    jump(-86400)
+    folder:await("run", ('"msg":"agent back".*"agent":"%s"'):format(who))
+  end)
+
   it("takes its numbers from the configuration", function()
     local lines = folder:replay({ miss(0), event(1, "Ping", {}) }, "--answer success", "pause_agents = { misses = 1 }")
     assert.same({ "PJSIP/102 true" }, pauses(lines))

@@ -93,11 +93,11 @@ function Folder:replay_jobs(capture)
   return actions, log
 end
 
--- Starts the program in the background; its output goes to the file NAME.log of the folder.
+-- Starts the program in the background; its output goes to the file NAME.log of the folder. `self.env`: variables for it, as in a shell.
 function Folder:start(name, arguments)
   -- It holds a lock as long as it lives, so that its end can be awaited.
   local path = self.path .. "/" .. name
-  local pid = run(("flock -F %s %s %s >%s 2>&1 & echo $!"):format(quote(path .. ".lock"), support.program, arguments, quote(path .. ".log")))
+  local pid = run(("%s flock -F %s %s %s >%s 2>&1 & echo $!"):format(self.env or "", quote(path .. ".lock"), support.program, arguments, quote(path .. ".log")))
   self.started[name] = pid
   return pid
 end
@@ -131,6 +131,20 @@ end
 function Folder:sim(name, options)
   self:start(name, ("sim --listen 127.0.0.1:0 --duration 60 %s"):format(options or ""))
   return tonumber(self:await(name, "^listening on"):match ":(%d+)$")
+end
+
+-- A wall clock for what is started from now on, which jumps: a function of the seconds that it is ahead.
+function Folder:wallclock()
+  local page = self.path .. "/jump"
+  local function jump(seconds)
+    -- In place: the process has it mapped.
+    local file = io.open(page, "r+b") or assert(io.open(page, "wb"))
+    file:write(string.pack("d", seconds))
+    file:close()
+  end
+  jump(0)
+  self.env = ("ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0 WALLCLOCK=%s LD_PRELOAD=%s"):format(quote(page), quote(((os.getenv "LD_PRELOAD" or "") .. " " .. support.program:gsub("[^/]*$", "tests/wallclock.so")):match "^%s*(.*)"))
+  return jump
 end
 
 -- The engine on these servers: { name, port } each; `more`: further lines of the configuration.
