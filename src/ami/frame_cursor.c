@@ -426,7 +426,7 @@ uint64_t frame_cursor_count_until(const struct frame_cursor *c, uint64_t stamp)
 {
 	uint64_t n = 0;
 
-	for (uint64_t p = c->position; c->log && p < c->log->end && frame_record(c->log, p)->stamp <= stamp; p++)
+	for (uint64_t p = c->position; c->log && p < c->log->end && frame_record(c->log, p)->stamp <= stamp; p = next_needed(c, p + 1))
 		n++;
 	return n;
 }
