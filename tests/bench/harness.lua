@@ -71,6 +71,24 @@ function Process:written()
 	end
 end
 
+-- Its thread of that name has a core of its own from now on: a third one, or the generator's.
+function Process:move_thread(name)
+	local pipe = io.popen "nproc"
+	local core = pipe:read "n" > 2 and 2 or harness.generator_core
+	pipe:close()
+	for id in io.popen(("ls /proc/%d/task"):format(self.pid)):lines() do
+		if harness.read(("/proc/%d/task/%s/comm"):format(self.pid, id)) == name .. "\n" then
+			assert(os.execute(("taskset -p -c %d %s >/dev/null"):format(core, id)))
+		end
+	end
+end
+
+-- Seconds of all cores together that the host has given to others since the start of the machine.
+function harness.stolen()
+	local ticks = harness.read "/proc/stat":match "^cpu +%d+ %d+ %d+ %d+ %d+ %d+ %d+ (%d+)"
+	return tonumber(ticks or 0) / 100
+end
+
 -- After an error: ends what it left.
 function harness.stop_all()
 	for _, process in pairs(live) do process:stop() end

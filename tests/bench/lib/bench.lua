@@ -37,6 +37,37 @@ function bench.histogram()
 	return histogram
 end
 
+-- The same in pieces of `size` samples: the p99 of the piece in the middle, so that what the machine did besides in some of them does
+-- not count.
+function bench.histograms(size)
+	local pieces, left = {}, 0
+	local histograms = {}
+
+	function histograms.add(us)
+		if left == 0 then
+			pieces[#pieces + 1] = bench.histogram()
+			left = size
+		end
+		left = left - 1
+		pieces[#pieces].add(us)
+	end
+
+	-- Waits between pieces: each has its own deadline.
+	function histograms.fields(into)
+		local p99 = {}
+		for _, piece in ipairs(pieces) do
+			local fields = {}
+			piece.fields(fields)
+			if fields.samples == size then p99[#p99 + 1] = fields.delay_p99 end
+			timer.sleep(0)
+		end
+		table.sort(p99)
+		into.delay_p99, into.pieces = p99[(#p99 + 1) // 2], #p99
+	end
+
+	return histograms
+end
+
 -- Calls `begin` in a coroutine of its own a little after the last of `servers` is ready.
 function bench.when_ready(servers, begin)
 	local ready = 0
