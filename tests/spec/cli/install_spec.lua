@@ -1,3 +1,4 @@
+local lfs = require "lfs"
 local helper = require "tests.spec.helper"
 
 -- The package is made from what was built; nothing is compiled here unless it is out of date.
@@ -52,6 +53,45 @@ describe("install", function()
     helper.write_file(root .. "/etc/hookswitch/hookswitch.lua", "-- mine\n" .. config)
     make("install", "DESTDIR=" .. root, "PREFIX=/opt/hs")
     assert.matches("^%-%- mine\n", helper.read(root .. "/etc/hookswitch/hookswitch.lua"))
+  end)
+
+  it("serves the board and the API as soon as the configuration's section is taken out of its comment", function()
+    local root, secret = helper.folder(), "wall-secret-0123456789"
+    make("install", "DESTDIR=" .. root, "PREFIX=/opt/hs")
+    local file = root .. "/etc/hookswitch/hookswitch.lua"
+    local config, count = helper.read(file):gsub("\n\t%-%- (web = {.-)\n\t%-%- },\n", function(section) return "\n\t" .. section:gsub("\n\t%-%- ", "\n\t") .. "\n\t},\n" end)
+    assert.are.equal(1, count)
+    -- Below the folder, and on ports that are free.
+    config = config:gsub('"(/%w+/[%w/.]*hookswitch/)', function(path) return '"' .. root .. path end):gsub("127%.0%.0%.1:%d+", "127.0.0.1:0")
+    for _, folder in ipairs { "/var/log/hookswitch", "/var/lib/hookswitch", "/run/hookswitch" } do os.execute("mkdir -p " .. root .. folder) end
+    helper.write_file(file, config)
+    local daemon = helper.start(root .. "/opt/hs/bin/hookswitch", { "run", "--allow-root", "-c", file }, { cwd = root, env = { CRM_TOKEN = "crm-secret-0123456789", WALL_TOKEN = secret } })
+    local port = helper.wait_for(function() return helper.exists(daemon.err) and helper.read(daemon.err):match '"the API is served"[^\n]-"port":(%d+)' end, nil, function() return helper.read(daemon.err) end)
+    local function get(path, ...)
+      local code, out, err = run("curl", "-sS", "-D", "/dev/stderr", "-o", "-", ("http://127.0.0.1:%s%s"):format(port, path), ...)
+      assert.are.equal(0, code, err)
+      return tonumber(err:match "^HTTP/1.1 (%d+)"), out, err:lower():match "\ncontent%-type: ([^\r\n]*)"
+    end
+    -- The page and all that it loads, as they stand in the source.
+    local types, waiting, seen = { html = "text/html", css = "text/css", js = "text/javascript", svg = "image/svg" }, { "index.html" }, {}
+    while #waiting > 0 do
+      local name = table.remove(waiting)
+      if not seen[name] then
+        seen[name] = true
+        local status, body, kind = get("/board/" .. (name == "index.html" and "" or name))
+        assert.are.equal(200, status, name)
+        assert.are.equal(helper.read("lib/board/" .. name), body)
+        assert.are.equal(1, (kind:find(types[name:match "%w+$"], 1, true)), kind)
+        for _, pattern in ipairs { 'src="([%w.]+)"', 'href="([%w.]+)"', 'from "%./([%w.]+)"', 'new URL%("([%w.]+)"' } do
+          for other in body:gmatch(pattern) do waiting[#waiting + 1] = other end
+        end
+      end
+    end
+    for name in lfs.dir "lib/board" do assert.is_true(seen[name] or name:find "^%." ~= nil, name .. " is never loaded") end
+    local status, body = get("/api/queues", "-H", "Authorization: Bearer " .. secret)
+    assert.are.equal(200, status)
+    assert.truthy(body:find('"queues":[', 1, true), body)
+    assert.are.equal(401, (get "/api/queues"))
   end)
 
   it("has documents that name what is installed, and nothing of the source", function()
