@@ -115,7 +115,8 @@ function phones(picture, server) {
 const PHONE = { name: "phone", label: "Your phone", keep: true, pattern: "[A-Za-z0-9]+/.+", hint: "A channel such as PJSIP/101. It rings first." };
 const CONTEXT = { name: "context", label: "Context", keep: true };
 
-export function aboutCall(picture, call, now) {
+// `mayCall`: the token may begin calls.
+export function aboutCall(picture, call, now, mayCall) {
   const current = () => picture.calls.get(`${call.server}\u0000${call.id}`);
   const channel = () => (current() ?? call).caller ?? (current() ?? call).channels?.[0] ?? call.peer;
   const listen = {
@@ -134,7 +135,7 @@ export function aboutCall(picture, call, now) {
   ask({
     title: `Call ${party(call.from, call.from_name)} → ${party(call.to, call.to_name)}`,
     facts: [["State", words(call.state)], ["Running for", call.started && duration(now - call.started)], ["Queue", call.queue], ["Agent", call.agent_name ?? call.agent], ["Channel", channel()], ["Server", call.server]],
-    choices: [listen, redirect, hangup],
+    choices: mayCall ? [listen, redirect, hangup] : [redirect, hangup],
     gone: () => (current() ? undefined : "The call has ended."),
   });
 }

@@ -36,7 +36,7 @@ function setAction(cell, label, act) {
 }
 
 export class Supervisor {
-  #picture = null; #now = 0; #may = false; #known = null; #tables; #summary; #problems; #sick = new Set(); #offered = null; #byPhone = new Map();
+  #picture = null; #now = 0; #may = false; #mayCall = false; #known = null; #tables; #summary; #problems; #sick = new Set(); #offered = null; #byPhone = new Map();
 
   constructor(signOut) {
     page("signout").addEventListener("click", () => signOut());
@@ -65,8 +65,10 @@ export class Supervisor {
 
   about({ label, scopes, version, queues, servers }) {
     this.#may = scopes.includes("act");
+    // One that is limited to queues acts on their calls and members, and begins none.
+    this.#mayCall = this.#may && !queues;
     document.body.classList.toggle("may-act", this.#may);
-    setHidden(page("originate"), !this.#may);
+    setHidden(page("originate"), !this.#mayCall);
     const limits = [...(queues ?? []), ...(servers ?? [])];
     setText(page("about"), `hookswitch ${version} · token ${label}${limits.length > 0 ? `, limited to ${limits.join(", ")}` : ""}`);
   }
@@ -198,7 +200,7 @@ export class Supervisor {
       { name: "talk", title: "Talk", class: "number wide", sort: (call) => this.#talk(call), text: (call) => duration(this.#talk(call)) },
       { name: "direction", title: "Direction", class: "widest", text: (call) => words(call.direction), sort: (call) => call.direction },
       { name: "server", title: "Server", class: "server widest", text: (call) => call.server },
-      { name: "act", title: "Actions", class: "act", fill: (cell, call) => { if (this.#may) setAction(cell, `Actions for the call from ${party(call.from, call.from_name)}`, () => aboutCall(this.#picture, call, this.#now)); } },
+      { name: "act", title: "Actions", class: "act", fill: (cell, call) => { if (this.#may) setAction(cell, `Actions for the call from ${party(call.from, call.from_name)}`, () => aboutCall(this.#picture, call, this.#now, this.#mayCall)); } },
     ], { key: (call) => join(call.server, call.id), order: ["duration", -1], row: (row, call) => this.#doubt(row, call.server) });
   }
 
