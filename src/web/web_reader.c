@@ -144,6 +144,9 @@ static enum web_read check_request_line(struct web_reader *r, struct slice line,
 		return refuse(r, 400, "the first line is no request");
 	struct slice version = slice_make(second + 1, rest.len - (size_t)(second + 1 - rest.ptr));
 	r->request.method = slice_make(line.ptr, (size_t)(first - line.ptr));
+	/* To http_parser it ends with its head: the body would be the next request. */
+	if (slice_eq(r->request.method, SLICE("CONNECT")))
+		return refuse(r, 501, "CONNECT is for proxies");
 	r->request.http10 = slice_eq(version, SLICE("HTTP/1.0"));
 	if (!r->request.http10 && !slice_eq(version, SLICE("HTTP/1.1")))
 		return refuse(r, slice_starts_with(version, SLICE("HTTP/")) ? 505 : 400, "the version is neither HTTP/1.1 nor HTTP/1.0");
