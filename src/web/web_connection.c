@@ -180,13 +180,14 @@ void web_connection_answer(struct web_connection *c, const struct web_answer *an
 	if (answer->close || options_of(c)->one_request)
 		c->keep_alive = false;
 	begin_head(c, answer->status, answer->type, answer->headers);
-	if (answer->status != 204 && answer->status != 304)
+	bool bare = answer->status == 204 || answer->status == 304; /* a body would be read as the next answer */
+	if (!bare)
 		buf_printf(&c->out, "Content-Length: %zu\r\n", answer->body.len);
 	if (!c->keep_alive)
 		buf_append_cstr(&c->out, "Connection: close\r\n");
 	else if (c->reader.request.http10)
 		buf_append_cstr(&c->out, "Connection: keep-alive\r\n");
-	bool fits = buf_append_cstr(&c->out, "\r\n") == 0 && (c->head_only || buf_append(&c->out, answer->body) == 0);
+	bool fits = buf_append_cstr(&c->out, "\r\n") == 0 && (c->head_only || bare || buf_append(&c->out, answer->body) == 0);
 	c->state = WEB_WRITING;
 	set_deadline(c, options_of(c)->timeout);
 	if (fits)

@@ -211,6 +211,8 @@ static int take_answer(lua_State *L)
 		luaL_error(L, "web.on: the function returns a status of 200 to 599, then a table or text, then headers");
 	luaL_checkstack(L, 8, NULL);
 	read_body(L, top - 1, call);
+	if ((status == 204 || status == 205 || status == 304) && buf_len(&call->body) > 0)
+		luaL_error(L, "web.on: an answer with the status %d has no body", (int)status);
 	if (!lua_isnil(L, top)) {
 		luaL_argcheck(L, lua_istable(L, top), 3, "headers are a table");
 		read_headers(L, top, call);

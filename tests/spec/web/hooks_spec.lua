@@ -143,6 +143,23 @@ describe("an endpoint of a rule", function()
     assert.are.equal(500, (get "spins"))
   end)
 
+  it("has no body where a status has none, which would be taken for the next answer", function()
+    local d = daemon [[
+      web.on("POST", "/hooks/bare", function(req) return tonumber(req.query.status), req.body, { ["X-A"] = "b" } end)
+    ]]
+    local function answers(status, body)
+      local request = { method = "POST", path = "/hooks/bare" .. status, token = support.ALL, body = body, connection = "keep-alive" }
+      local codes, bytes = {}, support.raw(d.web_port, support.bytes(request) .. support.bytes { path = "/api/nothing", token = support.ALL })
+      for code in bytes:gmatch "HTTP/1%.1 (%d+)" do codes[#codes + 1] = code end
+      return codes
+    end
+    for _, status in ipairs { "", "?status=204", "?status=205", "?status=304" } do
+      assert.are.same({ "500", "404" }, answers(status, "HTTP/1.1 299 Hidden\r\nContent-Length: 0\r\n\r\n"))
+      assert.are.same({ status:match "%d+" or "204", "404" }, answers(status, ""))
+    end
+    d:await { level = "error", endpoint = "POST /hooks/bare", msg = "web.on: an answer with the status 304 has no body" }
+  end)
+
   it("answers 503 while its rule is quarantined or disabled", function()
     local d = daemon([[
       web.on("GET", "/hooks/x", function() while true do end end)
