@@ -47,17 +47,18 @@ static int state_of_device(uint8_t status)
 /* Paused is who is paused wherever he is a member. */
 static int state_of(const struct live_agent *agent)
 {
-	bool paused = true, any = false;
+	bool paused = true, any = false, in_call = agent->call != NULL;
 	int device = AWAY;
 	list_each(node, &agent->members) {
 		const struct live_member *member = list_entry(node, struct live_member, in_agent);
 		any = true;
 		paused &= member->paused;
+		in_call |= member->in_call; /* a list told it, or a Local channel's device is free while he talks */
 		device = state_of_device(member->status);
 	}
 	if (!any)
 		return AWAY;
-	if (agent->call || device == BUSY)
+	if (in_call || device == BUSY)
 		return BUSY;
 	if (device == RINGING || device == AWAY)
 		return device;
@@ -163,6 +164,10 @@ void live_agent_moved(struct live_call *from, struct live_call *to)
 	while (!list_empty(&from->agents)) {
 		struct live_agent *agent = list_entry(from->agents.next, struct live_agent, in_call);
 		set_call(agent, to);
+		/* Its AgentComplete may have been missed. */
+		if (!to)
+			list_each(in, &agent->members)
+				list_entry(in, struct live_member, in_agent)->in_call = false;
 		live_agent_review(agent);
 	}
 }

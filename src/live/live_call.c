@@ -216,8 +216,8 @@ void live_call_attach(struct live_call *call, struct live_channel *channel)
 	call->ringing += channel->rang;
 	if (channel->bridge)
 		live_bridge_moved(channel->bridge, from, call);
-	/* Whom a queue calls for one who waits is an agent. */
-	if (call->waiting > 0 && call->caller_key && channel->state != LIVE_RING && !from)
+	/* Whom a queue calls for one who waits is an agent, through a Local channel too. */
+	if (call->waiting > 0 && call->caller_key && (channel->state != LIVE_RING || channel->local) && !from)
 		channel->agent = true;
 	if (!call->caller_key && slice_eq(live_name_text(channel->object.key), live_name_text(call->object.key)))
 		set_caller(call, channel);

@@ -486,7 +486,7 @@ static void variable(struct live_server *s, const struct live_reader *r)
 	case PEER:
 		break;
 	case DIAL_STATUS:
-		if (channel->call)
+		if (channel->call && !channel->agent) /* the queue tries the next one */
 			live_result_dial_status(channel->call, value);
 		break;
 	case QUEUE_STATUS:

@@ -172,6 +172,7 @@ struct live_call {
 	uint16_t pending;                /* bits of enum live_change_kind: told at the end of the message */
 	bool undecided;                  /* whether its first channel calls or is called shows only now */
 	bool no_history;                 /* it was found by a list: what went before is unknown */
+	bool unanswered;                 /* whom an Originate called did not answer: what ends behind a Local channel only follows */
 };
 
 enum live_left {

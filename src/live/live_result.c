@@ -30,9 +30,10 @@ static enum live_result of_status(struct slice status)
 void live_result_dial_end(struct live_call *call, struct live_channel *leg, struct slice status, bool forwarded)
 {
 	enum live_result result = of_status(status);
-	if ((leg && leg->agent) || forwarded)
+	if ((leg && leg->agent) || forwarded || call->unanswered)
 		return;
 	call->dial_tried = true;
+	call->unanswered = leg && leg == call->caller && result != LIVE_RESULT_ANSWERED;
 	/* 21: the phone declined; 19 as its own word, not as the exchange's patience: do not disturb. */
 	if (leg && result != LIVE_RESULT_ANSWERED && (leg->cause == 21 || (leg->cause == 19 && result == LIVE_RESULT_NO_ANSWER)))
 		result = LIVE_RESULT_REJECTED;
@@ -44,7 +45,7 @@ void live_result_dial_end(struct live_call *call, struct live_channel *leg, stru
 
 void live_result_dial_status(struct live_call *call, struct slice status)
 {
-	if (status.len == 0)
+	if (status.len == 0 || call->unanswered)
 		return;
 	enum live_result result = of_status(status);
 	call->dial_tried = true;
@@ -71,12 +72,15 @@ void live_result_originate(struct live_call *call, int64_t reason)
 	switch (reason) {
 	case 3:
 		call->outcome = LIVE_RESULT_NO_ANSWER;
+		call->unanswered = true;
 		break;
 	case 5:
 		call->outcome = LIVE_RESULT_BUSY;
+		call->unanswered = true;
 		break;
 	case 8:
 		call->outcome = LIVE_RESULT_CONGESTION;
+		call->unanswered = true;
 		break;
 	default:
 		if (call->outcome == LIVE_RESULT_NONE)

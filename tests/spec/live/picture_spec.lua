@@ -340,6 +340,62 @@ describe("the live picture", function()
     assert.equal("removed", told[#told])
   end)
 
+  -- "Local/9@x" of two halves: the first is called, the second dials channel `phone`.
+  local function halves(first, id, now)
+    local one = { Channel = "Local/9@x-00000001;1", Uniqueid = "5." .. first, Linkedid = id, ChannelState = 0, Exten = "9" }
+    local two = { Channel = "Local/9@x-00000001;2", Uniqueid = "5." .. first + 1, Linkedid = id, ChannelState = 4, Exten = "9" }
+    l:event("pbx", "Newchannel", one, now)
+    l:event("pbx", "Newchannel", two, now)
+    return one, two
+  end
+
+  it("calls an Originate unanswered that was, whatever ends behind its Local channel then", function()
+    local one, two = halves(1, "5.1", 1000)
+    l:event("pbx", "Newexten", both(one, { Extension = "9", Application = "AppDial2" }), 1000)
+    l:event("pbx", "Newchannel", channel(3, { Linkedid = "5.1", ChannelState = 0 }), 1000)
+    l:event("pbx", "DialBegin", both(two, dest(3, { Linkedid = "5.1", ChannelState = 0 })), 1000)
+    l:event("pbx", "Newstate", channel(3, { Linkedid = "5.1", ChannelState = 5 }), 1001)
+    local first = {}
+    for name, value in pairs(one) do first["Dest" .. name] = value end
+    l:event("pbx", "DialEnd", both(first, { DialStatus = "NOANSWER" }), 1010)
+    l:event("pbx", "Hangup", both(one, { Cause = 19 }), 1010)
+    l:event("pbx", "DialEnd", both(two, both(dest(3, { Linkedid = "5.1", ChannelState = 5 }), { DialStatus = "CANCEL" })), 1010)
+    l:event("pbx", "VarSet", both(two, { Variable = "DIALSTATUS", Value = "CANCEL" }), 1010)
+    l:event("pbx", "Hangup", channel(3, { Linkedid = "5.1", Cause = 0 }), 1010)
+    l:event("pbx", "Hangup", both(two, { Cause = 16 }), 1010)
+    l:tick(1013)
+    assert.equal("no_answer", only(l:changes(), "^call.ended")[1].object.result)
+  end)
+
+  it("takes nothing for the call's end that a queue's member behind a Local channel does not answer", function()
+    l:event("pbx", "Newchannel", channel(1), 1000)
+    l:event("pbx", "QueueCallerJoin", channel(1, { ChannelState = 6, Queue = "support", Position = 1, Count = 1 }), 1000)
+    local _, two = halves(2, "5.1", 1001)
+    l:event("pbx", "HangupRequest", channel(1, { ChannelState = 6, Cause = 16 }), 1005)
+    l:event("pbx", "QueueCallerAbandon", channel(1, { ChannelState = 6, Queue = "support", Position = 1 }), 1005)
+    l:event("pbx", "QueueCallerLeave", channel(1, { ChannelState = 6, Queue = "support", Position = 1, Count = 0 }), 1005)
+    l:event("pbx", "VarSet", both(two, { Variable = "DIALSTATUS", Value = "CANCEL" }), 1005)
+    for n = 2, 3 do l:event("pbx", "Hangup", { Channel = "Local/9@x-00000001;" .. n - 1, Uniqueid = "5." .. n, Cause = 0 }, 1005) end
+    l:event("pbx", "Hangup", channel(1, { Cause = 16 }), 1005)
+    assert.equal("abandoned", only(l:changes(), "^call.ended")[1].object.result)
+  end)
+
+  it("knows that an agent is busy by the call that his queue counts, while his device is free, and not beyond that call", function()
+    local function state() return l:find("pbx", "agent", "PJSIP/2001", 1020).state end
+    l:event("pbx", "QueueMemberStatus", member(1, { InCall = 1 }), 1001)
+    assert.equal("busy", state())
+    l:event("pbx", "AgentComplete", both(channel(1), both(dest(2, { Linkedid = "5.1" }), member(1, { TalkTime = 20, Wrapuptime = 0 }))), 1002)
+    l:event("pbx", "Hangup", channel(1, { Cause = 16 }), 1002)
+    l:event("pbx", "Hangup", channel(2, { Linkedid = "5.1", Cause = 16 }), 1002)
+    serve(1010)
+    l:event("pbx", "QueueMemberStatus", member(1, { InCall = 1 }), 1017)
+    assert.equal("busy", state())
+    l:event("pbx", "Hangup", channel(2, { Linkedid = "5.1", Cause = 16 }), 1018)
+    l:event("pbx", "Hangup", channel(1, { Cause = 16 }), 1018)
+    l:tick(1025)
+    assert.equal("free", state()) -- its AgentComplete was missed
+  end)
+
   it("is one agent in several queues, paused when it is in all", function()
     l:event("pbx", "QueueMemberAdded", member(1), 1000)
     l:event("pbx", "QueueMemberAdded", member(1, { Queue = "sales" }), 1000)
