@@ -147,6 +147,7 @@ void sim_bridge_call(struct sim_call *call)
 	sim_bridge_enter(bridge, call->caller, NULL);
 	sim_bridge_peers(bridge);
 	call->story.talked = true;
+	sim_origin_optimize(call);
 }
 
 /* Whoever is still in it goes. */

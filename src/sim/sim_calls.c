@@ -50,6 +50,8 @@ void sim_call_destroy(struct sim_call **call_ptr)
 	list_remove(&call->in_room);
 	sim_channel_destroy(&call->one);
 	sim_channel_destroy(&call->two);
+	sim_channel_destroy(&call->first);
+	sim_channel_destroy(&call->far);
 	sim_channel_destroy(&call->parker);
 	sim_channel_destroy(&call->also);
 	sim_channel_destroy(&call->callee);
@@ -131,6 +133,7 @@ void sim_call_over(struct sim_call *call, unsigned cause, const char *dispositio
 		sim_channel_hangup(&call->callee, cause);
 		sim_channel_hangup(&call->caller, cause);
 	}
+	sim_origin_end(call, cause);
 	if (!call->story.result)
 		call->story.result = call->answered ? "answered" : "failed";
 	retire(call);
@@ -195,7 +198,10 @@ void sim_call_end(struct sim_call *call, struct sim_channel *by, unsigned cause,
 {
 	if (call->state == SIM_OVER)
 		return;
-	sim_hangup_request(by, cause, soft);
+	/* It is the phone that hangs up, not the Local channel before it. */
+	sim_hangup_request(by == call->caller && call->first && !soft ? call->first : by, cause, soft);
+	if (by == call->first || by == call->far)
+		by = call->caller;
 	switch (call->state) {
 	case SIM_ORIGINATING:
 		sim_dial_event(call, "DialEnd", "CANCEL");
@@ -276,7 +282,7 @@ void sim_call_redirect(struct sim_channel *channel, const char *context, const c
 {
 	struct sim_call *call = channel->call;
 
-	if (channel == call->callee) {
+	if (channel == call->callee || (channel == call->first && channel->bridge)) {
 		/* It leaves as the caller of a call of its own, which the Linkedid says is the same; the old one ends without it. */
 		struct sim_call *own = sim_call_new(call->sim);
 		interrupt(call);
@@ -284,7 +290,12 @@ void sim_call_redirect(struct sim_channel *channel, const char *context, const c
 		own->story = call->story;
 		own->caller = channel;
 		channel->call = own;
-		call->callee = NULL;
+		if (channel == call->callee) {
+			call->callee = NULL;
+		} else {
+			sim_bridge_leave(channel);
+			call->first = NULL;
+		}
 		call->story.id[0] = '\0';
 		sim_call_over(call, 16, "ANSWERED");
 		call = own;

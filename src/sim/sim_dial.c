@@ -30,7 +30,7 @@ void sim_dial_event(struct sim_call *call, const char *event, const char *status
 	sim_publish(sim);
 }
 
-static struct sim_channel *make_leg(struct sim_call *call, const char *prefix, const char *number, const char *app)
+struct sim_channel *sim_dial_leg(struct sim_call *call, const char *prefix, const char *number, const char *app)
 {
 	const struct sim_channel *a = call->caller;
 	struct sim_channel *b = sim_channel_new(call, prefix, NULL, 0, "", "", number, a);
@@ -46,7 +46,7 @@ static struct sim_channel *make_leg(struct sim_call *call, const char *prefix, c
 
 struct sim_channel *sim_dial_callee(struct sim_call *call, const char *prefix, const char *number, const char *app)
 {
-	call->callee = make_leg(call, prefix, number, app);
+	call->callee = sim_dial_leg(call, prefix, number, app);
 	return call->callee;
 }
 
@@ -101,7 +101,7 @@ void sim_dial(struct sim_call *call, const char *number, const char *also, enum 
 	}
 	sim_dial_callee(call, first, number, "AppDial");
 	if (both)
-		call->also = make_leg(call, second, also, "AppDial");
+		call->also = sim_dial_leg(call, second, also, "AppDial");
 	sim_dial_event(call, "DialBegin", NULL);
 	also_event(call, "DialBegin", "DialString", also);
 	call->ring_time = outcome == SIM_NO_ANSWER ? 20 : sim_random_range(&call->random, 1, 4);

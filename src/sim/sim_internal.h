@@ -135,6 +135,8 @@ void sim_dial(struct sim_call *call, const char *number, const char *also, enum 
 void sim_dial_timer(struct sim_call *call);
 /* Makes the phone that `app` rings, as the caller's counterpart. */
 struct sim_channel *sim_dial_callee(struct sim_call *call, const char *prefix, const char *number, const char *app);
+/* The same without becoming the callee. */
+struct sim_channel *sim_dial_leg(struct sim_call *call, const char *prefix, const char *number, const char *app);
 /* Frees the callee, tells why the dialling ended. */
 void sim_dial_failed(struct sim_call *call, const char *status, unsigned cause);
 /* DialBegin (no status), DialState, DialEnd of the caller and the callee; of a Local channel see sim_local.c. */
@@ -205,12 +207,34 @@ void sim_transfer_attended(struct sim_call *call);
 void sim_local_dial(struct sim_call *call, const char *number, bool stays, enum sim_outcome outcome);
 void sim_local_rings(struct sim_call *call);
 void sim_local_answered(struct sim_call *call);
+/* A queue's member "Local/101@default/n": its halves, then `app` calls the first of them and the second one the phone. */
+void sim_local_make(struct sim_call *call, struct slice number, struct slice context, bool stays, const char *app);
+void sim_local_call(struct sim_call *call);
+/* The phone and both halves are up; then they are joined with the caller. */
+void sim_local_up(struct sim_call *call);
+void sim_local_join(struct sim_call *call);
+/* Of the caller and the first half. */
+void sim_local_event(struct sim_call *call, const char *event, const char *header, const char *value);
+/* Nobody waits for the phone any more. */
+void sim_local_cancel(struct sim_call *call, unsigned cause);
 /* The far end failed with that status; what it was between goes too. */
 void sim_local_failed(struct sim_call *call, const char *status, unsigned cause);
 /* It is taken out of its bridges and hung up. */
 void sim_local_end(struct sim_call *call, unsigned cause);
 /* The phone says 302: the caller is sent to `number`. */
 void sim_local_forward(struct sim_call *call, const char *number, enum sim_outcome outcome);
+
+/* sim_origin.c: the Local channel that an Originate calls; nothing where it calls none. */
+/* "Local/1001@default", the id of the first half or "". */
+void sim_origin_make(struct sim_call *call, const char *prefix, const char *id, const char *number);
+/* Both halves are joined; without a phone the dialplan answers. */
+void sim_origin_begin(struct sim_call *call, const char *number, bool has_phone);
+void sim_origin_rings(struct sim_call *call);
+void sim_origin_failed(struct sim_call *call, const char *status, unsigned cause);
+void sim_origin_answered(struct sim_call *call);
+/* The caller has been joined with somebody. */
+void sim_origin_optimize(struct sim_call *call);
+void sim_origin_end(struct sim_call *call, unsigned cause);
 
 /* sim_pickup.c: another phone takes the call that rings. */
 void sim_pickup(struct sim_call *call, const char *interface);

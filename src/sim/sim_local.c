@@ -1,5 +1,5 @@
-/* Local channels: the caller dials the first half, the second half dials the phone. Mostly they are taken out of the way at
- * the answer; with /n they stay. A phone that forwards (302) brings one too. */
+/* Local channels: the caller, or a queue, dials the first half, the second half dials the phone. Mostly they are taken out of the
+ * way at the answer; with /n they stay. A phone that forwards (302) brings one too. */
 #include "sim/sim_internal.h"
 
 #include <stdio.h>
@@ -20,17 +20,22 @@ static void put_halves(struct buf *out, const struct sim_call *call)
 	sim_put_channel(out, "LocalTwo", call->two);
 }
 
-static void make_halves(struct sim_call *call, const char *number)
+void sim_local_make(struct sim_call *call, struct slice exten, struct slice context, bool stays, const char *app)
 {
 	struct sim *sim = call->sim;
 	struct sim_channel *a = call->caller;
-	char prefix[64];
+	char prefix[80], number[31], place[31];
 
-	snprintf(prefix, sizeof(prefix), "Local/%.30s@" SIM_CONTEXT ";1", number);
+	slice_to_text(exten, number, sizeof(number));
+	slice_to_text(context, place, sizeof(place));
+	call->stays = stays;
+	snprintf(prefix, sizeof(prefix), "Local/%s@%s;1", number, place);
 	call->one = sim_channel_new(call, prefix, NULL, 0, "", "", number, a);
 	prefix[strlen(prefix) - 1] = '2';
 	call->two = sim_channel_new(call, prefix, NULL, 4, "", "", number, a);
-	sim_channel_app(call->one, 1, "AppDial", "(Outgoing Line)");
+	snprintf(call->one->context, sizeof(call->one->context), "%s", place);
+	snprintf(call->two->context, sizeof(call->two->context), "%s", place);
+	sim_channel_app(call->one, 1, app, "(Outgoing Line)");
 	snprintf(call->one->caller_num, sizeof(call->one->caller_num), "%s", number);
 	sim_channel_identified(call->one);
 	account_event(call->one);
@@ -40,33 +45,39 @@ static void make_halves(struct sim_call *call, const char *number)
 	account_event(call->two);
 	struct buf *out = sim_event(sim, "LocalBridge", SIM_CALL);
 	put_halves(out, call);
-	sim_put(out, "Context", "%s", SIM_CONTEXT);
+	sim_put(out, "Context", "%s", place);
 	sim_put(out, "Exten", "%s", number);
 	sim_put(out, "LocalOptimization", call->stays ? "No" : "Yes");
 	sim_publish(sim);
 }
 
-static void outer_event(struct sim_call *call, const char *event, const char *header, const char *value)
+void sim_local_event(struct sim_call *call, const char *event, const char *header, const char *value)
 {
 	sim_put_dial(call->sim, event, call->caller, call->one);
 	sim_put(&call->sim->event, header, "%s", value);
 	sim_publish(call->sim);
 }
 
-/* The caller's leg is dialled, then the second half dials the phone. */
-static void dial_both(struct sim_call *call, const char *number, enum sim_outcome outcome)
+void sim_local_call(struct sim_call *call)
 {
 	struct sim *sim = call->sim;
-	char text[64], prefix[64];
+	const char *number = call->one->exten;
+	char text[96], prefix[64];
 
-	snprintf(text, sizeof(text), "%.30s@" SIM_CONTEXT "%s", number, call->stays ? "/n" : "");
-	outer_event(call, "DialBegin", "DialString", text);
+	snprintf(text, sizeof(text), "%.30s@%.30s%s", number, call->one->context, call->stays ? "/n" : "");
+	sim_local_event(call, "DialBegin", "DialString", text);
 	snprintf(call->dial_string, sizeof(call->dial_string), "%s", number);
 	snprintf(prefix, sizeof(prefix), "PJSIP/%.30s", number);
 	sim_channel_app(call->two, 1, "Dial", "%s,20", prefix);
 	sim_variable_set(sim, call->two, "DIALSTATUS", "");
 	sim_dial_callee(call, prefix, number, "AppDial");
 	sim_dial_event(call, "DialBegin", NULL);
+}
+
+/* The caller's leg is dialled, then the second half dials the phone. */
+static void dial_both(struct sim_call *call, enum sim_outcome outcome)
+{
+	sim_local_call(call);
 	call->outcome = outcome;
 	call->state = SIM_DIALING;
 	call->ring_time = outcome == SIM_NO_ANSWER ? 20 : sim_random_range(&call->random, 1, 4);
@@ -78,11 +89,10 @@ void sim_local_dial(struct sim_call *call, const char *number, bool stays, enum 
 	struct sim *sim = call->sim;
 
 	call->dialled = sim->now;
-	call->stays = stays;
 	sim_channel_app(call->caller, 1, "Dial", "Local/%s@" SIM_CONTEXT "%s,20", number, stays ? "/n" : "");
 	sim_variable_set(sim, call->caller, "DIALSTATUS", "");
-	make_halves(call, number);
-	dial_both(call, number, outcome);
+	sim_local_make(call, slice_cstr(number), SLICE(SIM_CONTEXT), stays, "AppDial");
+	dial_both(call, outcome);
 }
 
 void sim_local_forward(struct sim_call *call, const char *number, enum sim_outcome outcome)
@@ -94,13 +104,12 @@ void sim_local_forward(struct sim_call *call, const char *number, enum sim_outco
 	if (!call->story.forwarded_from[0])
 		sim_channel_interface(phone, call->story.forwarded_from, sizeof(call->story.forwarded_from));
 	call->callee = NULL;
-	call->stays = false;
-	make_halves(call, number);
+	sim_local_make(call, slice_cstr(number), SLICE(SIM_CONTEXT), false, "AppDial");
 	sim_put_dial(sim, "DialEnd", call->caller, phone);
 	sim_put(&sim->event, "Forward", "%s", number);
 	sim_put(&sim->event, "DialStatus", "CANCEL");
 	sim_publish(sim);
-	dial_both(call, number, outcome);
+	dial_both(call, outcome);
 	sim_channel_hangup(&phone, 23);
 }
 
@@ -109,7 +118,7 @@ void sim_local_rings(struct sim_call *call)
 	sim_dial_event(call, "DialState", "RINGING");
 	sim_channel_state(call->one, 5);
 	sim_channel_identified(call->one);
-	outer_event(call, "DialState", "DialStatus", "RINGING");
+	sim_local_event(call, "DialState", "DialStatus", "RINGING");
 }
 
 /* Out of the way: the caller takes the place of the second half. */
@@ -140,7 +149,7 @@ static void optimize(struct sim_call *call, struct sim_bridge *near, struct sim_
 	sim_bridge_destroy(&near);
 }
 
-void sim_local_answered(struct sim_call *call)
+void sim_local_up(struct sim_call *call)
 {
 	struct sim *sim = call->sim;
 
@@ -151,9 +160,16 @@ void sim_local_answered(struct sim_call *call)
 	struct sim_bridge *far = sim_bridge_new(sim, NULL, NULL, NULL, NULL);
 	sim_bridge_enter(far, call->callee, NULL);
 	sim_channel_state(call->one, 6);
-	sim_variable_set(sim, call->caller, "DIALSTATUS", "ANSWER");
-	outer_event(call, "DialEnd", "DialStatus", "ANSWER");
-	sim_channel_state(call->caller, 6);
+	if (call->state != SIM_AGENT_RINGING) /* Queue sets none */
+		sim_variable_set(sim, call->caller, "DIALSTATUS", "ANSWER");
+	sim_local_event(call, "DialEnd", "DialStatus", "ANSWER");
+}
+
+void sim_local_join(struct sim_call *call)
+{
+	struct sim *sim = call->sim;
+	struct sim_bridge *far = call->callee->bridge;
+
 	sim_bridge_enter(far, call->two, NULL);
 	sim_bridge_peers(far);
 	struct sim_bridge *near = sim_bridge_new(sim, NULL, NULL, NULL, NULL);
@@ -163,6 +179,22 @@ void sim_local_answered(struct sim_call *call)
 	call->story.talked = true;
 	if (!call->stays)
 		optimize(call, near, far);
+	sim_origin_optimize(call);
+}
+
+void sim_local_answered(struct sim_call *call)
+{
+	sim_local_up(call);
+	sim_channel_state(call->caller, 6);
+	sim_local_join(call);
+}
+
+void sim_local_cancel(struct sim_call *call, unsigned cause)
+{
+	sim_dial_event(call, "DialEnd", "CANCEL");
+	sim_variable_set(call->sim, call->two, "DIALSTATUS", "CANCEL");
+	sim_channel_hangup(&call->callee, cause);
+	sim_local_end(call, cause);
 }
 
 void sim_local_failed(struct sim_call *call, const char *status, unsigned cause)
@@ -170,12 +202,12 @@ void sim_local_failed(struct sim_call *call, const char *status, unsigned cause)
 	bool cancelled = strcmp(status, "CANCEL") == 0;
 
 	if (cancelled)
-		outer_event(call, "DialEnd", "DialStatus", status);
+		sim_local_event(call, "DialEnd", "DialStatus", status);
 	sim_dial_event(call, "DialEnd", status);
 	sim_variable_set(call->sim, call->two, "DIALSTATUS", status);
 	sim_channel_hangup(&call->callee, cause);
 	if (!cancelled)
-		outer_event(call, "DialEnd", "DialStatus", status);
+		sim_local_event(call, "DialEnd", "DialStatus", status);
 	sim_local_end(call, cause);
 }
 

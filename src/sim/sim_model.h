@@ -220,6 +220,8 @@ struct sim_call {
 	struct sim_channel *also;        /* another phone that rings at the same time, or NULL */
 	struct sim_channel *one, *two;   /* halves of a Local channel between them, or NULL */
 	bool stays;                      /* that is not optimised away */
+	struct sim_channel *far, *first; /* of an Originate to a Local channel: its second half, and the phone behind it; or NULL */
+	bool far_stays;
 	struct sim_originate *originate; /* owned, until it is answered */
 	double ring_time, wait_time;     /* simulated s */
 	uint64_t dialled, answered;      /* simulated ns; 0: not */

@@ -64,6 +64,7 @@ void sim_originate_answer(struct sim_call *call, unsigned reason)
 		sim_originate_free(&o);
 		return;
 	}
+	snprintf(call->story.to, sizeof(call->story.to), "%s", o->exten);
 	struct buf *out = sim_event(sim, "OriginateResponse", SIM_CALL);
 	if (*o->id)
 		sim_put(out, "ActionID", "%s", o->id);
@@ -86,6 +87,8 @@ void sim_originate_answer(struct sim_call *call, unsigned reason)
 
 static void fail(struct sim_call *call, const char *status, unsigned reason, unsigned cause)
 {
+	if (reason != REASON_NO_ANSWER)
+		sim_origin_failed(call, status, cause);
 	sim_dial_event(call, "DialEnd", status);
 	sim_originate_answer(call, reason);
 	call->story.result = reason == REASON_BUSY ? "busy" : reason == REASON_CONGESTED ? "congestion" : "no_answer";
@@ -104,6 +107,8 @@ static void answered(struct sim_call *call)
 	snprintf(data, sizeof(data), "%s", o->data);
 	snprintf(context, sizeof(context), "%s", o->context);
 	snprintf(exten, sizeof(exten), "%s", o->exten);
+	snprintf(call->story.to, sizeof(call->story.to), "%s", exten); /* nothing told it before */
+	sim_origin_answered(call);
 	sim_channel_state(channel, 6);
 	call->answered = call->sim->now;
 	sim_dial_event(call, "DialEnd", "ANSWER");
@@ -134,6 +139,7 @@ void sim_originate_timer(struct sim_call *call)
 	} else if (call->outcome == SIM_CONGESTED) {
 		fail(call, "CONGESTION", REASON_CONGESTED, 34);
 	} else if (call->caller->state != 5 && call->ring_time > 0) {
+		sim_origin_rings(call);
 		sim_channel_state(call->caller, 5);
 		sim_dial_event(call, "DialState", "RINGING");
 		sim_call_after(call, call->ring_time);
@@ -244,8 +250,12 @@ static void begin(struct sim *sim, struct sim_originate *o, const struct sim_req
 	snprintf(prefix, sizeof(prefix), "%.*s", (int)(number - o->channel + (ptrdiff_t)strcspn(number, "/")), o->channel);
 	snprintf(exten, sizeof(exten), "%.*s", (int)(number_len < sizeof(exten) ? number_len : sizeof(exten) - 1), number);
 	snprintf(call->dial_string, sizeof(call->dial_string), "%s", number);
-	struct sim_channel *channel = sim_channel_new(call, prefix, o->channel_id, 0, "", "", exten, NULL);
-	sim_call_begins(call, channel, exten, o->exten);
+	bool local = strncasecmp(prefix, "Local/", 6) == 0;
+	call->far_stays = strcasecmp(number + strcspn(number, "/"), "/n") == 0;
+	if (local)
+		sim_origin_make(call, prefix, o->channel_id, exten);
+	else
+		sim_call_begins(call, sim_channel_new(call, prefix, o->channel_id, 0, "", "", exten, NULL), exten, "");
 	snprintf(call->caller->account, sizeof(call->caller->account), "%s", sim_get(request, "Account"));
 	sim_channel_app(call->caller, 1, "AppDial2", "(Outgoing Line)");
 	if (*o->caller_num) {
@@ -257,7 +267,10 @@ static void begin(struct sim *sim, struct sim_originate *o, const struct sim_req
 		sim_channel_event(call->caller, "NewConnectedLine", SIM_CALL);
 	}
 	set_variables(call, request);
-	sim_dial_event(call, "DialBegin", NULL);
+	if (local)
+		sim_origin_begin(call, exten, call->ring_time > 0 || call->outcome != SIM_ANSWERED);
+	else
+		sim_dial_event(call, "DialBegin", NULL);
 	sim_call_after(call, 0.02);
 }
 

@@ -144,7 +144,8 @@ bool sim_parking_fetch(struct sim_call *call, unsigned space)
 	struct sim_call *parked = sim->spaces[space - SIM_SPACE_FIRST];
 	struct sim_channel *who = call->caller;
 
-	if (!parked || parked->state != SIM_PARKED)
+	/* A Local channel fetches nobody: its other half would have to come along. */
+	if (!parked || parked->state != SIM_PARKED || call->far)
 		return false;
 	sim_channel_app(who, 1, "ParkedCall", LOT ",%u", space);
 	sim_channel_state(who, 6);

@@ -104,7 +104,7 @@ static struct buf *agent_event(struct sim_call *call, const char *event)
 {
 	struct buf *out = caller_event(call, event);
 
-	sim_put_channel(out, "Dest", call->callee);
+	sim_put_channel(out, "Dest", call->one ? call->one : call->callee);
 	sim_put(out, "Queue", "%s", call->queue->name);
 	sim_put(out, "Interface", "%s", call->agent_interface);
 	sim_put(out, "MemberName", "%s", call->agent_name);
@@ -165,7 +165,7 @@ static struct sim_member *free_member(struct sim_queue *queue)
 	for (unsigned i = 0; i < queue->member_count; i++) {
 		unsigned index = (queue->next + i) % queue->member_count;
 		struct sim_member *member = queue->members[index];
-		if (member->status == SIM_DEVICE_FREE && !member->paused && (!best || member->penalty < best->penalty)) {
+		if (member->status == SIM_DEVICE_FREE && !member->in_call && !member->paused && (!best || member->penalty < best->penalty)) {
 			best = member;
 			best_index = index;
 		}
@@ -175,23 +175,29 @@ static struct sim_member *free_member(struct sim_queue *queue)
 	return best;
 }
 
-static void ring(struct sim_call *call, const struct sim_member *member)
+/* "Local/101@default/n": both halves, and the phone behind them. */
+static void call_local(struct sim_call *call)
+{
+	const char *number = call->agent_interface + 6, *at = strchr(number, '@'), *context = at ? at + 1 : SIM_CONTEXT;
+	size_t len = strcspn(number, "@/"), context_len = strcspn(context, "/");
+
+	sim_local_make(call, slice_make(number, len), slice_make(context, context_len), strcasecmp(context + context_len, "/n") == 0, "AppQueue");
+	call->one->endpoint = sim_endpoint_find(call->sim, call->agent_interface);
+	agent_event(call, "AgentCalled");
+	sim_publish(call->sim);
+	sim_local_call(call);
+	sim_channel_state(call->callee, 5);
+	sim_local_rings(call);
+}
+
+static void call_phone(struct sim_call *call)
 {
 	struct sim *sim = call->sim;
-	const char *number = strchr(member->interface, '/');
-	bool local = strncasecmp(member->interface, "Local/", 6) == 0;
-	double rings, patience_left = call->patience - sim_elapsed(sim, call->joined);
-	char prefix[96];
+	const char *slash = strchr(call->agent_interface, '/'), *number = slash ? slash + 1 : call->agent_interface;
+	char prefix[80];
 
-	number = number ? number + 1 : member->interface;
-	snprintf(prefix, sizeof(prefix), "%s", member->interface);
-	if (local)
-		prefix[strcspn(prefix + 6, "/") + 6] = '\0';
-	snprintf(call->agent_name, sizeof(call->agent_name), "%s", member->name);
-	snprintf(call->agent_interface, sizeof(call->agent_interface), "%s", member->interface);
+	snprintf(prefix, sizeof(prefix), "%s", call->agent_interface);
 	snprintf(call->dial_string, sizeof(call->dial_string), "%s", number);
-	call->state = SIM_AGENT_RINGING;
-	call->rung = call->dialled = sim->now;
 	struct sim_channel *b = sim_dial_callee(call, prefix, number, "AppQueue");
 	/* A member may be anything that can be dialled: the state is that of the member. */
 	if (!b->endpoint)
@@ -202,6 +208,21 @@ static void ring(struct sim_call *call, const struct sim_member *member)
 	sim_dial_event(call, "DialBegin", NULL);
 	sim_channel_state(b, 5);
 	sim_dial_event(call, "DialState", "RINGING");
+}
+
+static void ring(struct sim_call *call, const struct sim_member *member)
+{
+	struct sim *sim = call->sim;
+	double rings, patience_left = call->patience - sim_elapsed(sim, call->joined);
+
+	snprintf(call->agent_name, sizeof(call->agent_name), "%s", member->name);
+	snprintf(call->agent_interface, sizeof(call->agent_interface), "%s", member->interface);
+	call->state = SIM_AGENT_RINGING;
+	call->rung = call->dialled = sim->now;
+	if (strncasecmp(member->interface, "Local/", 6) == 0)
+		call_local(call);
+	else
+		call_phone(call);
 	if (call->by_chance ? sim_random(&call->random, 4) == 0 : call->missed || isfinite(call->patience))
 		call->outcome = SIM_NO_ANSWER;
 	else
@@ -215,15 +236,32 @@ static void ring(struct sim_call *call, const struct sim_member *member)
 	sim_call_after(call, rings);
 }
 
+/* Of what the queue calls: the first half of a Local channel, or the phone. */
+static void dial_end(struct sim_call *call, const char *status)
+{
+	if (call->one)
+		sim_local_event(call, "DialEnd", "DialStatus", status);
+	else
+		sim_dial_event(call, "DialEnd", status);
+}
+
+static void drop_agent(struct sim_call *call)
+{
+	if (call->one)
+		sim_local_cancel(call, 0);
+	else
+		sim_channel_hangup(&call->callee, 0);
+}
+
 void sim_queue_no_answer(struct sim_call *call)
 {
 	struct sim *sim = call->sim;
 
 	sim_put(agent_event(call, "AgentRingNoAnswer"), "RingTime", "%.0f", floor(sim_elapsed(sim, call->rung) * 1000));
 	sim_publish(sim);
-	sim_dial_event(call, "DialEnd", "NOANSWER");
-	sim_dial_event(call, "DialEnd", "CANCEL"); /* the first is right */
-	sim_channel_hangup(&call->callee, 0);
+	dial_end(call, "NOANSWER");
+	dial_end(call, "CANCEL"); /* the first is right */
+	drop_agent(call);
 	call->state = SIM_QUEUED;
 	sim_call_after(call, QUEUE_RETRY);
 }
@@ -236,8 +274,12 @@ static void connect_agent(struct sim_call *call)
 
 	call->hold = sim_elapsed(sim, call->joined);
 	call->queue->connected++;
-	sim_channel_state(call->callee, 6);
-	sim_dial_event(call, "DialEnd", "ANSWER");
+	if (call->one) {
+		sim_local_up(call);
+	} else {
+		sim_channel_state(call->callee, 6);
+		sim_dial_event(call, "DialEnd", "ANSWER");
+	}
 	leave(call);
 	snprintf(text, sizeof(text), "%u", call->original_position);
 	sim_variable_set(sim, call->caller, "QUEUEPOSITION", text);
@@ -251,12 +293,15 @@ static void connect_agent(struct sim_call *call)
 		member->in_call = true;
 	call->state = SIM_AGENT_TALKING;
 	call->rung = sim->now;
-	sim_bridge_call(call);
+	if (call->one)
+		sim_local_join(call);
+	else
+		sim_bridge_call(call);
 	if (!call->answered)
 		call->answered = sim->now;
 	snprintf(call->story.agent, sizeof(call->story.agent), "%s", call->agent_interface);
 	if (!call->story.answered_by[0])
-		snprintf(call->story.answered_by, sizeof(call->story.answered_by), "%s", call->agent_interface);
+		sim_channel_interface(call->callee, call->story.answered_by, sizeof(call->story.answered_by));
 	sim_plan_choose(call);
 }
 
@@ -290,7 +335,7 @@ void sim_queue_abandon(struct sim_call *call)
 	bool rings = call->state == SIM_AGENT_RINGING;
 	/* Of the agent's phone that rang nothing but the hang-up is told (Q68), or its end twice. */
 	for (uint64_t i = rings ? 2 * sim_random(&call->random, 2) : 0; i > 0; i--)
-		sim_dial_event(call, "DialEnd", "CANCEL");
+		dial_end(call, "CANCEL");
 	struct buf *out = caller_event(call, "QueueCallerAbandon");
 	sim_put(out, "Queue", "%s", queue->name);
 	sim_put(out, "Position", "%u", call->position);
@@ -301,7 +346,7 @@ void sim_queue_abandon(struct sim_call *call)
 	queue->given_up += !call->timing_out;
 	leave(call);
 	if (rings)
-		sim_channel_hangup(&call->callee, 0);
+		drop_agent(call);
 	if (!call->story.talked)
 		call->story.result = "abandoned";
 }

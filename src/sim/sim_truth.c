@@ -102,7 +102,7 @@ static void put_calls(struct buf *out, const struct sim *sim)
 	begin(out, "calls", '[');
 	list_each(it, &sim->calls) {
 		const struct sim_call *call = list_entry(it, struct sim_call, node);
-		const struct sim_channel *const all[] = { call->caller, call->callee, call->also, call->one, call->two, call->parker };
+		const struct sim_channel *const all[] = { call->caller, call->callee, call->also, call->one, call->two, call->far, call->first, call->parker };
 		if (!call->story.id[0])
 			continue;
 		begin(out, NULL, '{');
@@ -132,7 +132,9 @@ static void pass(struct sim_call *call, double seconds)
 	case SIM_AGENT_TALKING:
 		story->hold += call->caller->holding ? seconds : 0;
 		story->hold += call->callee->holding ? seconds : 0;
-		story->talk += call->caller->holding || call->callee->holding ? 0 : seconds;
+		/* Behind a Local channel there may be the dialplan alone: nobody whom the other one could hear. */
+		if (!call->caller->holding && !call->callee->holding && (!call->far || call->first))
+			story->talk += seconds;
 		break;
 	case SIM_QUEUED:
 	case SIM_AGENT_RINGING:

@@ -17,7 +17,7 @@ Run.__index = Run
 -- session received to FILE.
 local function new(seed, options)
   options = options or {}
-  local run = setmetatable({ seed = seed, faults = {}, ended = {}, truths = {}, alive = {}, incomplete = 0, asked = 0, asked_before = 0, checks = 0, compared = 0, counts = {}, options = options }, Run)
+  local run = setmetatable({ seed = seed, faults = {}, ended = {}, truths = {}, alive = {}, incomplete = 0, agents = {}, asked = 0, asked_before = 0, checks = 0, compared = 0, counts = {}, options = options }, Run)
   run.lag = options.lag or 0.4
   run.sim = hookswitch.sim.new {
     seed = seed, calls_per_second = options.calls or 0.2, features = true, lag = run.lag, ami_version = VERSION,
@@ -144,20 +144,37 @@ function Run:restart()
   self:count(clean and "restart" or "kill")
 end
 
+-- To a phone, or through a Local channel that goes out of the way or stays; answered or not; then anywhere.
+local CALLED = {
+  "PJSIP/1003", "PJSIP/104", "Local/1004@default", "Local/1005@default", "Local/1006@default/n", "Local/1007@default/n", "Local/100@default", "Local/102@default",
+  "Local/103@default/n", "Local/104@default", "Local/104@default/n",
+}
+local EXTENS = { "1010", "1012", "1111", "1213", "1314", "300", "301", "600", "900", "101", "200", "201", "202", "701" }
+
+function Run:originate(boss)
+  local channel, exten = CALLED[self:chance(#CALLED)], EXTENS[self:chance(#EXTENS)]
+  self:count(channel:find "^Local" and "originate Local" or "originate")
+  boss:send(("Action: Originate\r\nChannel: %s\r\nContext: default\r\nExten: %s\r\nPriority: 1\r\nAsync: true\r\nTimeout: %d\r\nChannelId: %s\r\n\r\n")
+    :format(channel, exten, self:chance(20) * 1000, self:chance(2) == 1 and "" or "own-" .. self.state))
+end
+
 -- What supervisors do, by a session of their own.
 function Run:supervise()
   local boss = self.sim:connect()
   if not boss then return end
   self:count "supervise"
   login(boss)
-  local queue, agent = self:chance(2) == 1 and "support" or "sales", "PJSIP/10" .. (self:chance(2) + 4)
+  local queue = self:chance(2) == 1 and "support" or "sales"
+  local agent = ({ "PJSIP/105", "PJSIP/106", "Local/107@default", "Local/108@agents/n" })[self:chance(4)]
   local actions = {
     "Action: QueuePause\r\nInterface: PJSIP/10%d\r\nPaused: %s\r\nReason: lunch\r\n\r\n",
     "Action: QueueAdd\r\nQueue: %s\r\nInterface: %s\r\nMemberName: Extra\r\nPenalty: 1\r\n\r\n",
     "Action: QueueRemove\r\nQueue: %s\r\nInterface: %s\r\n\r\n",
   }
-  local which = self:chance(3)
-  if which == 1 then
+  local which = self:chance(5)
+  if which > 3 then
+    self:originate(boss)
+  elseif which == 1 then
     boss:send(actions[1]:format(self:chance(4), self:chance(2) == 1 and "true" or "false"))
   else
     boss:send(actions[which]:format(queue, agent))
@@ -276,6 +293,7 @@ function Run:collect(truth)
       if self.ended[call.id] then self:fault("call.ended of %s came twice", call.id) end
       self.ended[call.id] = call
       if call.incomplete then self.incomplete = self.incomplete + 1 end
+      if (call.agent or ""):find "^Local/" then self.agents[call.agent] = true end
     end
   end
 end

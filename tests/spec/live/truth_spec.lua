@@ -76,6 +76,19 @@ describe("the live picture of a simulated exchange", function()
     assert.equal(1, run.counts.session)
   end)
 
+  it("is what is true of Originates and queue members behind Local channels", function()
+    run = simulated.new(102)
+    run:connect()
+    live(run, HOURS / 4, function(r)
+      if r:chance(4) == 1 then r:supervise() end
+    end)
+    local agents = {}
+    for agent in pairs(run.agents) do agents[#agents + 1] = agent end
+    table.sort(agents)
+    assert.same({ "Local/107@default", "Local/108@agents/n" }, agents)
+    assert.is_true(run.counts["originate Local"] >= 20, "Originates: " .. run.counts["originate Local"])
+  end)
+
   it("is what is true by events alone where every list is refused, and says what it does not know", function()
     run = simulated.new(101, { write = "user", lists = false })
     run:connect()
