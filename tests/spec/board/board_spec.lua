@@ -239,10 +239,13 @@ describe("the board", function()
         }
         requestAnimationFrame(step);
       });]]
-    local before = s.d:metric "hookswitch_web_changes_total"
-    local began = helper.now()
-    b:await "return window.longest <= 100"
-    assert.is_true(s.d:metric "hookswitch_web_changes_total" - before > 200 * (helper.now() - began) * 0.9)
+    -- As long as that many changes come: on a loaded machine there are fewer.
+    helper.wait_for(function()
+      local before, began = s.d:metric "hookswitch_web_changes_total", helper.now()
+      b:run "window.longest = Infinity"
+      b:await "return window.longest <= 100"
+      return s.d:metric "hookswitch_web_changes_total" - before > 200 * (helper.now() - began) * 0.9
+    end, 90)
     s:no_errors()
   end)
 
