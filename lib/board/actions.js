@@ -3,7 +3,7 @@ import { el } from "./dom.js";
 import { duration, party, words } from "./format.js";
 
 const dialog = document.getElementById("dialog");
-let token = "", returnTo = null;
+let token = "", returnTo = null, place = null;
 
 export function useToken(value) {
   token = value;
@@ -90,6 +90,7 @@ function ask({ title, facts, choices, gone }) {
   form.append(el("h2", { id: "dialog-title", text: title }), factsOf(facts), ...options, body, result, el("div", { class: "buttons" }, close, confirm));
   choose(choice);
   returnTo = document.activeElement;
+  place = returnTo.closest(".sheet");
   dialog.replaceChildren(form);
   dialog.showModal();
   form.querySelector("input:not([type=radio]), input:checked, button")?.focus();
@@ -100,8 +101,10 @@ function say(result, answers) {
 }
 
 dialog.addEventListener("close", () => {
+  // Its row may be gone by now.
   if (returnTo?.isConnected) returnTo.focus();
-  returnTo = null;
+  else place?.focus({ preventScroll: true });
+  returnTo = place = null;
 });
 
 // ---- the actions ----

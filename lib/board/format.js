@@ -42,6 +42,11 @@ export function words(name) {
   return name === undefined || name === null ? NONE : String(name).replaceAll("_", " ").toLowerCase();
 }
 
+// A phone without its technology: "PJSIP/1016" → "1016".
+export function phone(interface_) {
+  return interface_?.slice(interface_.indexOf("/") + 1);
+}
+
 // Who is at one end of a call: the name where there is one, and the number.
 export function party(number_, name) {
   if (name && number_ && name !== number_) return `${name} ${number_}`;

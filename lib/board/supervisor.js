@@ -1,7 +1,7 @@
 // The board for a supervisor: queues, calls, agents, servers, what has ended, what is wrong.
 import { aboutAgent, aboutCall, newCall } from "./actions.js";
 import { List, el, setAttribute, setHidden, setText } from "./dom.js";
-import { NONE, count, delay, duration, party, share, time, words } from "./format.js";
+import { NONE, count, delay, duration, party, phone, share, time, words } from "./format.js";
 import { agentsOf, join, problemsOf } from "./picture.js";
 import { Table } from "./table.js";
 
@@ -27,6 +27,11 @@ function setParty(element, number, name) {
   setText(first, name || number || NONE);
   setText(last, both ? number : "");
   setAttribute(element, "title", both ? party(number, name) : first.textContent);
+}
+
+// Who has the call; a phone that is no agent's by its number.
+function agentOf(call) {
+  return call.agent_name ?? phone(call.agent ?? call.answered_by) ?? NONE;
 }
 
 function setAction(cell, label, act) {
@@ -193,10 +198,10 @@ export class Supervisor {
     return new Table(page("call-table"), [
       { name: "duration", title: "Time", class: "number time", sort: (call) => -(call.started ?? Infinity), text: (call) => (call.started ? duration(this.#now - call.started) : NONE), hint: (call) => `Since ${time(call.started)}` },
       { name: "from", title: "From", class: "who party", head: true, sort: (call) => party(call.from, call.from_name), fill: (cell, call) => setParty(cell, call.from, call.from_name) },
-      { name: "to", title: "To", class: "who party", sort: (call) => party(call.to, call.to_name), fill: (cell, call) => setParty(cell, call.to, call.to_name) },
+      { name: "to", title: "To", class: "who to party", sort: (call) => party(call.to, call.to_name), fill: (cell, call) => setParty(cell, call.to, call.to_name) },
       { name: "state", title: "State", class: "state", sort: (call) => CALL_STATES.indexOf(call.state), fill: (cell, call) => setState(cell, call.state, call.state === "up" && !call.connected ? "answered" : words(call.state)) },
       { name: "queue", title: "Queue", class: "wide", text: (call) => call.queue ?? NONE, sort: (call) => call.queue },
-      { name: "agent", title: "Agent", class: "wide", text: (call) => call.agent_name ?? call.agent ?? call.answered_by ?? NONE, sort: (call) => call.agent_name ?? call.agent ?? call.answered_by },
+      { name: "agent", title: "Agent", class: "wide", text: agentOf, hint: (call) => call.agent ?? call.answered_by ?? "" },
       { name: "talk", title: "Talk", class: "number wide", sort: (call) => this.#talk(call), text: (call) => duration(this.#talk(call)) },
       { name: "direction", title: "Direction", class: "widest", text: (call) => words(call.direction), sort: (call) => call.direction },
       { name: "server", title: "Server", class: "server widest", text: (call) => call.server },
@@ -248,10 +253,10 @@ export class Supervisor {
       { name: "name", title: "Agent", class: "who", head: true, text: (agent) => agent.name ?? agent.interface, hint: (agent) => agent.interface },
       { name: "state", title: "State", class: "state", sort: (agent) => AGENT_STATES.indexOf(agent.state), fill: (cell, agent) => setState(cell, agent.state) },
       { name: "since", title: "For", class: "number time", sort: (agent) => -(agent.since ?? Infinity), text: (agent) => (agent.since ? duration(this.#now - agent.since) : NONE) },
-      { name: "doing", title: "With, or why", class: "who party", sort: (agent) => party(...other(agent)), fill: (cell, agent) => setParty(cell, ...other(agent)) },
+      { name: "doing", title: "Details", class: "who party", sort: (agent) => party(...other(agent)), fill: (cell, agent) => setParty(cell, ...other(agent)) },
       { name: "calls", title: "Calls", class: "number wide", text: (agent) => count(agent.calls), sort: (agent) => agent.calls },
       { name: "missed", title: "Missed", class: "number widest", text: (agent) => count(agent.missed), sort: (agent) => agent.missed },
-      { name: "queues", title: "Queues", class: "widest", text: (agent) => (Array.isArray(agent.queues) ? agent.queues.join(", ") : NONE), hint: (agent) => (Array.isArray(agent.queues) ? agent.queues.join(", ") : "") },
+      { name: "queues", title: "Queues", class: "widest", text: (agent) => agent.queues.join(", "), hint: (agent) => agent.queues.join(", ") },
       { name: "server", title: "Server", class: "server wide", text: (agent) => agent.server },
       { name: "act", title: "Actions", class: "act", fill: (cell, agent) => { if (this.#may) setAction(cell, `Pause or unpause ${agent.name ?? agent.interface}`, () => aboutAgent(this.#picture, agent)); } },
     ], { key: (agent) => join(agent.server, agent.interface), order: ["name", 1], row: (row, agent) => this.#doubt(row, agent.server) });
@@ -274,10 +279,10 @@ export class Supervisor {
     return new Table(page("ended-table"), [
       { name: "ended", title: "At", class: "number clock", text: (call) => time(call.ended ?? call.at), sort: (call) => call.ended ?? call.at },
       { name: "from", title: "From", class: "who party", head: true, sort: (call) => party(call.from, call.from_name), fill: (cell, call) => setParty(cell, call.from, call.from_name) },
-      { name: "to", title: "To", class: "who party", sort: (call) => party(call.to, call.to_name), fill: (cell, call) => setParty(cell, call.to, call.to_name) },
+      { name: "to", title: "To", class: "who to party", sort: (call) => party(call.to, call.to_name), fill: (cell, call) => setParty(cell, call.to, call.to_name) },
       { name: "result", title: "Result", class: "state", sort: (call) => call.result, fill: (cell, call) => setState(cell, ENDS_WELL.has(call.result) ? "good" : ENDS_BADLY.has(call.result) ? "bad" : "none", words(call.result)) },
       { name: "queue", title: "Queue", class: "widest", text: (call) => call.queue ?? NONE },
-      { name: "agent", title: "Agent", class: "wide", text: (call) => call.agent_name ?? call.agent ?? call.answered_by ?? NONE },
+      { name: "agent", title: "Agent", class: "wide", text: agentOf, hint: (call) => call.agent ?? call.answered_by ?? "" },
       { name: "wait", title: "Wait", class: "number widest", text: (call) => duration(call.wait), sort: (call) => call.wait },
       { name: "talk", title: "Talk", class: "number wide", text: (call) => duration(call.talk), sort: (call) => call.talk },
       { name: "server", title: "Server", class: "server widest", text: (call) => call.server },

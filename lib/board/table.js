@@ -97,7 +97,10 @@ export class Table {
       rows.set(key, row);
     }
     this.#rows = rows;
+    const hadFocus = this.#body.contains(document.activeElement);
     arrange(this.#body, [...rows.values()].flatMap((row) => (row.detail?.hidden === false ? [row, row.detail] : [row])));
+    // The row that had the focus is gone: the keyboard goes on in the table, not at the top of the page.
+    if (hadFocus && !this.#body.contains(document.activeElement)) this.#box.focus({ preventScroll: true });
     stretch(this.#above, first * this.#height);
     stretch(this.#below, (count - last) * this.#height);
     const real = this.#body.firstElementChild?.offsetHeight;

@@ -84,14 +84,14 @@ export class Wall {
     const first = Math.min(...queue.waiting.map((caller) => caller.since ?? Infinity));
     const wait = first < Infinity ? this.now - first : undefined;
     const states = agentsOf(this.picture, queue);
-    const free = states.free ?? 0, level = queue.service_level_today;
-    const lost = this.picture.servers.get(queue.server)?.state !== "ready";
+    const free = states.free ?? 0, level = queue.service_level_today, server = this.picture.servers.get(queue.server);
+    const lost = server?.state !== "ready", known = !server?.unknown?.includes("queues");
     setText(section.firstChild, lost ? `${queue.name} – ${queue.server} is lost` : queue.name);
     section.classList.toggle("doubt", lost);
     section.figures.show([
       { name: "waiting", characters: 2, title: "Waiting", text: count(waiting), level: above(waiting, this.#limits.waiting) },
       { name: "wait", characters: 4, title: "Longest wait", text: wait === undefined ? NONE : duration(wait), level: wait === undefined ? undefined : above(wait, this.#limits.wait) },
-      { name: "free", characters: 5, title: "Agents free", text: `${count(free)} / ${count(queue.members.length)}`, level: free === 0 && waiting > 0 ? "bad" : undefined },
+      { name: "free", characters: 5, title: "Agents free", text: known ? `${count(free)} / ${count(queue.members.length)}` : NONE, level: known && free === 0 && waiting > 0 ? "bad" : undefined },
       { name: "level", characters: 4, title: "Service level", text: share(level), level: level === undefined ? undefined : below(level * 100, this.#limits.level) },
       { name: "answered", characters: 3, title: "Answered", text: count(queue.answered_today) },
       { name: "abandoned", characters: 3, title: "Abandoned", text: count(queue.abandoned_today) },

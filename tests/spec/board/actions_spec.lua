@@ -63,6 +63,23 @@ describe("an action of the board", function()
     s:no_errors()
   end)
 
+  it("leaves the keyboard in the table when the row that it was in is gone", function()
+    open_call("PJSIP/2015", "900")
+    b:click "input[value=hangup]"
+    assert.matches("^✓", confirm())
+    b:await "return document.querySelector('#calls .empty')?.checkVisibility()"
+    b:press(ESCAPE)
+    assert.is_true(b:await "return document.activeElement === document.querySelector('#calls .sheet')")
+    -- The same without a dialog.
+    local channel = open_call("PJSIP/2016", "900")
+    b:press(ESCAPE)
+    b:await "return document.activeElement.matches('#call-table .more')"
+    assert.are.equal(200, (support.ask(s.d, { method = "POST", path = "/api/servers/pbx1/actions", token = support.ALL, body = cjson.encode { Action = "Hangup", Channel = channel } })))
+    b:await "return document.querySelector('#calls .empty')?.checkVisibility()"
+    assert.is_true(b:run "return document.activeElement === document.querySelector('#calls .sheet')")
+    s:no_errors()
+  end)
+
   it("redirects a caller: Redirect, of the caller's channel, and the board shows where he is then", function()
     local channel = open_call("PJSIP/2011", "900")
     assert.matches("^PJSIP/2011%-", channel)

@@ -52,6 +52,8 @@ describe("the board", function()
     b:await "return document.querySelectorAll('#ended-table tbody:not(.spacer) tr').length >= 1"
     b:await "return document.querySelector('.callers .timer')"
     b:await "return document.querySelectorAll('#summary dd').length === 6"
+    -- A phone that answered and is no agent's: by its number, and as a channel in the title.
+    b:await "return [...document.querySelectorAll('#call-table tbody:not(.spacer) tr')].some(({ cells }) => /^\\d+$/.test(cells[5].textContent) && cells[5].title === `PJSIP/${cells[5].textContent}`)"
     assert.is_nil(b:text "#originate")
     assert.is_nil(b:text ".more")
     -- What a screen reader needs.
@@ -192,6 +194,10 @@ describe("the board", function()
     assert.is_true(b:run "return parseFloat(getComputedStyle(document.querySelector('[data-figure=waiting] dd')).fontSize) > innerHeight / 5")
     s:fresh("?wall&queue=support&level=101,100.5", support.WALL)
     b:await "return document.querySelector('[data-figure=level][data-level=bad]')?.innerText.includes('act now')"
+    -- Of a queue whose members are not known nobody has to act.
+    s:fresh("?wall", support.READ)
+    b:await "return document.querySelectorAll('#wall section').length === 3"
+    b:await "return [...document.querySelectorAll('#wall section')].some((section) => section.innerText.includes('<img') && section.querySelector('[data-figure=free]:not([data-level]) dd').textContent === '–')"
     for _, token in ipairs { support.READ, support.ALL } do
       s:fresh("?wall&queue=support", token)
       b:await "return document.querySelectorAll('#wall section').length === 1"
@@ -208,6 +214,8 @@ describe("the board", function()
         b:size(size[1], size[2], dark)
         b:await("return innerWidth === arguments[0]", size[1])
         assert.is_true(b:run "return document.documentElement.scrollWidth <= innerWidth", name)
+        -- The states are words that are never cut off; names of this length are not either.
+        assert.are.same({}, b:run "return [...document.querySelectorAll('td.state, td.party span, #call-table th.party span')].filter((cell) => cell.checkVisibility() && cell.scrollWidth > cell.clientWidth + 1 && !cell.textContent.includes('<')).map((cell) => `${cell.textContent}: ${cell.scrollWidth} in ${cell.clientWidth} of ${innerWidth}`)")
         b:picture(("%s-%d-%s"):format(name, size[1], dark and "dark" or "light"))
       end
     end
