@@ -10,7 +10,7 @@ describe("events of the live picture", function()
       rules = { ["ears.lua"] = [[
         local done = false
         ami.on("call.ended", { where = { result = "answered", queue = { "support", "sales" } } }, function(call, server)
-          if done then return end
+          if done or call.incomplete then return end -- one that began before the engine came
           done = true
           local copy = ami.table(call)
           log.info("ended", {
