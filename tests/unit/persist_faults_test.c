@@ -296,6 +296,17 @@ static void commits_in_time(void)
 	for (int i = 0; i < 20; i++)
 		CHECK(push_and_wait("q", "x") != 0);
 	CHECK(clock_mono_ns() - began < 20 * 80 * CLOCK_NS_PER_MS && atomic_load(&fault_syncs) - syncs >= 20);
+	/* Nor for those that are being gathered. The least of several: the machine may have other work. */
+	uint64_t least = UINT64_MAX;
+	for (int i = 0; i < 20; i++) {
+		set("s", "c", "3", 0);
+		wake_wait(&loop_wake, clock_mono_ns() + 10 * CLOCK_NS_PER_MS);
+		began = clock_mono_ns();
+		CHECK(sync_state());
+		took = clock_mono_ns() - began;
+		least = took < least ? took : least;
+	}
+	CHECK(least < 40 * CLOCK_NS_PER_MS);
 	close_state();
 	remove_folder();
 }
