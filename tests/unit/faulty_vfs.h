@@ -13,6 +13,8 @@ static atomic_int fault_write, fault_sync;
 /* The n-th write from now fails once with fault_once_code, or the power is cut there; 0: never. */
 static atomic_int fault_in, fault_once_code, fault_cut;
 static atomic_uint fault_writes, fault_syncs; /* so far */
+/* Writes take until it is false again. */
+static atomic_bool fault_hold;
 
 /* Before a power cut: what unsynced writes have overwritten, newest first. */
 struct undo {
@@ -77,6 +79,8 @@ static void cut_power(void)
 static int faulty_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 at)
 {
 	atomic_fetch_add(&fault_writes, 1);
+	while (atomic_load(&fault_hold))
+		usleep(1000);
 	if (atomic_load(&fault_write))
 		return atomic_load(&fault_write);
 	if (fault_record)
