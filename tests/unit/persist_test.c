@@ -115,12 +115,17 @@ static void entries_expire(void)
 	struct slice v;
 	CHECK(persist_store_get(s, SLICE("long"), now + 3599 * SECOND, &v) && !persist_store_get(s, SLICE("long"), now + 3601 * SECOND, &v));
 	CHECK(persist_store_get(s, SLICE("ever"), UINT64_MAX - 1, &v));
+	/* One that has expired and still stands there hands nothing down to the next of its name. */
+	CHECK(persist_store_set(s, 0, SLICE("again"), SLICE("x"), SECOND, now, NULL) == 0);
+	CHECK(persist_store_set(s, 0, SLICE("again"), SLICE("y"), PERSIST_KEEP_TTL, now + 2 * SECOND, NULL) == 0);
+	CHECK(persist_store_get(s, SLICE("again"), now + 3600 * SECOND, &v) && slice_eq(v, SLICE("y")));
 	close_state();
 	/* What is left of it goes on after a restart. */
 	open_state(NULL);
 	now = clock_mono_ns();
 	s = persist_store_open(p, SLICE("s"), NULL);
 	CHECK(persist_store_get(s, SLICE("long"), now + 3590 * SECOND, &v) && !persist_store_get(s, SLICE("long"), now + 3601 * SECOND, &v));
+	CHECK(has("s", "again", "y"));
 	close_state();
 	remove_folder();
 }
