@@ -324,6 +324,13 @@ void stream_destroy(struct stream **stream)
 	*stream = NULL;
 }
 
+void stream_set_priority(struct stream *stream, int priority)
+{
+	ev_set_priority(&stream->reader, priority);
+	ev_set_priority(&stream->writer, priority);
+	ev_set_priority(&stream->timer, priority);
+}
+
 void stream_connect(struct stream *stream, const struct address *addresses, size_t count, double timeout)
 {
 	stream_close(stream);

@@ -41,6 +41,8 @@ struct stream_handler {
 
 struct stream *stream_create(struct ev_loop *loop, const struct stream_handler *handler, void *ctx);
 void stream_destroy(struct stream **stream);
+/* That of its watchers in the loop, 0 at first: in a turn, those of a higher one are called before those of a lower one. While CLOSED. */
+void stream_set_priority(struct stream *stream, int priority);
 
 /* Tries the addresses (copied) in turn, until one takes the connection or `timeout` seconds are over: each try gets an
  * even share of the time that is left, so a silent address does not use up that of the next. May call connected() or

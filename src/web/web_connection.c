@@ -11,7 +11,6 @@
 
 #define CHUNK (16u << 10)     /* bytes of one read */
 #define STREAM_UNSENT (64 << 10) /* bytes of a stream that the kernel holds, and doubles */
-#define READS 32             /* connections of a listener that are read from in one turn of the loop */
 #define LINGER 2.0            /* seconds for the client to take the last answer and close */
 #define KEPT_OUT (64u << 10)  /* bytes: a larger buffer is given back when it is empty */
 
@@ -303,17 +302,6 @@ static void feed(struct web_connection *c, struct slice bytes)
 	options_of(c)->request(options_of(c)->ctx, c, request);
 }
 
-/* A crowd that comes at once is served in several turns of the loop, so that it delays nobody else by more (P5). */
-static bool is_turn_full(struct web_listener *listener)
-{
-	unsigned turn = ev_iteration(listener->loop);
-
-	if (listener->read_turn != turn)
-		listener->reads = 0;
-	listener->read_turn = turn;
-	return listener->reads++ >= READS;
-}
-
 static void read_some(struct web_connection *c)
 {
 	enum stream_failure why;
@@ -338,43 +326,18 @@ static void read_some(struct web_connection *c)
 	}
 }
 
-static void on_readable(void *ctx)
+/* A crowd that comes at once is served in several turns of the loop, so that it delays nobody else by more (P5). */
+static void read_in_turn(struct web_connection *c)
 {
-	struct web_connection *c = ctx;
+	struct web_turn *turn = &c->listener->reading;
 
-	if (is_turn_full(c->listener)) {
+	if (web_turn_is_over(turn)) {
 		ev_timer_start(c->listener->loop, &c->again);
 		return;
 	}
-	enter(c);
-	read_some(c);
-	leave(c);
-}
-
-static void on_writable(void *ctx)
-{
-	struct web_connection *c = ctx;
-	struct web_turn *turn = &c->listener->turn;
-
-	/* The loop calls again. */
-	if (c->state == WEB_STREAMING && web_turn_is_over(turn))
-		return;
 	web_turn_begin(turn);
 	enter(c);
-	go_on(c);
-	leave(c);
-	web_turn_end(turn);
-}
-
-static void on_again(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct web_connection *c = timer->data;
-	(void)events;
-
-	enter(c);
-	if (is_turn_full(c->listener)) {
-		ev_timer_start(loop, timer);
-	} else if (c->state == WEB_READING && buf_len(&c->in) > 0) {
+	if (c->state == WEB_READING && buf_len(&c->in) > 0) {
 		struct buf in = c->in;
 		buf_init(&c->in, 0);
 		feed(c, buf_slice(&in));
@@ -383,6 +346,33 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int events)
 		read_some(c);
 	}
 	leave(c);
+	web_turn_end(turn);
+}
+
+static void on_readable(void *ctx)
+{
+	read_in_turn(ctx);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop, (void)events;
+	read_in_turn(timer->data);
+}
+
+static void on_writable(void *ctx)
+{
+	struct web_connection *c = ctx;
+	struct web_turn *turn = c->state == WEB_STREAMING ? &c->listener->streaming : &c->listener->reading;
+
+	/* The loop calls again. */
+	if (web_turn_is_over(turn))
+		return;
+	web_turn_begin(turn);
+	enter(c);
+	go_on(c);
+	leave(c);
+	web_turn_end(turn);
 }
 
 static void on_secured(void *ctx)
@@ -419,8 +409,10 @@ void web_connection_create(struct web_listener *listener, int fd, const struct a
 	buf_init(&c->out, 0);
 	web_reader_init(&c->reader, listener->options.head, listener->options.body);
 	ev_timer_init(&c->again, on_again, 0, 0);
+	ev_set_priority(&c->again, WEB_TURN_PRIORITY);
 	c->again.data = c;
 	c->stream = stream_create(listener->loop, &handler, c);
+	stream_set_priority(c->stream, WEB_TURN_PRIORITY);
 	c->state = WEB_TLS;
 	set_deadline(c, listener->options.timeout);
 	stream_accept(c->stream, fd, peer);

@@ -174,7 +174,7 @@ static void on_drained(void *work)
 static void on_feed(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct web_events *e = timer->data;
-	struct web_turn *turn = &e->web->api->turn;
+	struct web_turn *turn = &e->web->api->streaming;
 	bool time = true;
 	(void)events;
 

@@ -156,10 +156,12 @@ struct web_listener *web_listener_create(struct ev_loop *loop, const struct web_
 	l->address = address;
 	l->fd = fd;
 	list_init(&l->connections);
-	web_turn_init(&l->turn, loop);
+	web_turn_init(&l->reading, loop);
+	web_turn_init(&l->streaming, loop);
 	ev_timer_init(&l->sweep, on_sweep, 0, SWEEP);
 	ev_timer_init(&l->accept_pause, on_accept_pause, 0, ACCEPT_PAUSE);
 	ev_io_init(&l->accept_io, on_accept, fd, EV_READ);
+	ev_set_priority(&l->accept_io, WEB_TURN_PRIORITY);
 	l->sweep.data = l->accept_pause.data = l->accept_io.data = l;
 	ev_io_start(loop, &l->accept_io);
 	return l;

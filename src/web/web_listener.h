@@ -41,8 +41,7 @@ struct web_listener {
 	ev_timer accept_pause, sweep;
 	struct list connections;
 	int64_t count;
-	unsigned read_turn, reads; /* of the loop, in which so many connections were read from */
-	struct web_turn turn;      /* of its streams */
+	struct web_turn reading, streaming; /* of requests, of streams */
 	struct series *dropped[WEB_DROPS];
 };
 

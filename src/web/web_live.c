@@ -227,7 +227,7 @@ static void begin_flush(struct web_live *live)
 static void on_feed(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct web_live *live = timer->data;
-	struct web_turn *turn = &live->web->api->turn;
+	struct web_turn *turn = &live->web->api->streaming;
 	bool time = true;
 	(void)events;
 
@@ -291,7 +291,7 @@ static void make(struct web_live *live)
 static void on_make(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct web_live *live = timer->data;
-	struct web_turn *turn = &live->web->api->turn;
+	struct web_turn *turn = &live->web->api->streaming;
 	bool time = true;
 	(void)events;
 

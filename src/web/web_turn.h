@@ -1,5 +1,5 @@
-/* The time that streams may take of one turn of the loop, all together: many readers delay an event by that much, not by their
- * number (P5). What is left waits for the next turn, behind the events that have come. */
+/* The time that clients may take of one turn of the loop: requests, all together, and streams, all together. Many of them delay an event
+ * by that much, not by their number (P5). What is left waits for the next turn, behind the events that have come. */
 #ifndef WEB_WEB_TURN_H
 #define WEB_WEB_TURN_H
 
@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of watchers that do such work: what sockets bring comes first. */
+/* Of the watchers of such work: what servers have sent comes first. */
 #define WEB_TURN_PRIORITY (-1)
 
 struct web_turn {
@@ -17,8 +17,8 @@ struct web_turn {
 };
 
 void web_turn_init(struct web_turn *turn, struct ev_loop *loop);
-/* Around each piece of work. Each kind of work may do one piece in a turn, and goes on while web_turn_end() is true; false: the time is used
- * up. */
+/* Around each piece of work. Whoever has a piece to do may do one in a turn, and goes on while web_turn_end() is true; false: the time is
+ * used up. */
 void web_turn_begin(struct web_turn *turn);
 bool web_turn_end(struct web_turn *turn);
 bool web_turn_is_over(const struct web_turn *turn);

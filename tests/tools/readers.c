@@ -6,7 +6,7 @@
  *   --last-id    the streams go on behind the change with that id
  *   --bytes      prints "read" when the streams have had N bytes, all together
  *
- * Prints "reading" when every stream has begun (--deaf: when all have been asked for), and at SIGTERM a line of JSON: streams, ended (by the
+ * Prints "asked" when all streams have been asked for, "reading" when every one has begun (--deaf: at once), and at SIGTERM a line of JSON: streams, ended (by the
  * other side), bytes (of the streams), requests, answered.
  */
 #include <arpa/inet.h>
@@ -162,6 +162,8 @@ int main(int argc, char **argv)
 		if (!deaf)
 			watch(poll, &streams[i]);
 	}
+	puts("asked");
+	fflush(stdout);
 	if (rate > 0) {
 		long ns = 1000000000 / rate;
 		struct itimerspec every = { { ns / 1000000000, ns % 1000000000 }, { ns / 1000000000, ns % 1000000000 } };

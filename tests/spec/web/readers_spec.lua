@@ -59,12 +59,12 @@ describe("a thousand readers that read nothing", function()
 end)
 
 -- A test of time would say more about the machine: it is counted how many turns of the loop they take.
-describe("a crowd of readers that come back", function()
+describe("a crowd", function()
   after_each(helper.cleanup)
 
   local COUNT, PIECE, PIECES = 100, 32 * 1024, 25 -- readers; bytes that one gets at once; how many such pieces a turn has time for, at most
 
-  it("get what they have missed bit by bit, so that a turn of the loop stays short", function()
+  it("of readers that come back gets what it has missed bit by bit, so that a turn of the loop stays short", function()
     local d = support.live({ connections = COUNT + 50, streams = COUNT + 50, requests_per_second = COUNT + 50, replay = 16 * 1024 * 1024 }, nil,
       "--calls-per-second", "60", "--speed", "3")
     local first = helper.start("curl", { "-sN", "-H", "Authorization: Bearer " .. support.READ, ("http://127.0.0.1:%d/api/live"):format(d.web_port) })
@@ -86,5 +86,18 @@ describe("a crowd of readers that come back", function()
     turns = d:metric "hookswitch_loop_turns_total" - turns
     assert.is_true(turns > bytes / PIECE / PIECES, ("%d turns for %d bytes"):format(turns, bytes))
     assert.are.equal(0, d:metric "hookswitch_web_stream_restarts_total")
+  end)
+
+  it("that asks at once is answered in many turns", function()
+    local count = 200 -- fewer than wait to be accepted
+    local d = support.daemon({}, { connections = count + 50, streams = count, requests_per_second = count + 50 })
+    local turns = d:metric "hookswitch_loop_turns_total"
+    d:signal "STOP"
+    local crowd = helper.start(helper.binary:gsub("[^/]*$", "tests/readers"), { d.web_port, support.READ, count, "/api/status" })
+    helper.wait_for(function() return crowd:stdout():find("asked\n", 1, true) end)
+    d:signal "CONT"
+    helper.wait_for(function() return crowd:stdout():find("reading\n", 1, true) end)
+    turns = d:metric "hookswitch_loop_turns_total" - turns
+    assert.is_true(turns > count / 8, ("%d turns"):format(turns))
   end)
 end)
