@@ -37,4 +37,18 @@ describe("make run", function()
     end
     assert.is_true(told > 0, out())
   end)
+
+  it("takes other ports where an Asterisk or another demo has these", function()
+    local folder = helper.folder()
+    for _, name in ipairs { "one", "two" } do
+      assert(os.execute(("mkdir -p %s/%s/build && cp -r conf scripts lib tests/demo %s/%s/"):format(folder, name, folder, name)))
+    end
+    local script = [[ip link set lo up; (cd one && exec ./demo "$0" >out 2>&1) & cd two; until grep -q "session ready" ../one/out; do sleep 0.1; done; exec ./demo "$0"]]
+    local demo = helper.start("unshare", table.move({ script, helper.binary }, 1, 2, #ALONE + 1, { table.unpack(ALONE) }), { cwd = folder })
+    local function out() return demo:stdout() .. demo:stderr() end
+    helper.wait_for(function() return out():find("session ready", 1, true) end, 40, out)
+    assert.is_string(out():match "http://127%.0%.0%.1:8081/board/#token=%x+\n", out())
+    assert.is_string(out():match "the API is served listen=127%.0%.0%.1:8081", out())
+    assert.is_string(out():match "session ready [^\n]*port=5138", out())
+  end)
 end)
