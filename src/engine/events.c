@@ -24,7 +24,7 @@
 #define QUIET CLOCK_NS_PER_S            /* without an event or an action under way */
 #define ANSWERED_IN CLOCK_NS_PER_S      /* before rules are taken over that want more */
 #define PATIENCE (60 * CLOCK_NS_PER_S)  /* with which it is waited for */
-#define TIMEOUT 60.0                    /* s; an action of Q45 may hold up the answer */
+#define HELD_UP 6                       /* times timeouts.action: an action of Q45 may hold up the answer */
 #define ALWAYS (EVENT_SYSTEM | EVENT_CALL) /* Shutdown and FullyBooted; OriginateResponse, without which no Originate is sent (Q46) */
 #define CLASSES (~EVENT_BULK)
 #define EXTENDED 13                     /* version since which a filter is an extended regular expression; up to 11 it is a basic one */
@@ -80,6 +80,16 @@ static struct server *server_of(const struct engine *e, const void *ctx)
 	return engine_server(e, (uint32_t)(uintptr_t)ctx);
 }
 
+/* Seconds for an answer. */
+static double timeout_of(const struct server *s)
+{
+	const struct engine *e = s->engine;
+	for (size_t i = 0; i < e->server_count; i++)
+		if (e->servers[i] == s)
+			return HELD_UP * e->config->servers[i].timeouts.action;
+	return 0; /* one that leaves: the link's own */
+}
+
 static bool send_own(struct server *s, const struct engine_sender *sender, const char *action, const char *const *headers, size_t count)
 {
 	struct action a;
@@ -90,7 +100,7 @@ static bool send_own(struct server *s, const struct engine_sender *sender, const
 	bool good = action_add(&a, SLICE("Action"), slice_cstr(action), &err) == 0;
 	for (size_t i = 0; good && i + 1 < count; i += 2)
 		good = action_add(&a, slice_cstr(headers[i]), slice_cstr(headers[i + 1]), &err) == 0;
-	good = good && engine_send(s->engine, s->id, &a, TIMEOUT, sender, (void *)(uintptr_t)s->id, id, &err);
+	good = good && engine_send(s->engine, s->id, &a, timeout_of(s), sender, (void *)(uintptr_t)s->id, id, &err);
 	action_close(&a);
 	if (!good)
 		wake(s->engine, clock_mono_ns() + LOOK_AGAIN);

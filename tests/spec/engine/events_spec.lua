@@ -145,6 +145,46 @@ serve]], helper.LOGIN .. "\nserve")
     assert.equal("system,call,dtmf", requested(daemon, "pbx1").events)
   end)
 
+  -- What a server never answers proves nothing: it gets no filter, is heard as before, and keeps its session.
+  for _, silent in ipairs { "ListCommands", "CoreSettings" } do
+    it("holds back nothing where " .. silent .. " is never answered, and goes on", function()
+      local commands = silent == "CoreSettings" and [[
+action ListCommands
+send Response: Success\r\nActionID: $id\r\nFilter: Dynamically add filters  (Priv: system,all)\r\nCoreSettings: Show settings  (Priv: system,reporting,all)\r\n\r\n
+]] or ""
+      local go = helper.folder() .. "/go"
+      local peer = helper.peer(helper.LOGIN .. "\n" .. commands .. "action " .. silent .. "\nwait " .. go .. [[
+
+send Event: Newchannel\r\nPrivilege: call,all\r\nChannel: PJSIP/1001-00000001\r\nUniqueid: 1.1\r\nLinkedid: 1.1\r\n\r\n
+serve]])
+      local daemon = start {
+        servers = { pbx1 = server(peer, { live = true, timeouts = { action = 0.2 } }) }, config = { live = { resync_every = 1 } },
+        rules = { ["new.lua"] = [[ami.on("Newchannel", function() log.info "heard" end)]] },
+      }
+      daemon:ready "pbx1"
+      assert.equal("timeout", daemon:await({ msg = "action ended", action = silent }).reason)
+      assert(io.open(go, "w")):close()
+      daemon:await { msg = "heard" }
+      local now = requested(daemon, "pbx1")
+      assert.same({ PICTURE, null }, { now.events, now.filter })
+      assert.same({}, daemon:find { msg = "action sent", action = "Filter" })
+      assert.equal(silent == "CoreSettings" and 1 or 0, #daemon:find { msg = "action sent", action = "CoreSettings" })
+      assert.equal(1, daemon:metric("hookswitch_server_sessions_total", { server = "pbx1" }))
+    end)
+  end
+
+  it("logs in again when another mask is never answered", function()
+    local peer = helper.peer(helper.LOGIN .. "\naction Events\nserve", helper.LOGIN .. "\nserve")
+    local daemon = start { servers = { pbx1 = server(peer, { live = false, timeouts = { action = 0.2 } }) }, rules = { ["late.lua"] = [[
+      ami.on("probe.go", function() ami.subscribe("DTM" .. "FEnd") end)]] } }
+    daemon:ready "pbx1"
+    daemon:ctl("emit", "probe.go")
+    local record = daemon:await { msg = "the server did not take another event mask: logging in again" }
+    assert.same({ "pbx1", "Events", "timeout" }, { record.server, record.action, record.reason })
+    daemon:await({ msg = "session ready" }, { count = 2 })
+    assert.equal("system,call,dtmf", requested(daemon, "pbx1").events)
+  end)
+
   -- Two sessions of one exchange: what the one with `events = "on"` brings is what there is to hear.
   it("loses nothing of what rules subscribe to, whenever they come, go or subscribe", function()
     local sim = helper.sim("--calls-per-second=40", "--features", "--speed=4")
