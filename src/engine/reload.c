@@ -314,7 +314,7 @@ static void make_nothing(void *arg)
 	(void)arg;
 }
 
-static void tell_waiters(struct engine *e, bool applied, const struct faults *faults)
+static void report_to_waiters(struct engine *e, bool applied, const struct faults *faults)
 {
 	while (!list_empty(&e->waiters)) {
 		struct reload_waiter *w = list_entry(e->waiters.next, struct reload_waiter, node);
@@ -337,14 +337,14 @@ static void finish(struct plan *plan)
 		take_over(e, plan);
 		start_servers(e);
 		log_write(LOG_INFO, "reloaded", F_INT("generation", host_generation(e->host)));
-		tell_waiters(e, true, &plan->faults);
+		report_to_waiters(e, true, &plan->faults);
 	} else {
 		if (e->stopping)
 			faults_add(&plan->faults, "the engine stops");
 		e->reload_error = faults_text(&plan->faults);
 		e->reload_failed = clock_wall();
 		log_faults(&plan->faults);
-		tell_waiters(e, false, &plan->faults);
+		report_to_waiters(e, false, &plan->faults);
 	}
 	plan_close(plan);
 	free(plan);

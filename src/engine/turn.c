@@ -10,9 +10,9 @@
 #include "rules/picture.h"
 #include "sandbox/deadline.h"
 
-/* ---- what links tell ---- */
+/* ---- what links report ---- */
 
-/* What a link tells behind the rules' turn (a write that fails, a session that is stopped) is not waited upon: the rules may
+/* What a link reports behind the rules' turn (a write that fails, a session that is stopped) is not waited upon: the rules may
  * have begun something, or have something to hear. */
 static void stir(struct engine *e)
 {
@@ -56,12 +56,12 @@ static void on_completed(void *ctx, struct link *link, struct reply *reply)
 	engine_sent_completed(s, reply);
 }
 
-static void tell(struct server *s, const char *name, const struct host_field *fields, size_t count)
+static void report(struct server *s, const char *name, const struct host_field *fields, size_t count)
 {
 	const struct host_server info = { .id = s->id, .name = s->name };
 	stir(s->engine);
 	host_engine_event(s->engine->host, name, &info, fields, count);
-	host_tell_events(s->engine->host);
+	host_deliver_events(s->engine->host);
 }
 
 static void on_ready(void *ctx, struct link *link)
@@ -69,7 +69,7 @@ static void on_ready(void *ctx, struct link *link)
 	struct server *s = ctx;
 	picture_session(host_picture(s->engine->host), s->id, slice_cstr(link_version(link)));
 	engine_events_ready(s);
-	tell(s, "server.ready",
+	report(s, "server.ready",
 	     (const struct host_field[]){ { "reason", SLICE("connected") }, { "version", slice_cstr(link_version(link)) } }, 2);
 }
 
@@ -79,7 +79,7 @@ static void on_lost(void *ctx, struct link *link, const char *reason)
 	(void)link;
 	picture_lost(host_picture(s->engine->host), s->id);
 	host_server_lost(s->engine->host, s->id, s->name);
-	tell(s, "server.lost", (const struct host_field[]){ { "reason", slice_cstr(reason) } }, 1);
+	report(s, "server.lost", (const struct host_field[]){ { "reason", slice_cstr(reason) } }, 1);
 }
 
 static void on_gap(void *ctx, struct link *link, uint64_t count, const char *names)
@@ -89,7 +89,7 @@ static void on_gap(void *ctx, struct link *link, uint64_t count, const char *nam
 	(void)link;
 	picture_gap(host_picture(s->engine->host), s->id);
 	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)count);
-	tell(s, "server.gap",
+	report(s, "server.gap",
 	     (const struct host_field[]){ { "count", slice_make(text, (size_t)n) }, { "names", slice_cstr(names) }, { "reason", SLICE("malformed") } }, 3);
 }
 

@@ -216,7 +216,7 @@ void link_close_session(struct link *link)
 	link->challenge_sequence = link->login_sequence = link->logoff_sequence = link->ping_sequence = 0;
 }
 
-static void tell_tap(struct link *link, enum link_reason reason)
+static void report_to_tap(struct link *link, enum link_reason reason)
 {
 	const struct link_tap *tap = link->tap;
 
@@ -245,7 +245,7 @@ void link_end(struct link *link, enum link_reason reason, const char *format, ..
 	frame_log_drop_unframed(&link->log);
 	if (reason != REASON_STOPPED)
 		count_failure(link, reason);
-	tell_tap(link, reason);
+	report_to_tap(link, reason);
 	if (link->state != LINK_DRAINING)
 		link_move(link, LINK_WAITING);
 	/* What had arrived whole waits in the log for the rules; what follows here takes its place behind it. */

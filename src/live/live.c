@@ -158,7 +158,7 @@ struct live *live_create(const struct live_options *options, live_change_fn chan
 
 /* ---- which handler ---- */
 
-/* Of a name's first and last bytes: enough to tell events apart. */
+/* Of a name's first and last bytes: enough to distinguish events. */
 static uint32_t hash_name(struct slice name)
 {
 	uint64_t first = 0, last = 0;
@@ -309,7 +309,7 @@ void live_destroy(struct live **live)
 
 /* ---- reporting ---- */
 
-void live_tell_change(struct live_server *s, struct live_change *change)
+void live_report_change(struct live_server *s, struct live_change *change)
 {
 	change->server = s;
 	change->at = s->live->now;
@@ -318,9 +318,9 @@ void live_tell_change(struct live_server *s, struct live_change *change)
 		s->live->changed(s->live->ctx, change);
 }
 
-void live_tell(struct live_server *s, enum live_change_kind kind, struct live_object *object, const char *reason)
+void live_report(struct live_server *s, enum live_change_kind kind, struct live_object *object, const char *reason)
 {
-	live_tell_change(s, &(struct live_change){ .kind = kind, .object = object, .reason = reason });
+	live_report_change(s, &(struct live_change){ .kind = kind, .object = object, .reason = reason });
 }
 
 void live_overflow(struct live_server *s, enum live_kind kind)
@@ -361,7 +361,7 @@ bool live_event(struct live_server *s, const struct message *message, int64_t no
 	if (!list_empty(&s->touched))
 		live_call_settle(s);
 	if (!list_empty(&s->dirty))
-		live_figures_tell(s, s->live->now);
+		live_figures_report(s, s->live->now);
 	return true;
 }
 
@@ -385,10 +385,10 @@ void live_server_tick(struct live_server *s, int64_t now)
 	}
 	live_snapshot_tick(s, now);
 	live_call_settle(s);
-	live_figures_tell(s, now);
+	live_figures_report(s, now);
 	if (s->overflow_new > 0 && now - s->overflow_told >= LIVE_SECOND) {
 		s->overflow_told = now;
-		live_tell_change(s, &(struct live_change){ .kind = LIVE_OVERFLOW, .reason = live_kind_name(s->overflow_kind), .count = s->overflow_new });
+		live_report_change(s, &(struct live_change){ .kind = LIVE_OVERFLOW, .reason = live_kind_name(s->overflow_kind), .count = s->overflow_new });
 		s->overflow_new = 0;
 	}
 }

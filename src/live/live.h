@@ -138,7 +138,7 @@ struct live_request {
 
 enum live_answer {
 	LIVE_ANSWERED, /* the response, and the list's end where it is one */
-	LIVE_REFUSED,  /* Error: not permitted, unknown, or (for lists that say so) empty; `response` tells which */
+	LIVE_REFUSED,  /* Error: not permitted, unknown, or (for lists that say so) empty; `response` says which */
 	LIVE_FAILED    /* no answer: timeout, overflow, not sent. A lost session needs no call */
 };
 

@@ -134,7 +134,7 @@ void live_agent_review(struct live_agent *agent)
 	if (state != agent->state) {
 		agent->state = (uint8_t)state;
 		agent->since = s->live->now;
-		live_tell(s, LIVE_AGENT_CHANGED, &agent->object, "state");
+		live_report(s, LIVE_AGENT_CHANGED, &agent->object, "state");
 	}
 	if (list_empty(&agent->members) && !agent->call)
 		live_agent_end(agent);

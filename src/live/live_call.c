@@ -305,7 +305,7 @@ void live_call_conclude(struct live_call *call, int64_t at)
 		silent = call->undecided && call->result == LIVE_RESULT_MERGED;
 		call->pending = 0;
 		if (!silent)
-			live_tell(s, LIVE_CALL_STARTED, &call->object, NULL);
+			live_report(s, LIVE_CALL_STARTED, &call->object, NULL);
 	}
 	stop_clocks(call, at);
 	call->ended = at;
@@ -318,9 +318,9 @@ void live_call_conclude(struct live_call *call, int64_t at)
 	list_remove(&call->originating);
 	live_agent_moved(call, NULL);
 	if (call->result == LIVE_RESULT_MERGED && !silent)
-		live_tell(s, LIVE_CALL_MERGED, &call->object, NULL);
+		live_report(s, LIVE_CALL_MERGED, &call->object, NULL);
 	if (!silent)
-		live_tell(s, LIVE_CALL_ENDED, &call->object, NULL);
+		live_report(s, LIVE_CALL_ENDED, &call->object, NULL);
 	call->caller = NULL;
 }
 
@@ -459,7 +459,7 @@ static void look_for_firsts(struct live_call *call, int64_t now)
 	call->pending |= 1u << LIVE_CALL_CONNECTED;
 }
 
-static void tell_pending(struct live_call *call)
+static void report_pending(struct live_call *call)
 {
 	static const uint16_t changed = 1u << LIVE_CALL_CHANGED;
 	struct live_server *s = call->object.server;
@@ -470,7 +470,7 @@ static void tell_pending(struct live_call *call)
 		if (!(call->pending & (1u << kind)))
 			continue;
 		call->pending &= (uint16_t)~(1u << kind);
-		live_tell(s, (enum live_change_kind)kind, &call->object, NULL);
+		live_report(s, (enum live_change_kind)kind, &call->object, NULL);
 	}
 }
 
@@ -523,7 +523,7 @@ static void settle(struct live_call *call)
 		set_state(call, state);
 		call->changed = true;
 	}
-	tell_pending(call);
+	report_pending(call);
 }
 
 void live_call_settle(struct live_server *s)

@@ -61,7 +61,7 @@ struct live_participant *live_conference_join(struct live_conference *conference
 	map_set(&conference->by_id, id, p);
 	s->parts[LIVE_PARTICIPANT]++;
 	live_conference_mark(channel, true);
-	live_tell(s, LIVE_CONFERENCE_JOINED, &p->object, NULL);
+	live_report(s, LIVE_CONFERENCE_JOINED, &p->object, NULL);
 	return p;
 }
 
@@ -70,7 +70,7 @@ void live_conference_leave(struct live_participant *p)
 	struct live_conference *conference = p->conference;
 	struct live_server *s = p->object.server;
 	struct live_channel *channel = p->is;
-	live_tell(s, LIVE_CONFERENCE_LEFT, &p->object, NULL);
+	live_report(s, LIVE_CONFERENCE_LEFT, &p->object, NULL);
 	live_set_remove(&conference->participants, p->object.serial);
 	map_remove(&conference->by_id, live_name_text(p->object.key));
 	s->parts[LIVE_PARTICIPANT]--;

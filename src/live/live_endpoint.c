@@ -74,7 +74,7 @@ void live_endpoint_free(struct live_object *object)
 
 static void changed(struct live_endpoint *endpoint, const char *what)
 {
-	live_tell(endpoint->object.server, LIVE_ENDPOINT_CHANGED, &endpoint->object, what);
+	live_report(endpoint->object.server, LIVE_ENDPOINT_CHANGED, &endpoint->object, what);
 }
 
 static void set_registered(struct live_endpoint *endpoint, int registered)

@@ -43,7 +43,7 @@ struct live_figures live_figures_hour(const struct live_queue *queue, int64_t no
 	return sum;
 }
 
-void live_figures_tell(struct live_server *s, int64_t now)
+void live_figures_report(struct live_server *s, int64_t now)
 {
 	list_each_safe(node, &s->dirty) {
 		struct live_queue *queue = list_entry(node, struct live_queue, dirty);
@@ -51,6 +51,6 @@ void live_figures_tell(struct live_server *s, int64_t now)
 			continue;
 		list_remove(&queue->dirty);
 		queue->told = now;
-		live_tell(s, LIVE_QUEUE_CHANGED, &queue->object, NULL);
+		live_report(s, LIVE_QUEUE_CHANGED, &queue->object, NULL);
 	}
 }

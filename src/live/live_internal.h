@@ -392,8 +392,8 @@ struct live {
 
 /* ---- live.c ---- */
 /* The fields of a change that are not given are empty. */
-void live_tell(struct live_server *s, enum live_change_kind kind, struct live_object *object, const char *reason);
-void live_tell_change(struct live_server *s, struct live_change *change);
+void live_report(struct live_server *s, enum live_change_kind kind, struct live_object *object, const char *reason);
+void live_report_change(struct live_server *s, struct live_change *change);
 /* Something did not fit. */
 void live_overflow(struct live_server *s, enum live_kind kind);
 void live_variables_drop(struct live_variable_names **names);
@@ -480,7 +480,7 @@ void live_call_free(struct live_object *object);
 const char *live_call_state_name(int state);
 /* Whom the caller is or was joined with: the other party's channel, or NULL. */
 struct live_channel *live_call_peer(const struct live_call *call);
-/* A leg was dialled by that string: tells phones from trunks. */
+/* A leg was dialled by that string: distinguishes phones from trunks. */
 void live_call_direction(struct live_call *call);
 
 /* ---- live_merge.c ---- */
@@ -558,7 +558,7 @@ void live_queue_free_wait(struct live_object *object);
 const char *live_queue_left_name(int reason);
 void live_figures_add(struct live_queue *queue, const struct live_figures *more);
 struct live_figures live_figures_hour(const struct live_queue *queue, int64_t now);
-void live_figures_tell(struct live_server *s, int64_t now);
+void live_figures_report(struct live_server *s, int64_t now);
 
 /* ---- live_member.c ---- */
 enum {

@@ -96,7 +96,7 @@ static void queue_entry(struct live_server *s, const struct live_reader *r)
 	struct live_channel *c = live_channel_get(s, r, LIVE_PLAIN);
 	int64_t position = live_headers_int(r, LIVE_H_POSITION, 0), wait = live_headers_int(r, LIVE_H_WAIT, 0);
 	int64_t priority = live_headers_int(r, LIVE_H_PRIORITY, 0);
-	/* Of a channel that is newer than the list of channels its own events tell. */
+	/* Of a channel that is newer than the list of channels its own events report. */
 	if (!q || !c)
 		return;
 	wait = wait > 0 && wait < INT32_MAX ? wait * LIVE_SECOND : 0;

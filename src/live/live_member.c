@@ -103,11 +103,11 @@ struct live_member *live_member_seen(struct live_queue *queue, const struct live
 	if (made) {
 		if (member->logged_in == 0 && !s->resync)
 			member->logged_in = s->live->now;
-		live_tell(s, LIVE_QUEUE_MEMBER, &member->object, "added");
+		live_report(s, LIVE_QUEUE_MEMBER, &member->object, "added");
 	} else if (member->paused != paused) {
-		live_tell(s, LIVE_QUEUE_MEMBER, &member->object, member->paused ? "paused" : "unpaused");
+		live_report(s, LIVE_QUEUE_MEMBER, &member->object, member->paused ? "paused" : "unpaused");
 	} else if (changed || penalty) {
-		live_tell(s, LIVE_QUEUE_MEMBER, &member->object, "state");
+		live_report(s, LIVE_QUEUE_MEMBER, &member->object, "state");
 	}
 	if (member->agent)
 		live_agent_review(member->agent);
@@ -119,7 +119,7 @@ void live_member_end(struct live_member *member)
 	struct live_queue *queue = member->queue;
 	struct live_server *s = member->object.server;
 	struct live_agent *agent = member->agent;
-	live_tell(s, LIVE_QUEUE_MEMBER, &member->object, "removed");
+	live_report(s, LIVE_QUEUE_MEMBER, &member->object, "removed");
 	live_set_remove(&queue->members, member->object.serial);
 	map_remove(&queue->by_interface, live_name_text(member->object.key));
 	s->parts[LIVE_MEMBER]--;
@@ -214,7 +214,7 @@ void live_member_event(struct live_server *s, const struct live_reader *r, int w
 	case LIVE_MEMBER_MISSED:
 		if (member && member->agent) {
 			member->agent->missed++;
-			live_tell(s, LIVE_AGENT_CHANGED, &member->agent->object, "missed");
+			live_report(s, LIVE_AGENT_CHANGED, &member->agent->object, "missed");
 		}
 		break;
 	default:

@@ -159,7 +159,7 @@ struct live_caller *live_queue_join(struct live_queue *queue, struct live_channe
 	}
 	if (!s->resync)
 		live_figures_add(queue, &(struct live_figures){ .offered = 1 });
-	live_tell(s, LIVE_QUEUE_JOINED, &caller->object, NULL);
+	live_report(s, LIVE_QUEUE_JOINED, &caller->object, NULL);
 	return caller;
 }
 
@@ -205,7 +205,7 @@ void live_queue_left(struct live_caller *caller, enum live_left reason)
 	}
 	if (reason == LIVE_LEFT_ABANDONED)
 		live_figures_add(queue, &(struct live_figures){ .abandoned = 1 });
-	live_tell(s, LIVE_QUEUE_LEFT, &caller->object, live_queue_left_name((int)reason));
+	live_report(s, LIVE_QUEUE_LEFT, &caller->object, live_queue_left_name((int)reason));
 	caller->call = NULL;
 	caller->wait = NULL;
 	caller->queue = NULL;
@@ -260,7 +260,7 @@ static void refused(struct live_channel *channel, const char *reason)
 	if (queue)
 		live_figures_add(queue, &(struct live_figures){ .offered = 1 });
 	call->outcome = LIVE_RESULT_FAILED;
-	live_tell_change(s, &(struct live_change){
+	live_report_change(s, &(struct live_change){
 		.kind = LIVE_QUEUE_REFUSED, .object = queue ? &queue->object : NULL, .reason = reason,
 		.number = live_name_text(channel->number), .name = live_name_text(channel->caller_name), .queue = live_name_text(call->queue),
 	});

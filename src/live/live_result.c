@@ -61,7 +61,7 @@ void live_result_hangup(struct live_call *call, struct live_channel *leg, int ca
 {
 	if (leg == call->caller)
 		call->cause = (uint8_t)cause;
-	/* chan_sip tells a rejection only now, after a DialEnd that said BUSY. */
+	/* chan_sip reports a rejection only now, after a DialEnd that said BUSY. */
 	else if (leg->dialled && !leg->agent && cause == 21 && (call->outcome == LIVE_RESULT_BUSY || call->outcome == LIVE_RESULT_NO_ANSWER))
 		call->outcome = LIVE_RESULT_REJECTED;
 }

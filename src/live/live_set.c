@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-#define KEPT 16 /* items of room that stay when the last object leaves: a few come and go all the time */
+#define KEPT 16 /* items of capacity that stay when the last object leaves: a few come and go all the time */
 
 /* The first item whose number is at least `seq`; `end` when there is none. */
 static uint32_t lower_bound(const struct live_set *set, uint64_t seq)
@@ -21,8 +21,8 @@ static uint32_t lower_bound(const struct live_set *set, uint64_t seq)
 	return low;
 }
 
-/* Closes up what was removed; half of the room is free afterwards. */
-static void make_room(struct live_set *set)
+/* Closes up what was removed; half of the capacity is free afterwards. */
+static void compact(struct live_set *set)
 {
 	uint32_t to = 0, cap = set->count * 2 > 8 ? set->count * 2 : 8;
 	struct live_set_item *items = cap == set->cap ? set->items : mem_alloc(cap * sizeof *items);
@@ -41,7 +41,7 @@ static void make_room(struct live_set *set)
 uint64_t live_set_add(struct live_set *set, struct live_object *object)
 {
 	if (set->end == set->cap)
-		make_room(set);
+		compact(set);
 	set->items[set->end++] = (struct live_set_item){ ++set->last, object };
 	set->count++;
 	return set->last;
@@ -64,7 +64,7 @@ void live_set_remove(struct live_set *set, uint64_t seq)
 	} else if (set->count == 0) {
 		set->begin = set->end = 0;
 	} else if (set->cap > 64 && set->count * 8 < set->cap) {
-		make_room(set);
+		compact(set);
 	}
 }
 

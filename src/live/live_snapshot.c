@@ -83,7 +83,7 @@ static void finish(struct live_server *s)
 	s->overflowed = false;
 	s->stats.snapshots++;
 	s->stats.snapshot_time = s->live->now - s->began;
-	live_tell_change(s, &(struct live_change){
+	live_report_change(s, &(struct live_change){
 		.kind = LIVE_SYNCED, .reason = s->why, .count = s->confirmed, .gone = s->gone_by_list, .corrected = s->corrected,
 	});
 }
@@ -360,7 +360,7 @@ static void missing_contacts(struct live_server *s, struct slice tech)
 		endpoint->registered = 0;
 		live_names_drop(&s->names, &endpoint->contact);
 		s->corrected++;
-		live_tell(s, LIVE_ENDPOINT_CHANGED, o, "registered");
+		live_report(s, LIVE_ENDPOINT_CHANGED, o, "registered");
 	}
 }
 
@@ -528,7 +528,7 @@ void live_gap(struct live_server *s, int64_t now)
 	live_snapshot_want(s, "gap", s->live->now);
 }
 
-/* FullyBooted tells how long the exchange runs: begun after the last session ended, it knows nothing of the old calls. */
+/* FullyBooted says how long the exchange runs: begun after the last session ended, it knows nothing of the old calls. */
 void live_snapshot_event(struct live_server *s, const struct live_reader *r, int what)
 {
 	int64_t uptime = live_headers_int(r, LIVE_H_UPTIME, -1);

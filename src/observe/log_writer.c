@@ -123,7 +123,7 @@ static bool anything_lost(const struct log_writer *writer)
 }
 
 /* The log's own file: as long as it fails, that is reported on stderr once; when it works again, the number is reported in the file. */
-static void tell_file(struct log_writer *writer)
+static void report_file(struct log_writer *writer)
 {
 	struct log_file *file = writer->file;
 
@@ -145,13 +145,13 @@ static void tell_file(struct log_writer *writer)
 		writer->told_trouble = false;
 }
 
-static void tell_errors(struct log_writer *writer, const char *text, uint64_t count)
+static void report_errors(struct log_writer *writer, const char *text, uint64_t count)
 {
 	REPORT(writer->errors, LOG_WARN, text, F_INT("count", count));
 	log_file_flush(writer->errors);
 }
 
-static void tell_sink(struct log_writer *writer, unsigned id)
+static void report_sink(struct log_writer *writer, unsigned id)
 {
 	struct log_file *sink = writer->sinks[id];
 	uint64_t dropped = atomic_exchange(&writer->sink_dropped[id], 0);
@@ -166,24 +166,24 @@ static void tell_sink(struct log_writer *writer, unsigned id)
 	}
 }
 
-static void tell_losses(struct log_writer *writer, bool last_chance)
+static void report_losses(struct log_writer *writer, bool last_chance)
 {
 	uint64_t now = clock_mono_ns();
 	if (!anything_lost(writer) || (now < writer->next_report && !last_chance))
 		return;
 	writer->next_report = now + TELL_EVERY;
-	tell_file(writer);
+	report_file(writer);
 	/* The rest is reported when somebody can read it. */
 	if (writer->file->failing) {
 		if (last_chance && writer->file->name)
-			tell_errors(writer, "log records lost: could not write to the file", writer->file->lost);
+			report_errors(writer, "log records lost: could not write to the file", writer->file->lost);
 		return;
 	}
 	uint64_t dropped = atomic_exchange(&writer->dropped, 0);
 	if (dropped > 0)
 		REPORT(writer->file, LOG_WARN, "log records dropped: the queue was full", F_INT("count", dropped), F_TEXT("reason", "queue"));
 	for (unsigned i = 0; i < LOG_SINKS; i++)
-		tell_sink(writer, i);
+		report_sink(writer, i);
 	write_lost(writer);
 }
 
@@ -252,9 +252,9 @@ static void abandon(struct log_writer *writer)
 	atomic_fetch_add(&log_shared.dropped_write, records);
 	atomic_fetch_add(&log_shared.sink_dropped, lines);
 	if (records > 0)
-		tell_errors(writer, "log records lost: no time left to write them", records);
+		report_errors(writer, "log records lost: no time left to write them", records);
 	if (lines > 0)
-		tell_errors(writer, "sink lines lost: no time left to write them", lines);
+		report_errors(writer, "sink lines lost: no time left to write them", lines);
 }
 
 static void reopen_one(struct log_writer *writer, struct log_file *file)
@@ -293,7 +293,7 @@ static void run(struct log_writer *writer)
 		bool empty = drain(writer);
 		log_throttle_expire(writer->throttle, clock_mono_ns(), atomic_load(&log_shared.window_ns));
 		flush_all(writer);
-		tell_losses(writer, false);
+		report_losses(writer, false);
 		if (reopen)
 			reopen_files(writer);
 		if (stopping && (empty || out_of_time(writer)))
@@ -308,7 +308,7 @@ static void run(struct log_writer *writer)
 	abandon(writer);
 	log_throttle_destroy(&writer->throttle);
 	flush_all(writer);
-	tell_losses(writer, true);
+	report_losses(writer, true);
 }
 
 static void destroy(struct log_writer **writer)

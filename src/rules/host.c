@@ -205,7 +205,7 @@ void host_engine_event(struct host *host, const char *name, const struct host_se
 	own_event_queue(host, name, server, NULL, fields, count);
 }
 
-void host_tell_events(struct host *host)
+void host_deliver_events(struct host *host)
 {
 	own_event_deliver_all(host);
 }

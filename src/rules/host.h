@@ -162,7 +162,7 @@ void host_skipped(void *cursor, struct slice name);
 /* An AMI event has arrived; `at`: epoch seconds. Rules that are up to date hear it now. Borrowed for the call. */
 enum { HOST_HEARD = 1, HOST_WAITS = 2 }; /* some rule heard it; some rule takes it later: store it with `*stamp` in the feed's log */
 unsigned host_event(struct host *host, struct host_feed *feed, const struct message *message, double at, uint64_t *stamp);
-/* An engine event (server.ready …): queued, delivered by host_turn() or host_tell_events(). `server` NULL: none. Names and values
+/* An engine event (server.ready …): queued, delivered by host_turn() or host_deliver_events(). `server` NULL: none. Names and values
  * are copied. */
 struct host_field {
 	const char *name;
@@ -172,7 +172,7 @@ void host_engine_event(struct host *host, const char *name, const struct host_se
                        size_t count);
 /* Delivers the engine's events that wait, so that they stand in one order with what links bring: a session's events come
  * after its server.ready. Never from inside a call of a rule. */
-void host_tell_events(struct host *host);
+void host_deliver_events(struct host *host);
 /* Emits an event for the rules. `sender`: who does, a static text ("rule", "console"); `rule`: which one, NULL: none. -1 with
  * ERR_INVALID for a bad name, ERR_OVERFLOW when the queue is full. */
 int host_emit(struct host *host, const char *sender, const char *rule, struct slice name, const struct slice *names,
