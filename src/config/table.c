@@ -461,7 +461,7 @@ const struct option options[] = {
 	{ .path = "web.tokens.NAME.servers", .type = OPTION_LIST, .min = 0, .max = 64, TOKEN(servers),
 	  .help = "Servers that it sees and acts on. Without it all." },
 	{ .path = "web.tokens.NAME.queues", .type = OPTION_LIST, .min = 0, .max = 256, TOKEN(queues),
-	  .help = "Queues that it sees, with their callers, members, agents and calls, and acts on: its actions must name one of them in `Queue`, or in `Channel` a channel of such a call. Without it all." },
+	  .help = "Queues that it sees, with their callers, members, agents and calls, and acts on: it sends actions on a queue (such as QueuePause) that name one of them in `Queue`, actions on a channel (such as Hangup) that name one of such a call in `Channel`, and no others. Without it all." },
 
 	{ .path = "control.socket", TEXT(1, 4096), ALL(control.socket), .flags = OPTION_HOME | OPTION_RESTART,
 	  .help = "Unix socket for `hookswitch ctl`; without it there is no console." },

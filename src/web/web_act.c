@@ -188,33 +188,63 @@ static int build_action(const struct value *body, struct action *action, struct 
 	return 0;
 }
 
-/* A token that is limited to queues acts on these, and on calls that are or were in one of them: every Queue and Channel that the action
- * names must be such a one, and it must name one. */
+/* The header that says what an action is about: a queue or a channel. NULL: it is not about one of these alone, whatever headers it has. */
+static const char *bound_by(struct slice action)
+{
+	static const char *const of_queue[] = { "QueueAdd", "QueueChangePriorityCaller", "QueueLog", "QueueMemberRingInUse", "QueuePause", "QueuePenalty",
+	                                        "QueueRemove", "QueueReset", "QueueStatus", "QueueSummary", "QueueWithdrawCaller" };
+	static const char *const of_channel[] = { "AbsoluteTimeout", "Atxfer", "BlindTransfer", "CancelAtxfer", "ChangeMonitor", "ControlPlayback", "Hangup",
+	                                          "MixMonitor", "MixMonitorMute", "Monitor", "MuteAudio", "Park", "PauseMonitor", "PlayDTMF", "Redirect",
+	                                          "SendText", "Status", "StopMixMonitor", "StopMonitor", "UnpauseMonitor" };
+
+	for (size_t i = 0; i < sizeof of_queue / sizeof *of_queue; i++)
+		if (slice_eq_nocase(action, slice_cstr(of_queue[i])))
+			return "Queue";
+	for (size_t i = 0; i < sizeof of_channel / sizeof *of_channel; i++)
+		if (slice_eq_nocase(action, slice_cstr(of_channel[i])))
+			return "Channel";
+	return NULL;
+}
+
+static bool names_channel(struct slice header)
+{
+	static const struct slice word = { "Channel", 7 };
+
+	for (size_t i = 0; i + word.len <= header.len; i++)
+		if (slice_eq_nocase(slice_make(header.ptr + i, word.len), word))
+			return true;
+	return false;
+}
+
+/* A token that is limited to queues acts on these, and on calls that are or were in one of them: the header that bounds the action must be
+ * there, and every Queue and channel that it names must be such a one. */
 static bool acts_within(const struct web_ask *ask, const struct action *action, struct slice server)
 {
 	struct picture *picture = host_picture(engine_host(ask->web->engine));
 	struct live *live = picture_live(picture);
 	struct live_server *of = live ? live_server_find(live, server) : NULL;
-	bool named = false;
+	struct slice bound = { "", 0 };
 
 	if (ask->token->queues.count == 0)
 		return true;
+	action_get(action, SLICE("Action"), &bound);
+	const char *by = bound_by(bound);
+	if (!by || !action_get(action, slice_cstr(by), &bound))
+		return false;
 	for (uint32_t i = 0; i < action->count; i++) {
 		struct slice name = action_field_name(action, i), value = action_field_value(action, i);
 		if (slice_eq_nocase(name, SLICE("Queue"))) {
 			if (!web_token_sees_queue(ask->token, value))
 				return false;
-			named = true;
-		} else if (slice_starts_with_nocase(name, SLICE("Channel")) || slice_eq_nocase(name, SLICE("ExtraChannel"))) {
+		} else if (names_channel(name)) {
 			const struct live_object *call = of ? live_call(of, value) : NULL;
 			if (!call || !web_sight(ask->token, call, picture_now(picture)))
 				return false;
-			named = true;
 		} else if (slice_eq_nocase(name, SLICE("Variable")) || slice_eq_nocase(name, SLICE("Application"))) {
 			return false;
 		}
 	}
-	return named;
+	return true;
 }
 
 static unsigned status_of(enum err_code code)
@@ -358,7 +388,7 @@ static void send_action(const struct web_ask *ask, uint32_t server, struct slice
 	struct err err;
 
 	if (!acts_within(ask, action, name))
-		err_set(&err, ERR_DENIED, "this token acts on its queues only: the action must name one of them in Queue, or in Channel a channel of a call in one");
+		err_set(&err, ERR_DENIED, "this token acts on its queues only: by actions on a queue that name one of them in Queue, or on a channel that name one of a call in them in Channel");
 	else if (policy_check(ask->web->policy, "*", action, &err) == 0)
 		act->sent = engine_send(ask->web->engine, server, action, timeout, &sender, act, act->id, &err);
 	if (!act->sent) {

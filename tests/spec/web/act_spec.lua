@@ -127,7 +127,11 @@ describe("an action over the API", function()
     assert.are.equal(403, act { Action = "QueuePause", Interface = "PJSIP/101", Paused = true })
     assert.are.equal(403, act { Action = "QueuePause", Queue = { "support", "sales" }, Interface = "PJSIP/101", Paused = true })
     assert.are.equal(403, act { Action = "Originate", Channel = "PJSIP/1001", Exten = "900", Context = "default", Priority = 1 })
-    assert.are.equal(403, act { Action = "CoreShowChannels" })
+    -- A header that the action knows nothing of does not bound it.
+    for _, action in ipairs { "CoreShowChannels", "Status", "PJSIPShowEndpoints", "DBGet", "UserEvent", "BridgeList", "Originate", "Hangup", "Queues" } do
+      assert.are.equal(403, act { Action = action }, action)
+      assert.are.equal(403, act { Action = action, Queue = "support" }, action)
+    end
     -- A channel of a call that was in its queue, and one of a call that was not.
     local function channel_of(in_support)
       return helper.wait_for(function()
@@ -139,6 +143,9 @@ describe("an action over the API", function()
         end
       end)
     end
+    assert.are.equal(403, act { Action = "QueuePause", Channel = channel_of(true), Interface = "PJSIP/101", Paused = true })
+    assert.are.equal(403, act { Action = "CoreShowChannels", Channel = channel_of(true) })
+    assert.are.equal(403, act { Action = "Park", Channel = channel_of(true), AnnounceChannel = channel_of(false) })
     assert.are_not.equal(403, act { Action = "Hangup", Channel = channel_of(true) })
     assert.are.equal(403, act { Action = "Hangup", Channel = channel_of(false) })
     assert.are.equal(404, act({ Action = "Ping" }, "far-secret-01234567890"))
