@@ -79,12 +79,17 @@ static bool takes_requests(const struct rule *rule)
 	return !rule->dead && !rule->disabled && !(q->active && rule->host->ops.now(rule->host->ctx) < q->until);
 }
 
-/* A rule without a state serves it once it has begun anew. */
-static bool is_down(const struct host *host, struct slice key)
+/* A rule without a state serves it once it has begun anew; what it asks of its clients is known meanwhile. */
+static bool find_down(const struct host *host, struct slice key, struct host_hook_view *out)
 {
-	for (size_t i = 0; i < host->rule_count; i++)
-		if (host->rules[i]->down && rule_source_has_hook(host->rules[i]->source, key))
-			return true;
+	for (size_t i = 0; i < host->rule_count; i++) {
+		const struct source_hook *hook = host->rules[i]->down ? rule_source_hook(host->rules[i]->source, key) : NULL;
+		if (!hook)
+			continue;
+		*out = (struct host_hook_view){ .rule = host->rules[i]->name, .token = hook->token, .hmac_header = hook->header, .hmac_secret = hook->secret,
+		                                .hmac_prefix = hook->prefix };
+		return true;
+	}
 	return false;
 }
 
@@ -107,7 +112,7 @@ enum host_hook_state host_hook_find(const struct host *host, struct slice method
 		                                .hmac_secret = hook->hmac.secret, .hmac_prefix = hook->hmac.prefix, .json = hook->json };
 		return takes_requests(hook->rule) ? HOST_HOOK_SERVED : HOST_HOOK_DOWN;
 	}
-	if (is_down(host, slice_make(key, (size_t)n)))
+	if (find_down(host, slice_make(key, (size_t)n), out))
 		return HOST_HOOK_DOWN;
 	list_each(it, &host->hooks)
 		if (slice_eq(path_of(list_entry(it, const struct hook, in_host)->key), path))

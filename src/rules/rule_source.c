@@ -30,10 +30,6 @@ struct source_store {
 	bool persistent;
 };
 
-struct source_hook {
-	char *key, *token, *where; /* token: NULL: any */
-};
-
 struct rule_source {
 	atomic_uint holders;
 	char *name, *file, *path;
@@ -181,6 +177,9 @@ void rule_source_unref(struct rule_source **source)
 	for (size_t i = 0; i < s->hook_count; i++) {
 		free(s->hooks[i].key);
 		free(s->hooks[i].token);
+		free(s->hooks[i].header);
+		mem_free_secret(&s->hooks[i].secret);
+		free(s->hooks[i].prefix);
 		free(s->hooks[i].where);
 	}
 	free(s->hooks);
@@ -320,20 +319,31 @@ bool rule_source_next_queue(const struct rule_source *s, size_t *cursor, struct 
 	return true;
 }
 
-void rule_source_add_hook(struct rule_source *s, struct slice key, const char *token, const char *where)
+static char *copy_of(const char *text)
 {
-	if (rule_source_has_hook(s, key))
+	return text ? mem_strdup(text) : NULL;
+}
+
+void rule_source_add_hook(struct rule_source *s, const struct source_hook *hook, const char *where)
+{
+	if (rule_source_has_hook(s, slice_cstr(hook->key)))
 		return;
 	s->hooks = mem_realloc(s->hooks, s->hook_count + 1, sizeof *s->hooks);
-	s->hooks[s->hook_count++] = (struct source_hook){ .key = mem_slicedup(key), .token = token ? mem_strdup(token) : NULL, .where = mem_strdup(where) };
+	s->hooks[s->hook_count++] = (struct source_hook){ .key = mem_strdup(hook->key), .token = copy_of(hook->token), .header = copy_of(hook->header),
+	                                                  .secret = copy_of(hook->secret), .prefix = copy_of(hook->prefix), .where = mem_strdup(where) };
+}
+
+const struct source_hook *rule_source_hook(const struct rule_source *s, struct slice key)
+{
+	for (size_t i = 0; i < s->hook_count; i++)
+		if (slice_eq(slice_cstr(s->hooks[i].key), key))
+			return &s->hooks[i];
+	return NULL;
 }
 
 bool rule_source_has_hook(const struct rule_source *s, struct slice key)
 {
-	for (size_t i = 0; i < s->hook_count; i++)
-		if (slice_eq(slice_cstr(s->hooks[i].key), key))
-			return true;
-	return false;
+	return rule_source_hook(s, key) != NULL;
 }
 
 bool rule_source_next_hook(const struct rule_source *s, size_t *cursor, struct slice *key)

@@ -53,8 +53,17 @@ bool rule_source_next_store(const struct rule_source *source, size_t *cursor, st
 void rule_source_add_queue(struct rule_source *source, struct slice name);
 bool rule_source_serves(const struct rule_source *source, struct slice queue);
 bool rule_source_next_queue(const struct rule_source *source, size_t *cursor, struct slice *name);
-/* Notes that the rule serves that endpoint ("POST /hooks/dial"), for the token of that label (NULL: any); `where`: "scripts/dial.lua:3". */
-void rule_source_add_hook(struct rule_source *source, struct slice key, const char *token, const char *where);
+/* An endpoint that the rule serves, and what it asks of its clients. */
+struct source_hook {
+	char *key;                      /* "POST /hooks/dial" */
+	char *token;                    /* its label; NULL: any */
+	char *header, *secret, *prefix; /* of its signature; NULL: it asks for a token */
+	char *where;                    /* "scripts/dial.lua:3" */
+};
+/* Notes it, with `where` for its own; everything is copied. */
+void rule_source_add_hook(struct rule_source *source, const struct source_hook *hook, const char *where);
+/* Borrowed from the source; NULL: there is none. */
+const struct source_hook *rule_source_hook(const struct rule_source *source, struct slice key);
 bool rule_source_has_hook(const struct rule_source *source, struct slice key);
 bool rule_source_next_hook(const struct rule_source *source, size_t *cursor, struct slice *key);
 /* Of the endpoints for one token: its label, and where the rule says so. */

@@ -72,6 +72,8 @@ static void read_options(lua_State *L, int index, struct hook *hook)
 static void claim(lua_State *L, struct rule *rule, const struct hook *claimed, const char *where)
 {
 	const char *key = claimed->key;
+	const struct source_hook hook = { .key = claimed->key, .token = claimed->token, .header = claimed->hmac.header, .secret = claimed->hmac.secret,
+	                                  .prefix = claimed->hmac.prefix };
 
 	if (!rule->loading)
 		luaL_error(L, "web.on is possible only while the rules are loading: do it at the top of a file");
@@ -79,7 +81,7 @@ static void claim(lua_State *L, struct rule *rule, const struct hook *claimed, c
 		if (strcmp(list_entry(it, struct hook, of_rule)->key, key) == 0)
 			luaL_error(L, "web.on: this rule serves %s already", key);
 	if (rule->loading->cache)
-		rule_source_add_hook(rule->source, slice_cstr(key), claimed->token, where);
+		rule_source_add_hook(rule->source, &hook, where);
 	else if (!rule_source_has_hook(rule->source, slice_cstr(key)))
 		luaL_error(L, "web.on: the rule did not serve %s when it was loaded; only a reload can change that", key);
 }

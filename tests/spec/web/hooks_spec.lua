@@ -209,6 +209,7 @@ describe("an endpoint of a rule", function()
   it("is answered for a rule that gives its memory back, and refused until that begins anew", function()
     local d = daemon([[
       web.on("GET", "/hooks/x", function() timer.sleep(60) return 200 end)
+      web.on("POST", "/hooks/signed", { auth = "hmac", header = "X-Signature", secret = "it-is-a-secret" }, function() return 200 end)
       ami.on("crm.eat", function() local t = {} for i = 1, 1e9 do t[i] = { i } end end)
     ]], { timeout = 60 }, { config = { limits = { rule_memory = 2 * 1024 * 1024 } } })
     local folder = helper.folder()
@@ -220,6 +221,14 @@ describe("an endpoint of a rule", function()
     assert.matches("^HTTP/1.1 503 ", helper.read(folder .. "/received"))
     local status, headers = support.ask(d, { path = "/hooks/x", token = support.ALL })
     assert.are.same({ 503, "30" }, { status, headers["retry-after"] })
+    -- Who signs is told the same, and is no address that fails; who does not sign still gets no hint.
+    local _, digest = helper.run("-c", "printf 'hello' | openssl dgst -sha256 -hmac it-is-a-secret -r | cut -d' ' -f1", { program = "sh" })
+    local function signed(signature)
+      return (support.ask(d, { method = "POST", path = "/hooks/signed", body = "hello", headers = { ["X-Signature"] = signature } }))
+    end
+    assert.are.equal(503, signed(digest:gsub("%s", "")))
+    assert.are.equal(0, d:metric("hookswitch_web_refused_total", { reason = "token" }))
+    assert.are.equal(401, signed(("0"):rep(64)))
   end)
 
   it("has one rule, and is declared while that is loading", function()
