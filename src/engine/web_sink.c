@@ -495,9 +495,12 @@ bool engine_spool_view(struct engine *e, struct slice name, struct engine_spool_
 		return false;
 	persist_spool_stats(sink->spool, &stats);
 	bool has_head = persist_spool_head(sink->spool, now, &head);
+	uint64_t next = sink->not_before, allowed = has_head && sink->config && !sink->sending ? breaker_allowed_at(sink->breaker, now) : 0;
+	if (allowed > next)
+		next = allowed;
 	*out = (struct engine_spool_view){
 		.url = sink->config ? sink->config->url : NULL, .error = sink->error, .try = has_head ? head.try : 0,
-		.next = sink->not_before > now ? (double)(sink->not_before - now) / 1e9 : 0,
+		.next = next > now ? (double)(next - now) / 1e9 : 0,
 		.delivered = stats.delivered - sink->expired, .expired = stats.expired + sink->expired,
 	};
 	out->state = !sink->config ? "no sink" : sink->failing_since != 0 ? "fails" : sink->sending ? "sends" : stats.lines > 0 ? "waits" : "idle";

@@ -274,6 +274,7 @@ describe("a sink with a url", function()
     local began = h.now()
     h.wait_for(function() return h.now() - began > 0.5 end)
     assert.equal(3, #server.requests())
+    assert.is_true(crm(daemon).next > 500) -- and says until when
     -- A reload tries again at once.
     server.mode "200"
     assert.is_true((daemon:reload()))
