@@ -71,7 +71,7 @@ void web_board_answer(struct web *web, struct web_connection *c, const struct we
 	char headers[sizeof HEADERS + 64];
 	int n = snprintf(headers, sizeof headers, "%sETag: %s\r\n", HEADERS, file->tag);
 	struct web_answer answer = { .status = 200, .type = type, .body = slice_make(file->bytes, file->len), .headers = slice_make(headers, (size_t)n) };
-	if (slice_eq(web_request_header(request, SLICE("If-None-Match")), slice_cstr(file->tag)))
+	if (web_request_has(request, slice_cstr(file->tag)))
 		answer = (struct web_answer){ .status = 304, .headers = answer.headers };
 	web_answer(web, c, &answer);
 }

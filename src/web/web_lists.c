@@ -25,9 +25,8 @@ static void answer(const struct web_ask *ask, struct slice body)
 	for (int i = 0; i < 12; i++)
 		n += snprintf(headers + n, sizeof headers - (size_t)n, "%02x", digest[i]);
 	n += snprintf(headers + n, sizeof headers - (size_t)n, "\"\r\n");
-	struct slice lines = slice_make(headers, (size_t)n), wanted = web_request_header(ask->request, SLICE("If-None-Match"));
-	struct slice tag = slice_make(headers + n - 28, 26);
-	if (wanted.ptr && slice_eq(wanted, tag))
+	struct slice lines = slice_make(headers, (size_t)n), tag = slice_make(headers + n - 28, 26);
+	if (web_request_has(ask->request, tag))
 		web_answer(ask->web, ask->c, &(struct web_answer){ .status = 304, .headers = lines });
 	else
 		web_answer(ask->web, ask->c, &(struct web_answer){ .status = 200, .type = "application/json", .body = body, .headers = lines });

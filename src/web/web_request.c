@@ -13,6 +13,24 @@ struct slice web_request_header(const struct web_request *request, struct slice 
 	return (struct slice){ NULL, 0 };
 }
 
+bool web_request_has(const struct web_request *request, struct slice tag)
+{
+	struct slice left = web_request_header(request, SLICE("If-None-Match"));
+
+	while (left.ptr && left.len > 0) {
+		const char *comma = memchr(left.ptr, ',', left.len);
+		size_t len = comma ? (size_t)(comma - left.ptr) : left.len;
+		struct slice item = slice_trim(slice_make(left.ptr, len));
+		if (slice_starts_with(item, SLICE("W/")))
+			item = slice_make(item.ptr + 2, item.len - 2);
+		if (slice_eq(item, tag) || slice_eq(item, SLICE("*")))
+			return true;
+		len += comma ? 1 : 0;
+		left = slice_make(left.ptr + len, left.len - len);
+	}
+	return false;
+}
+
 int web_request_query(struct slice query, size_t *cursor, struct buf *out, size_t *name_len)
 {
 	bool named = false;

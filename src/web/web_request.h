@@ -25,6 +25,9 @@ struct web_request {
 
 /* The value of the first header of that name, "" when there is none; NULL in ptr then. */
 struct slice web_request_header(const struct web_request *request, struct slice name);
+/* Whether the client has what that ETag (with its quotes, without a comma) stands for: If-None-Match names it, perhaps as a weak one, as
+ * proxies do that compress. */
+bool web_request_has(const struct web_request *request, struct slice tag);
 /* A hexadecimal digit's value, or -1. */
 int web_request_hex(char c);
 /* The next parameter of the query from `*cursor` (0 at first) on, decoded into `out`, which is cleared: the name is its first

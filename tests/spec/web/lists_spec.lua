@@ -65,6 +65,10 @@ describe("lists over the API", function()
     local again = { path = "/api/queues", token = support.READ, headers = { ["If-None-Match"] = headers.etag } }
     local status, _, body = ask(d, again)
     assert.are.same({ 304, "" }, { status, body })
+    for _, tags in ipairs { "W/" .. headers.etag, '"other", W/"x",' .. headers.etag, "*" } do
+      again.headers["If-None-Match"] = tags
+      assert.are.equal(304, (ask(d, again)), tags)
+    end
     again.headers["If-None-Match"] = '"other"'
     assert.are.equal(200, (ask(d, again)))
     again.method = "HEAD"
