@@ -114,10 +114,13 @@ enum host_hook_state host_hook_find(const struct host *host, struct slice method
 	}
 	if (find_down(host, slice_make(key, (size_t)n), out))
 		return HOST_HOOK_DOWN;
-	list_each(it, &host->hooks)
-		if (slice_eq(path_of(list_entry(it, const struct hook, in_host)->key), path))
-			return HOST_HOOK_METHOD;
-	return HOST_HOOK_NONE;
+	size_t used = 0;
+	list_each(it, &host->hooks) {
+		const char *other = list_entry(it, const struct hook, in_host)->key;
+		if (slice_eq(path_of(other), path) && used < sizeof out->methods)
+			used += (size_t)snprintf(out->methods + used, sizeof out->methods - used, "%s%.*s", used ? ", " : "", (int)strcspn(other, " "), other);
+	}
+	return used ? HOST_HOOK_METHOD : HOST_HOOK_NONE;
 }
 
 /* ---- requests ---- */

@@ -218,6 +218,7 @@ struct host_hook_view {
 	const char *token;                                   /* the label that a token must have; NULL: any */
 	const char *hmac_header, *hmac_secret, *hmac_prefix; /* NULL: it asks for a token */
 	bool json;                                           /* the body must be a JSON object */
+	char methods[40];                                    /* HOST_HOOK_METHOD: "GET, POST" */
 };
 enum host_hook_state host_hook_find(const struct host *host, struct slice method, struct slice path, struct host_hook_view *out);
 

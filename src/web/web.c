@@ -67,11 +67,11 @@ bool web_read_object(struct web *web, struct web_connection *c, const struct web
 
 	*out = (struct value){ .type = VALUE_NIL };
 	if (type.ptr && !slice_starts_with_nocase(type, SLICE("application/json"))) {
-		web_fail(web, c, 415, none, "the body must be application/json");
+		web_fail(web, c, 415, none, "the body must be JSON, with the header Content-Type: application/json");
 		return false;
 	}
 	if (json_value_read(web->json, request->body, out, &err) == -1) {
-		web_fail(web, c, 400, none, "the body is no JSON: %.200s", err.text);
+		web_fail(web, c, 400, none, "the body cannot be read: %.200s", err.text);
 		return false;
 	}
 	bool object = out->type == VALUE_TABLE;
@@ -155,7 +155,7 @@ static struct web_token *check_token(struct web *web, struct web_connection *c, 
 		return token;
 	case WEB_NO_TOKEN:
 		web_refused(web, WEB_REFUSED_TOKEN, client, NULL);
-		web_fail(web, c, 401, SLICE("WWW-Authenticate: Bearer\r\n"), "a valid token is missing: Authorization: Bearer …");
+		web_fail(web, c, 401, SLICE("WWW-Authenticate: Bearer\r\n"), "a valid token is missing: the header Authorization is the word Bearer, a blank and the token");
 		break;
 	case WEB_BLOCKED:
 		web_refused(web, WEB_REFUSED_FAILURES, client, NULL);

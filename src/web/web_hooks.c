@@ -87,7 +87,7 @@ static bool make_request(struct web *web, struct web_connection *c, const struct
 		if (!web_read_object(web, c, request, &json))
 			return false;
 	} else if (is_json(request) && json_value_read(web->json, request->body, &json, &err) == -1) {
-		web_fail(web, c, 400, none, "the body is no JSON: %.200s", err.text);
+		web_fail(web, c, 400, none, "the body cannot be read: %.200s", err.text);
 		return false;
 	}
 	address_text(client, ip);
@@ -182,12 +182,15 @@ static void serve(struct web *web, struct web_connection *c, const struct web_re
 }
 
 /* False: it is answered that nobody serves it. */
-static bool is_served(struct web *web, struct web_connection *c, enum host_hook_state state)
+static bool is_served(struct web *web, struct web_connection *c, enum host_hook_state state, const struct host_hook_view *hook)
 {
+	char allow[64];
+	struct slice line = { allow, (size_t)snprintf(allow, sizeof allow, "Allow: %s\r\n", hook->methods) };
+
 	if (state == HOST_HOOK_NONE)
 		web_fail(web, c, 404, none, "no rule serves this path");
 	else if (state == HOST_HOOK_METHOD)
-		web_fail(web, c, 405, none, "the rule that serves this path does so by another method");
+		web_fail(web, c, 405, line, "the rule that serves this path does so by another method");
 	else if (state == HOST_HOOK_DOWN)
 		web_fail(web, c, 503, SLICE("Retry-After: 30\r\n"), "the rule that serves this path does not run now");
 	return state == HOST_HOOK_SERVED;
@@ -229,8 +232,8 @@ bool web_hooks_signed(struct web *web, struct web_connection *c, const struct we
 	} else if (!signature_is_good(request, &hook)) {
 		web_access_failed(web->access, client, clock_mono_ns());
 		web_refused(web, WEB_REFUSED_TOKEN, client, NULL);
-		web_fail(web, c, 401, SLICE("WWW-Authenticate: Bearer\r\n"), "a valid token is missing: Authorization: Bearer …");
-	} else if (is_served(web, c, state)) {
+		web_fail(web, c, 401, SLICE("WWW-Authenticate: Bearer\r\n"), "a valid token is missing: the header Authorization is the word Bearer, a blank and the token");
+	} else if (is_served(web, c, state, &hook)) {
 		serve(web, c, request, client, NULL, hook.json);
 	}
 	return true;
@@ -247,6 +250,6 @@ void web_hooks_serve(const struct web_ask *ask)
 		web_fail(ask->web, ask->c, 403, none, "this token may not use this endpoint");
 		return;
 	}
-	if (is_served(ask->web, ask->c, state))
+	if (is_served(ask->web, ask->c, state, &hook))
 		serve(ask->web, ask->c, ask->request, ask->client, ask->token->name, hook.json);
 }

@@ -43,7 +43,8 @@ describe("the API", function()
     for _, header in ipairs { "Basic " .. support.READ, support.READ, "Bearer", "Bearer " .. support.READ .. " x" } do
       assert.are.equal(401, (ask(d, { path = "/api/status", headers = { Authorization = header } })), header)
     end
-    assert.are.equal(401, (ask(d, { path = "/api/status?token=" .. support.READ })))
+    local status, _, body = ask(d, { path = "/api/status?token=" .. support.READ })
+    assert.are.same({ 401, "a valid token is missing: the header Authorization is the word Bearer, a blank and the token" }, { status, body.error })
     local twice = support.bytes { path = "/api/status", token = support.READ, headers = { authorization = "Bearer " .. support.READ } }
     assert.matches("^HTTP/1.1 401 ", (support.raw(d.web_port, twice)))
     assert.are.equal(200, (ask(d, { path = "/api/status", headers = { authorization = "bearer " .. support.READ } })))
