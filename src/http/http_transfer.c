@@ -280,12 +280,11 @@ static enum err_code meaning(CURLcode code)
 	case CURLE_FILESIZE_EXCEEDED:
 		return ERR_OVERFLOW;
 	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
 		return ERR_INVALID;
 	case CURLE_OUT_OF_MEMORY:
 		return ERR_BACKPRESSURE;
 	default:
-		return ERR_LOST; /* it was sent, and no whole answer came */
+		return ERR_LOST; /* it was sent, and no whole answer came, or one that is no HTTP */
 	}
 }
 
@@ -301,6 +300,9 @@ struct http_response *http_transfer_take(struct http_exchange *x, CURLcode code)
 		r->url = mem_strdup(x->url.text);
 	} else if (x->failure.code != ERR_NONE) {
 		r->err = x->failure;
+	} else if (code == CURLE_OUT_OF_MEMORY && x->sends > 0 && !x->body_began) {
+		/* What libcurl says of a line of more than 100 KiB too. */
+		err_set(&r->err, ERR_OVERFLOW, "a line in the head of the answer is too long, or the system has no memory left");
 	} else if (code == CURLE_FILESIZE_EXCEEDED) {
 		overflow(x);
 		r->err = x->failure;

@@ -8,6 +8,7 @@
  *   /close                  closes without an answer             /garbage         no HTTP at all
  *   /once                   answers the first request of its connection, closes at the second
  *   /headers?n=N            N bytes of headers                   /file?name=F     the file F of the folder, as gzip
+ *   /line?n=N               a header of N bytes
  *   /redirect?to=URL        302 (or ?status=CODE) to URL         anything else: 404
  *   /sink                   what the file `mode` of the folder says: a status, "429 S" with Retry-After, "late"
  *                           (takes the body, then closes without an answer), or "400 WORD": 400 where the body holds WORD; 200 without it
@@ -295,6 +296,17 @@ static int answer_headers(struct connection *c, long n)
 	return put_text(c, "\r\n");
 }
 
+/* One header of so many bytes. */
+static int answer_line(struct connection *c, long n)
+{
+	if (put_text(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Filler: "))
+		return -1;
+	for (; n > 0; n -= 10)
+		if (put_text(c, "aaaaaaaaaa"))
+			return -1;
+	return put_text(c, "\r\n\r\n");
+}
+
 static int answer_file(struct connection *c, const struct request *r)
 {
 	char name[256], path[4600];
@@ -375,6 +387,8 @@ static int serve(struct connection *c, const struct request *r)
 		return c->requests > 1 ? -1 : answer_text(c, 200, "", "once");
 	if (is(r, "/headers"))
 		return answer_headers(c, number(r, "n", 1000));
+	if (is(r, "/line"))
+		return answer_line(c, number(r, "n", 1000));
 	if (is(r, "/file"))
 		return answer_file(c, r);
 	if (is(r, "/redirect"))

@@ -122,7 +122,7 @@ describe("a request of a rule", function()
     local server = h.httpd()
     local daemon = start(server)
     for _, path in ipairs { "/short", "/close" } do assert.equal("lost", get(daemon, server.url .. path).code) end
-    assert.is_truthy(get(daemon, server.url .. "/garbage").code)
+    assert.equal("lost", get(daemon, server.url .. "/garbage").code)
     local res = get(daemon, server.url .. "/long")
     assert.same({ 200, "01234" }, { res.status, res.body })
     assert.equal(200, get(daemon, server.url .. "/json").status)
@@ -138,6 +138,8 @@ describe("a request of a rule", function()
       assert.equal("overflow", get(daemon, server.url .. path).code)
     end
     assert.equal("overflow", get(daemon, { method = "POST", url = server.url .. "/echo" }, "Bytes=60000").code)
+    -- A single line that libcurl takes for a lack of memory.
+    assert.equal("overflow", get(start(server), server.url .. "/line?n=150000").code)
   end)
 
   it("ends as refused or resolve when there is nobody", function()
