@@ -133,6 +133,54 @@ static void what_cannot_be_written_is_bounded(void)
 	remove_folder();
 }
 
+/* Sets and syncs until `bytes` were written, or a sync fails; the longest WAL on the way. */
+static size_t write_bytes(size_t bytes)
+{
+	char key[20], value[4000];
+	struct persist_status status;
+	size_t longest = 0;
+	memset(value, 'x', sizeof value - 1);
+	value[sizeof value - 1] = '\0';
+	for (size_t n = 0; n < bytes / sizeof value; n++) {
+		snprintf(key, sizeof key, "%zu", n % 100);
+		CHECK(set("s", key, value, 0) == 0);
+		if (n % 50 < 49)
+			continue;
+		if (!sync_state())
+			break;
+		persist_status(p, &status);
+		longest = status.wal_bytes > longest ? status.wal_bytes : longest;
+	}
+	return longest;
+}
+
+static void the_wal_is_bounded(void)
+{
+	struct persist_status status;
+	sqlite3 *reader;
+	size_t longest;
+	fresh_folder();
+	test_options.wal_bytes = 8 << 20;
+	open_state(NULL);
+	/* Without an idle moment. */
+	longest = write_bytes(16 << 20);
+	CHECK(longest > 1 << 20 && longest < 6 << 20);
+	/* While another process reads the file, nothing can leave the WAL. */
+	CHECK(sqlite3_open_v2(state_file, &reader, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK);
+	CHECK(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM log", NULL, NULL, NULL) == SQLITE_OK);
+	longest = write_bytes(32 << 20);
+	CHECK(longest > 6 << 20 && longest < 10 << 20 && is_failing());
+	persist_status(p, &status);
+	CHECK(status.error && strstr(status.error, "has reached its limit"));
+	sqlite3_close(reader);
+	CHECK(POLL_UNTIL(!is_failing()) && sync_state());
+	persist_status(p, &status);
+	CHECK(status.wal_bytes < 4 << 20);
+	close_state();
+	remove_folder();
+	test_options.wal_bytes = 0;
+}
+
 static void changes_that_do_not_reach_the_disk_are_counted_at_the_end(void)
 {
 	fresh_folder();
@@ -365,6 +413,7 @@ int main(void)
 	what_comes_during_a_failing_commit_fails();
 	a_try_that_cannot_begin_takes_nothing_back();
 	what_cannot_be_written_is_bounded();
+	the_wal_is_bounded();
 	changes_that_do_not_reach_the_disk_are_counted_at_the_end();
 	one_failure_anywhere(SQLITE_FULL, 12);
 	one_failure_anywhere(SQLITE_IOERR_WRITE, 6);
