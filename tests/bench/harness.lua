@@ -140,7 +140,8 @@ function harness.folder(name)
 end
 
 -- Writes the configuration and the rules of one engine into the folder `name`. `case.rule` is a rule's text, or `case.rules` a
--- list of texts; `server_limits`, `defaults`, `limits` and `log` go into these sections, `config` beside them; `live`: with the picture; `events`: of each server.
+-- list of texts; `server_limits`, `defaults`, `limits` and `log` go into these sections, `config` beside them; `live`: with the picture; `events`: of each server;
+-- `more_servers`: text of section `servers`.
 local function prepare(case, port, name)
 	local folder = harness.folder(name)
 	assert(os.execute(("rm -rf %s && mkdir -p %s/rules"):format(quote(folder), quote(folder))))
@@ -162,7 +163,7 @@ log = { format = "json", %s },
 live = { enabled = %s },
 %s
 }
-]]):format(table.concat(servers), case.server_limits or "", case.defaults or "", case.limits or "", case.log or "", case.live or false, case.config or ""))
+]]):format(table.concat(servers) .. (case.more_servers or ""), case.server_limits or "", case.defaults or "", case.limits or "", case.log or "", case.live or false, case.config or ""))
 	return folder .. "/hookswitch.lua"
 end
 
