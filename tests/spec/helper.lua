@@ -123,6 +123,8 @@ helper.now = system.monotime
 local function assignments(env, program)
   local words = { "env" }
   if helper.sanitized and program == helper.binary then words[2] = "ASAN_OPTIONS=detect_leaks=1" end
+  -- A program of the system, but for a Lua that loads our module, runs without the sanitizer that the interpreter has: some wait for ever with it.
+  if helper.sanitized and not program:find "/" and not program:find "^lua" and not (env and env.LD_PRELOAD) then words[2] = "LD_PRELOAD=" end
   for name, value in pairs(env or {}) do words[#words + 1] = name .. "=" .. quote(value) end
   return table.concat(words, " ") .. " "
 end

@@ -44,7 +44,7 @@ local OBJECT = {}
 -- A browser with a profile of its own; quit() it.
 function browser.start()
   local self = setmetatable({ folder = helper.folder() }, browser)
-  self.driver = helper.start("chromedriver", { "--port=0" }, { env = { LD_PRELOAD = "" } }) -- no sanitizer of ours
+  self.driver = helper.start("chromedriver", { "--port=0" })
   self.port = tonumber((helper.wait_for(function() return self.driver:stdout():match "on port (%d+)%." end, PATIENCE,
     function() return "chromedriver: " .. self.driver:tail() end)))
   local arguments = { table.unpack(ARGUMENTS) }

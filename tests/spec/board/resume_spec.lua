@@ -64,7 +64,7 @@ http {
 ]]):format(s.d.web_port):gsub("FOLDER", folder):gsub("PORT", tostring(port)))
     join()
     s.url = ("http://127.0.0.1:%d/board/"):format(port)
-    helper.wait_for(function() return helper.run("-so", "/dev/null", s.url, { program = "curl", env = { LD_PRELOAD = "" } }) == 0 end)
+    helper.wait_for(function() return helper.run("-so", "/dev/null", s.url, { program = "curl" }) == 0 end)
     b:devtools("Page.addScriptToEvaluateOnNewDocument", { source = WATCH })
   end)
 
