@@ -440,8 +440,8 @@ static void check_web(struct check *check)
 	if (!config->web.tls.cert != !config->web.tls.key)
 		faults_add(check->faults, "web.tls: cert and key go together, and there is no %s", config->web.tls.cert ? "key" : "cert");
 	if (given && !listens_locally(given) && !config->web.tls.cert && !config->web.allow_plaintext)
-		faults_add(check->faults, "web.listen: %s is open to other machines, and tokens would cross the network readable; give web.tls = { cert = …, "
-		           "key = … }, listen on 127.0.0.1 behind a proxy, or set allow_plaintext = true if that is meant", given);
+		faults_add(check->faults, "web.listen: %s is open to other machines, and tokens would cross the network readable; give web.tls with cert and "
+		           "key, listen on 127.0.0.1 behind a proxy, or set allow_plaintext = true if that is meant", given);
 	if (given && config->web.token_count == 0)
 		faults_warn(check->faults, "web.listen: web.tokens has none; nobody can use the API");
 	if (config->web.streams > config->web.connections)

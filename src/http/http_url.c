@@ -139,7 +139,7 @@ static int read_url(CURLU *u, struct slice text, struct http_url *out, struct er
 	slice_to_text(text, bytes, sizeof bytes);
 	CURLUcode code = curl_url_set(u, CURLUPART_URL, bytes, CURLU_DISALLOW_USER);
 	if (code == CURLUE_USER_NOT_ALLOWED)
-		return err_set(err, ERR_INVALID, "a URL names no user and password: give the header Authorization");
+		return err_set(err, ERR_INVALID, "a URL names no user and no password; the header Authorization does");
 	if (code != CURLUE_OK)
 		return err_set(err, ERR_INVALID, "no URL of http or https: %s", curl_url_strerror(code));
 	curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0);

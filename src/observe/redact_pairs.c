@@ -65,6 +65,7 @@ static bool is_place(const struct pair *pair)
 {
 	static const char *const sections[] = {
 		"servers.", "defaults.", "scripts.", "rules.", "sinks.", "limits.", "policy.", "log.", "redact.", "http.", "control.", "tls.",
+		"web.", "http_client.", "live.", "persist.",
 	};
 	size_t from = back(pair->text, pair->name, is_path);
 	struct slice path = slice_make(pair->text.ptr + from, pair->name_end - from);

@@ -138,6 +138,7 @@ static void masks_values_beside_their_names(void)
 		{ "a, token=[redacted], b", "a, token=#, b" },
 		/* No pairs. */
 		{ "keys: x", NULL }, { "scripts/token.lua:7: boom", NULL }, { "hookswitch.lua: servers.pbx1.secret: missing; give it", NULL },
+		{ "web.tokens.crm.secret: must be 16 to 256 bytes long, is 1", NULL }, { "http_client.key: there is no such file", NULL },
 		{ "x.lua:3: /run/x/pbx1.secret: no such file", NULL }, { "/run/password: denied", NULL }, { "conf/a.key: denied", NULL },
 		{ "secret", NULL }, { "::==", NULL }, { "", NULL }, { "the password was wrong, twice", NULL },
 	};
