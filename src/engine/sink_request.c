@@ -20,6 +20,18 @@ static void add_headers(const struct config_sink *sink, struct http_request *out
 	}
 }
 
+/* One of these beside the sink's own would be taken for it: one key for all lines, and each but the first a repetition. */
+static int check_own(const struct config_sink *sink, const struct http_headers *headers, struct err *err)
+{
+	const char *const own[] = { "Idempotency-Key", sink->hmac ? "X-Signature-256" : NULL };
+	struct slice value;
+
+	for (size_t i = 0; i < sizeof own / sizeof *own && own[i]; i++)
+		if (http_headers_get(headers, slice_cstr(own[i]), &value))
+			return err_set(err, ERR_INVALID, "the header %s is the sink's own; take it out of headers", own[i]);
+	return 0;
+}
+
 int sink_request_check(const struct config_sink *sink, struct err *err)
 {
 	struct http_request request;
@@ -28,7 +40,7 @@ int sink_request_check(const struct config_sink *sink, struct err *err)
 	memcpy(request.method, "POST", sizeof "POST");
 	buf_append_cstr(&request.url, sink->url);
 	add_headers(sink, &request);
-	int rc = http_request_check(&request, err);
+	int rc = http_request_check(&request, err) || check_own(sink, &request.headers, err) ? -1 : 0;
 	http_request_close(&request);
 	return rc;
 }

@@ -308,6 +308,8 @@ describe("a sink with a url", function()
     for why, change in pairs {
       ["sinks.crm: has file and url"] = { file = "x" }, ["sinks.crm.url: must be URLs of http"] = { url = "ftp://x" },
       ["sinks.crm: no URL of http or https"] = { url = "http://" }, ["sinks.crm.batch: must be 1 to 10000"] = { batch = 0 }, ["sinks.crm: the header Host is the client's own"] = { headers = { Host = "x" } },
+      ["sinks.crm: the header Idempotency-Key is the sink's own"] = { headers = { ["idempotency-key"] = "x" } },
+      ["sinks.crm: the header X-Signature-256 is the sink's own"] = { headers = { ["X-Signature-256"] = "x" }, hmac = "a-secret-for-hmac" },
       ["sinks.crm.headers: must be texts"] = { headers = { A = 1 } }, ["sinks.crm.retry_max: must be at least"] = { retry_first = 50, retry_max = 1 },
       ["sinks.crm.url: its lines wait on disk: give persist.file too"] = "no persist",
     } do
