@@ -18,6 +18,6 @@ config.web = {
 	},
 }
 -- What the board may ask of an Asterisk that is only simulated.
-config.policy.web = { allow = { "Hangup", "Originate", "QueuePause", "Redirect" }, originate = { "ChanSpy" } }
+config.policy.web = { originate = { "ChanSpy" } }
 
 return config

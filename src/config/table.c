@@ -335,7 +335,7 @@ const struct option options[] = {
 	  .help = "Local time at which the figures of today begin anew." },
 
 	{ .path = "policy.allow", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, POLICY(allow),
-	  .help = "Actions that every rule may send besides those that are allowed from the start." },
+	  .help = "Actions that every rule may send besides those that are allowed from the start. What is named here is not looked into any more: an Originate may set any variable and dialplan function then, also SHELL()." },
 	{ .path = "policy.deny", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, POLICY(deny),
 	  .help = "Actions that no rule may send; wins over `allow`." },
 	{ .path = "policy.originate", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_application, POLICY(originate),
@@ -351,7 +351,7 @@ const struct option options[] = {
 	{ .path = "policy.rules.NAME.http", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_url, POLICY(http),
 	  .help = "The same for the rule `NAME.lua` alone." },
 	{ .path = "policy.web.allow", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, .scope = SCOPE_WEB_POLICY, .offset = offsetof(struct config_policy, allow),
-	  .help = "Actions that tokens with the scope `act` may send besides those that rules may send from the start. What is allowed to rules is not allowed here by that." },
+	  .help = "Actions that tokens with the scope `act` may send besides those that rules may send from the start. What is allowed to rules is not allowed here by that. Calling, hanging up, redirecting and pausing need no entry; what is named here is not looked into any more, as in `policy.allow`." },
 	{ .path = "policy.web.deny", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_action, .scope = SCOPE_WEB_POLICY, .offset = offsetof(struct config_policy, deny),
 	  .help = "Actions that they may not send; wins over `allow`." },
 	{ .path = "policy.web.originate", .type = OPTION_LIST, .min = 0, .max = 1000, .check = check_application, .scope = SCOPE_WEB_POLICY, .offset = offsetof(struct config_policy, originate),
