@@ -66,6 +66,7 @@ static void fails_and_recovers(int write, int sync)
 static void what_comes_during_a_failing_commit_fails(void)
 {
 	struct answer first, second, third = { 0 };
+	struct persist_queue_stats stats;
 	fresh_folder();
 	open_state(NULL);
 	sync_state();
@@ -77,6 +78,7 @@ static void what_comes_during_a_failing_commit_fails(void)
 	atomic_store(&fault_hold, false);
 	CHECK(POLL_UNTIL(first.count == 1 && second.count == 1 && third.count == 1));
 	CHECK(first.code == ERR_BACKPRESSURE && second.code == ERR_BACKPRESSURE && third.code == ERR_BACKPRESSURE);
+	CHECK(persist_queue_stats(p, SLICE("q"), &stats) && stats.waiting == 0 && stats.running == 0);
 	atomic_store(&fault_write, 0);
 	CHECK(POLL_UNTIL(!is_failing()) && sync_state() && query("SELECT count(*) FROM job") == 0);
 	close_state();
@@ -357,6 +359,39 @@ static void damage_while_running(bool by_hand)
 	test_options.limits.store_entries = 0;
 }
 
+/* The copy of what is in memory is made a thousand entries at a time; what is deleted meanwhile may be the next of them. */
+static void what_is_deleted_during_a_rewrite_is_gone(void)
+{
+	char key[20];
+	struct persist_status status;
+	fresh_folder();
+	test_options.limits.store_entries = 100000;
+	open_state(NULL);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(key, sizeof key, "%d", i);
+		set("gone", key, "x", 0);
+	}
+	fill(5000);
+	CHECK(sync_state());
+	atomic_store(&fault_once_code, SQLITE_CORRUPT);
+	atomic_store(&fault_in, 1);
+	set("s", "one more", "x", 0);
+	/* The first thousand has been handed over. */
+	CHECK(POLL_UNTIL((persist_status(p, &status), status.rewriting && status.dirty_bytes > 50000)));
+	struct persist_store *gone = persist_store_open(p, SLICE("gone"), NULL);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(key, sizeof key, "%d", i);
+		persist_store_delete(gone, slice_cstr(key), clock_mono_ns(), NULL);
+	}
+	CHECK(POLL_UNTIL(is_rewritten()) && sync_state());
+	close_state();
+	open_state(NULL);
+	CHECK(has_all(5000) && has("s", "one more", "x") && persist_store_usage(persist_store_open(p, SLICE("gone"), NULL)).entries == 0);
+	close_state();
+	remove_folder();
+	test_options.limits.store_entries = 0;
+}
+
 /* Changes are on their way to the disk in less than 100 ms, without anybody waiting for them. */
 static void commits_in_time(void)
 {
@@ -420,5 +455,6 @@ int main(void)
 	survives_power_cuts();
 	damage_while_running(true);
 	damage_while_running(false);
+	what_is_deleted_during_a_rewrite_is_gone();
 	return check_report();
 }
