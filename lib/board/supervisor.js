@@ -283,8 +283,8 @@ export class Supervisor {
       { name: "result", title: "Result", class: "state", sort: (call) => call.result, fill: (cell, call) => setState(cell, ENDS_WELL.has(call.result) ? "good" : ENDS_BADLY.has(call.result) ? "bad" : "none", words(call.result)) },
       { name: "queue", title: "Queue", class: "widest", text: (call) => call.queue ?? NONE },
       { name: "agent", title: "Agent", class: "wide", text: agentOf, hint: (call) => call.agent ?? call.answered_by ?? "" },
-      { name: "wait", title: "Wait", class: "number widest", text: (call) => duration(call.wait), sort: (call) => call.wait },
-      { name: "talk", title: "Talk", class: "number wide", text: (call) => duration(call.talk), sort: (call) => call.talk },
+      { name: "wait", title: "Wait", class: "number time widest", text: (call) => duration(call.wait), sort: (call) => call.wait },
+      { name: "talk", title: "Talk", class: "number time wide", text: (call) => duration(call.talk), sort: (call) => call.talk },
       { name: "server", title: "Server", class: "server widest", text: (call) => call.server },
     ], { key: (call) => join(call.server, call.id), order: ["ended", -1] });
   }

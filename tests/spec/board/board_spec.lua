@@ -215,7 +215,7 @@ describe("the board", function()
         b:await("return innerWidth === arguments[0]", size[1])
         assert.is_true(b:run "return document.documentElement.scrollWidth <= innerWidth", name)
         -- The states are words that are never cut off; names of this length are not either.
-        assert.are.same({}, b:run "return [...document.querySelectorAll('td.state, td.party span, #call-table th.party span')].filter((cell) => cell.checkVisibility() && cell.scrollWidth > cell.clientWidth + 1 && !cell.textContent.includes('<')).map((cell) => `${cell.textContent}: ${cell.scrollWidth} in ${cell.clientWidth} of ${innerWidth}`)")
+        assert.are.same({}, b:run "return [...document.querySelectorAll('td.state, td.party span, #call-table th.party span')].filter((cell) => cell.checkVisibility() && cell.scrollWidth > cell.clientWidth + 1 && !cell.textContent.includes('<')).map((cell) => `${cell.closest('table').id}: ${cell.textContent}: ${cell.scrollWidth} in ${cell.clientWidth} of ${innerWidth}`)")
         b:picture(("%s-%d-%s"):format(name, size[1], dark and "dark" or "light"))
       end
     end
