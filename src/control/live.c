@@ -197,16 +197,15 @@ static int read_limit(struct request *request, const char *plural, const char *t
 	return 0;
 }
 
-static int read_condition(struct request *request, struct query *q, const char *word, const char *equals)
+static int read_condition(struct request *request, struct query *q, struct slice name, const char *value)
 {
-	struct slice name = slice_make(word, (size_t)(equals - word));
 	int field = live_field(q->form->kind, name);
 	struct buf known;
 	int rc;
 
 	if (field >= 0 && q->filter.count < LIVE_FILTERS) {
 		q->filter.equal[q->filter.count].field = field;
-		q->filter.equal[q->filter.count++].value = slice_cstr(equals + 1);
+		q->filter.equal[q->filter.count++].value = slice_cstr(value);
 		return 0;
 	}
 	if (field >= 0)
@@ -216,6 +215,14 @@ static int read_condition(struct request *request, struct query *q, const char *
 	rc = client_refuse(request->client, 2, "%s: there is no field '%.*s'; there are %.*s", q->plural, SLICE_ARG(name), SLICE_ARG(buf_slice(&known)));
 	buf_close(&known);
 	return rc;
+}
+
+/* "--queue" or "--queue=support": a condition may be written as an option too. */
+static bool is_option_of_field(const struct query *q, const char *word, const char *equals)
+{
+	if (strncmp(word, "--", 2) != 0)
+		return false;
+	return live_field(q->form->kind, equals ? slice_make(word + 2, (size_t)(equals - word - 2)) : slice_cstr(word + 2)) >= 0;
 }
 
 /* 0, or the exit code. */
@@ -229,7 +236,11 @@ static int read_query(struct request *request, struct query *q)
 		else if (strncmp(word, "--limit=", 8) == 0)
 			rc = read_limit(request, q->plural, word + 8, &q->limit);
 		else if (word[0] != '-' && equals)
-			rc = read_condition(request, q, word, equals);
+			rc = read_condition(request, q, slice_make(word, (size_t)(equals - word)), equals + 1);
+		else if (is_option_of_field(q, word, equals) && equals)
+			rc = read_condition(request, q, slice_make(word + 2, (size_t)(equals - word - 2)), equals + 1);
+		else if (is_option_of_field(q, word, NULL) && i + 1 < request->argc)
+			rc = read_condition(request, q, slice_cstr(word + 2), request->argv[++i]);
 		else if (word[0] != '-' && q->form == &queues && !q->name) {
 			q->name = word;
 			rc = 0;
@@ -274,7 +285,7 @@ static void print_states(const struct query *q, struct buf *out)
 		text_clean(out, live_server_name(s));
 		buf_printf(out, ": %s%.*s\n",
 		           live_state(s) == LIVE_NONE ? "no session, this is what was known last" : live_state(s) == LIVE_SYNCING ? "its lists are being read" :
-		           any ? "not everything is known, the server does not tell: " : "not everything is known, a limit of limits.live_* is reached",
+		           any ? "not everything is known, the server does not report: " : "not everything is known, a limit of limits.live_* is reached",
 		           SLICE_ARG(any && live_state(s) == LIVE_PARTIAL ? buf_slice(&unknown) : SLICE("")));
 	}
 	buf_close(&unknown);

@@ -40,6 +40,8 @@ describe("the console's view of the live picture", function()
     assert.equal(1, objects(d, "calls", "from=1002").total)
     assert.equal("1002", objects(d, "calls", "from=1002", "server=pbx1").calls[1].from)
     assert.equal(0, objects(d, "calls", "from=1002", "server=pbx2").total)
+    assert.equal("1002", objects(d, "calls", "--from", "1002", "--server=pbx1").calls[1].from)
+    assert.equal(0, objects(d, "calls", "--from=1002", "--server", "pbx2").total)
     local _, none = d:ctl("calls", "from=1009")
     assert.matches("^no calls with these conditions\n", none)
     local _, one = d:ctl("calls", "--limit", "1")
@@ -89,7 +91,7 @@ describe("the console's view of the live picture", function()
     local d = daemon(nil, "--write", "system,call")
     helper.wait_for(function() return (select(2, d:ctl "calls")):find "pbx1: not everything is known" end)
     local _, out = d:ctl "endpoints"
-    assert.matches("\npbx1: not everything is known, the server does not tell: [%l, ]*conferences\n", out)
+    assert.matches("\npbx1: not everything is known, the server does not report: [%l, ]*conferences\n", out)
     local server = objects(d, "calls").servers[1]
     assert.equal("partial", server.state)
     assert.is_true(#server.unknown > 0)
@@ -102,6 +104,8 @@ describe("the console's view of the live picture", function()
       [{ "agents", "--limit", "0" }] = "^agents: %-%-limit is a number from 1 to 10000\n",
       [{ "channels", "all" }] = "^channels: 'all' is not understood; conditions are FIELD=VALUE",
       [{ "queues", "a", "b" }] = "^queues: 'b' is not understood",
+      [{ "calls", "--queue" }] = "^calls: '%-%-queue' is not understood",
+      [{ "calls", "--quene=support" }] = "^calls: '%-%-quene=support' is not understood",
       [{ "endpoints", "--all" }] = "^endpoints: '%-%-all' is not understood",
     } do
       local code, _, err = d:ctl(table.unpack(words))
