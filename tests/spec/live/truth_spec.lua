@@ -82,6 +82,7 @@ describe("the live picture of a simulated exchange", function()
     live(run, HOURS / 4, function(r)
       if r:chance(4) == 1 then r:supervise() end
     end)
+    if HOURS < 2 then return end -- too short for all of it to happen
     local agents = {}
     for agent in pairs(run.agents) do agents[#agents + 1] = agent end
     table.sort(agents)
