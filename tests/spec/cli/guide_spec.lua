@@ -83,7 +83,7 @@ end
 function Walk:sh(command, cwd)
   local env = self:env()
   -- Under sanitizers: only what loads the module needs their library, and curl hangs with it.
-  if not command:find "^busted" then env.LD_PRELOAD = "" end
+  env.LD_PRELOAD = command:find "^busted" and os.getenv "LD_PRELOAD" or ""
   local code, out, err = helper.run("-ec", command, { program = "bash", cwd = cwd or self.pbx, env = env })
   return code, out .. err
 end
