@@ -19,6 +19,49 @@ struct waiting_response {
 
 /* ---- the options ---- */
 
+static struct slice text_of(const struct value *answer, const char *key)
+{
+	const struct value *text = value_get(answer, slice_cstr(key));
+	return text && text->type == VALUE_TEXT ? slice_make(text->text.bytes, text->text.len) : SLICE("");
+}
+
+/* ERR_NONE when no error has that name. */
+static enum err_code code_of(struct slice name)
+{
+	for (int code = ERR_NONE; code < ERR_CODES; code++)
+		if (slice_eq(slice_cstr(err_name((enum err_code)code)), name))
+			return (enum err_code)code;
+	return ERR_NONE;
+}
+
+/* What is wrong with an answer of the file; NULL when nothing is. A slip must not end as a success. */
+static const char *fault_of(const struct value *answer)
+{
+	static const struct {
+		const char *key;
+		enum value_type type;
+	} types[] = { { "url", VALUE_TEXT }, { "method", VALUE_TEXT }, { "status", VALUE_INT }, { "headers", VALUE_TABLE },
+		{ "body", VALUE_TEXT }, { "code", VALUE_TEXT } };
+
+	if (answer->type != VALUE_TABLE || !value_get(answer, SLICE("url")))
+		return "an answer is a table with url";
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+		const struct value *given = value_get(answer, slice_cstr(types[i].key));
+		if (given && given->type != types[i].type)
+			return "url, method, body and code are strings, status is an integer, headers is a table";
+	}
+	const struct value *status = value_get(answer, SLICE("status"));
+	if (status && (status->integer < 100 || status->integer > 599))
+		return "status is a number from 100 to 599";
+	if (value_get(answer, SLICE("code")) && code_of(text_of(answer, "code")) == ERR_NONE)
+		return "code is an error of a request, such as \"timeout\" or \"refused\"";
+	const struct value *headers = value_get(answer, SLICE("headers"));
+	for (size_t i = 0; headers && i < headers->table.count; i++)
+		if (headers->table.pairs[i].key.type != VALUE_TEXT || headers->table.pairs[i].value.type != VALUE_TEXT)
+			return "names and values of headers are strings";
+	return NULL;
+}
+
 /* A list of { url, method, status, headers, body or json, code }, read as a configuration is. */
 static int read_file(struct replay *r, const char *path, struct faults *faults)
 {
@@ -28,11 +71,10 @@ static int read_file(struct replay *r, const char *path, struct faults *faults)
 	reading_init(&reading, path, ".", faults);
 	bool good = reading.root.type == VALUE_TABLE && faults_errors(faults) == before;
 	for (size_t i = 0; good && i < reading.root.table.count; i++) {
-		const struct value *answer = &reading.root.table.pairs[i].value;
-		const struct value *url = answer->type == VALUE_TABLE ? value_get(answer, SLICE("url")) : NULL;
-		if (url && url->type == VALUE_TEXT)
+		const char *fault = fault_of(&reading.root.table.pairs[i].value);
+		if (!fault)
 			continue;
-		faults_add(faults, "%s: item %zu: an answer is a table with url, such as { url = \"https://crm.example.net/\", status = 200, body = \"…\" }", path, i + 1);
+		faults_add(faults, "%s: item %zu: %s; for example { url = \"https://crm.example.net/\", status = 200, body = \"…\" }", path, i + 1, fault);
 		good = false;
 	}
 	if (good)
@@ -103,20 +145,6 @@ static void print_request(struct replay *r, const char *rule, const struct http_
 
 /* ---- answering ---- */
 
-static struct slice text_of(const struct value *answer, const char *key)
-{
-	const struct value *text = value_get(answer, slice_cstr(key));
-	return text && text->type == VALUE_TEXT ? slice_make(text->text.bytes, text->text.len) : SLICE("");
-}
-
-static enum err_code code_of(struct slice name)
-{
-	for (int code = ERR_NONE + 1; code < ERR_CODES; code++)
-		if (slice_eq(slice_cstr(err_name((enum err_code)code)), name))
-			return (enum err_code)code;
-	return ERR_NONE;
-}
-
 static struct http_response *response_of(const struct value *answer)
 {
 	enum err_code code = code_of(text_of(answer, "code"));
@@ -125,15 +153,14 @@ static struct http_response *response_of(const struct value *answer)
 	if (code != ERR_NONE)
 		return http_response_failed(code, "as the file of the replay says");
 	struct http_response *response = http_response_create();
-	response->status = status && status->type == VALUE_INT ? (unsigned)status->integer : 200;
+	response->status = status ? (unsigned)status->integer : 200;
 	buf_append(&response->body, text_of(answer, "body"));
 	if (json)
 		value_json(&response->body, json);
-	for (size_t i = 0; headers && headers->type == VALUE_TABLE && i < headers->table.count; i++) {
+	for (size_t i = 0; headers && i < headers->table.count; i++) {
 		const struct value_pair *pair = &headers->table.pairs[i];
-		if (pair->key.type == VALUE_TEXT && pair->value.type == VALUE_TEXT)
-			http_headers_add(&response->headers, slice_make(pair->key.text.bytes, pair->key.text.len),
-			                 slice_make(pair->value.text.bytes, pair->value.text.len));
+		http_headers_add(&response->headers, slice_make(pair->key.text.bytes, pair->key.text.len),
+		                 slice_make(pair->value.text.bytes, pair->value.text.len));
 	}
 	return response;
 }

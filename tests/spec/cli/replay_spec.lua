@@ -426,4 +426,21 @@ describe("requests in a replay", function()
     end
     assert.equal(1, (replay(RULE, "--http", "/no/such/file", DIAL)))
   end)
+
+  it("are answered by no file with a slip in it: it is refused by item, and says what is wanted", function()
+    local file = h.folder() .. "/answers.lua"
+    for slip, why in pairs { ['code = "refusd"'] = "code is an error", ['code = "none"'] = "code is an error", ['code = "unknown"'] = "code is an error",
+      ["code = 5"] = "code are strings", ["status = 99"] = "from 100 to 599", ["status = 600"] = "from 100 to 599", ['status = "200"'] = "status is an integer",
+      ["body = {}"] = "body and code are strings", ["method = 1"] = "method, body", ['headers = "Type: t"'] = "headers is a table",
+      ["headers = { Type = 1 }"] = "values of headers are strings", ['headers = { "Type: t" }'] = "names and values", ["headers = { true }"] = "values of headers are strings" } do
+      h.write_file(file, ('return { { url = "https://crm.example.net/", status = 599 }, { url = "https://crm.example.net/api", %s } }'):format(slip))
+      local code, _, err = replay(RULE, "--http", file, DIAL)
+      assert.equal(1, code, slip)
+      assert.matches("answers.lua: item 2: [^\n]*" .. why, err)
+    end
+    for _, good in ipairs { "status = 100", "status = 599", 'code = "deadline"' } do
+      h.write_file(file, ('return { { url = "https://crm.example.net/", %s } }'):format(good))
+      assert.equal(0, (replay(RULE, "--http", file, DIAL)), good)
+    end
+  end)
 end)
