@@ -104,6 +104,7 @@ static const struct command commands[] = {
 	  "Of each action: its server, who sent it, for how long it has waited and until when it may.\n", 0, 0, false, ROLE_LOOK, run_pending },
 	{ "calls", "[FIELD=VALUE...] [--limit N] [--watch] [--json]", "who talks to whom: the calls of all servers",
 	  "  FIELD=VALUE  only those, such as queue=support, state=queued, server=pbx1 (or --queue support); several: all of them\n"
+	  "               A field or value that there is not is refused with those that there are.\n"
 	  "  --limit N    at most N of them (500)\n"
 	  "  --watch      again every second, until Ctrl-C\n"
 	  "With --json each has every field that rules see (lib/README.md, live).\n"

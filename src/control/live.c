@@ -200,9 +200,12 @@ static int read_limit(struct request *request, const char *plural, const char *t
 static int read_condition(struct request *request, struct query *q, struct slice name, const char *value)
 {
 	int field = live_field(q->form->kind, name);
+	char why[LIVE_FAULT_MAX];
 	struct buf known;
 	int rc;
 
+	if (field >= 0 && !live_value_fits(q->form->kind, field, slice_cstr(value), why))
+		return client_refuse(request->client, 2, "%s: %s", q->plural, why);
 	if (field >= 0 && q->filter.count < LIVE_FILTERS) {
 		q->filter.equal[q->filter.count].field = field;
 		q->filter.equal[q->filter.count++].value = slice_cstr(value);

@@ -652,9 +652,37 @@ static int live_changes(lua_State *L)
 	return 1;
 }
 
+static int push_words(lua_State *L, const char *const *words)
+{
+	if (!words)
+		return 0;
+	lua_newtable(L);
+	for (lua_Integer i = 0; words[i]; i++) {
+		lua_pushstring(L, words[i]);
+		lua_rawseti(L, -2, i + 1);
+	}
+	return 1;
+}
+
+static int live_words(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	struct slice field = check_slice(L, 2);
+
+	for (int kind = 0; kind < LIVE_KINDS; kind++)
+		if (strcmp(name, live_kind_name((enum live_kind)kind)) == 0)
+			return push_words(L, live_field_words((enum live_kind)kind, live_field((enum live_kind)kind, field)));
+	for (int kind = 0; kind < LIVE_CHANGES; kind++)
+		if (strcmp(name, live_change_name((enum live_change_kind)kind)) == 0)
+			return push_words(L, live_change_reasons((enum live_change_kind)kind));
+	return luaL_argerror(L, 1, "no such kind of object or change");
+}
+
 void live_open(lua_State *L)
 {
-	static const luaL_Reg functions[] = { { "new", picture_new }, { "memory", live_memory }, { "changes", live_changes }, { NULL, NULL } };
+	static const luaL_Reg functions[] = {
+		{ "new", picture_new }, { "memory", live_memory }, { "changes", live_changes }, { "words", live_words }, { NULL, NULL },
+	};
 	static const luaL_Reg methods[] = {
 		{ "server", picture_server }, { "remove", picture_remove }, { "leave", picture_leave }, { "session", picture_session }, { "lost", picture_lost },
 		{ "gap", picture_gap }, { "event", picture_event }, { "item", picture_item }, { "answer", picture_answer },

@@ -458,9 +458,5 @@ const char *live_change_name(enum live_change_kind kind)
 
 const char *live_kind_name(enum live_kind kind)
 {
-	static const char *const names[LIVE_KINDS] = {
-		"channel", "call", "bridge", "conference", "lot", "queue", "agent", "endpoint", "participant", "parked", "caller", "member",
-		"wait",
-	};
-	return names[kind];
+	return live_kinds[kind];
 }

@@ -42,8 +42,8 @@ struct live_change {
 	/* The call, caller (queue.joined, left), queue (refused, changed), member, agent, endpoint or participant as it is
 	 * now; what has ended is still whole. NULL for synced and overflow. */
 	struct live_object *object;
-	/* queue.left, queue.refused: why; queue.member: added, removed, paused, unpaused, state; overflow: the kind that did
-	 * not fit; synced: what began the snapshot (session, gap, contradiction, asked). NULL for the others. */
+	/* queue.left, queue.refused: why; queue.member, agent.changed, endpoint.changed: what changed; overflow: the kind that did
+	 * not fit; synced: what began the snapshot. One of live_change_reasons(); NULL for the others. */
 	const char *reason;
 	struct slice number, name, queue; /* queue.refused: who, and where (the queue may be unknown: object is NULL then) */
 	bool resync;                      /* a list told this, not an event */
@@ -208,6 +208,13 @@ const char *live_field_name(enum live_kind kind, uint32_t index);
 struct slice live_field_text(enum live_kind kind, uint32_t index);
 /* Index of that field, or -1. */
 int live_field(enum live_kind kind, struct slice name);
+/* The words that a field can have, NULL behind the last ("true" and "false" of a boolean one); NULL: it can have any text or number. */
+const char *const *live_field_words(enum live_kind kind, int field);
+#define LIVE_FAULT_MAX 512
+/* Says that `field` cannot be `value`, which word is near it, and which there are. */
+void live_words_fault(const char *const *words, struct slice field, struct slice value, char text[LIVE_FAULT_MAX]);
+/* False, and why: no object ever has that value there, because it is none of the field's words, or the field is a list. */
+bool live_value_fits(enum live_kind kind, int field, struct slice value, char why[LIVE_FAULT_MAX]);
 /* What that field holds, whatever its state: LIVE_LIST, LIVE_MAP, or LIVE_NIL: one value, or none. */
 enum live_type live_field_table(enum live_kind kind, uint32_t index);
 /* The field as it is at `now` (durations that go on count up to then). Every kind has `server`. */
@@ -266,6 +273,8 @@ struct live_object *live_next(struct live_cursor *cursor, int64_t now);
 /* How many match. Without a walk for no field, or one field of calls out of account, queue, agent, trunk and state. */
 uint64_t live_count(struct live *live, enum live_kind kind, const struct live_filter *filter, int64_t now);
 
+/* The words that the `reason` of such a change can be, NULL behind the last; NULL: it has none. */
+const char *const *live_change_reasons(enum live_change_kind kind);
 /* "call.started", … */
 const char *live_change_name(enum live_change_kind kind);
 /* "channel", "call", … */

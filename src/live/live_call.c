@@ -4,12 +4,6 @@
 
 #include "base/mem.h"
 
-const char *live_call_state_name(int state)
-{
-	static const char *const names[LIVE_CALL_STATES] = { "new", "ringing", "queued", "up", "held", "parked", "conference", "ended" };
-	return names[state];
-}
-
 struct live_call_more *live_call_extra(struct live_call *call)
 {
 	if (!call->more)

@@ -70,12 +70,6 @@ enum live_type live_field_table(enum live_kind kind, uint32_t index)
 
 /* ---- channels and calls ---- */
 
-static const char *channel_state(int state)
-{
-	static const char *const names[] = { "down", "reserved", "off_hook", "dialing", "ring", "ringing", "up", "busy", "dialing_off_hook", "pre_ring", "mute" };
-	return names[state];
-}
-
 static struct live_value channel_field(const struct live_channel *c, int field)
 {
 	enum { CHANNEL_FIELDS(FIELD_ENUM) };
@@ -84,7 +78,7 @@ static struct live_value channel_field(const struct live_channel *c, int field)
 	case F_name: return live_value_text(c->name);
 	case F_uniqueid: return live_value_text(c->object.key);
 	case F_linkedid: return live_value_text(c->linkedid);
-	case F_state: return live_value_word(channel_state(c->state));
+	case F_state: return live_value_word(live_channel_states[c->state]);
 	case F_number: return live_value_text(c->number);
 	case F_caller_name: return live_value_text(c->caller_name);
 	case F_connected_number: return live_value_text(c->connected_number);
@@ -144,8 +138,6 @@ static const char *const causes[] = {
 static struct live_value call_field(const struct live_call *c, int field, int64_t now)
 {
 	enum { CALL_FIELDS(FIELD_ENUM) };
-	static const char *const directions[] = { NULL, "in", "out", "internal" };
-	static const char *const enders[] = { NULL, "caller", "callee", "agent" };
 	const struct live_call_more *more = c->more;
 	const struct live_channel *peer;
 	if (c->ended != 0)
@@ -156,9 +148,9 @@ static struct live_value call_field(const struct live_call *c, int field, int64_
 	case F_from_name: return live_value_text(c->from_name);
 	case F_to: return live_value_text(c->to);
 	case F_to_name: return live_value_text(c->to_name);
-	case F_direction: return live_value_word(directions[c->direction]);
+	case F_direction: return live_value_word(live_directions[c->direction]);
 	case F_trunk: return live_value_text(c->trunk);
-	case F_state: return live_value_word(live_call_state_name(c->state));
+	case F_state: return live_value_word(live_call_states[c->state]);
 	case F_queue: return live_value_text(c->queue);
 	case F_agent: return live_value_text(c->agent);
 	case F_agent_name: return live_value_text(c->agent_name);
@@ -174,10 +166,10 @@ static struct live_value call_field(const struct live_call *c, int field, int64_
 	case F_talk: return c->no_history ? live_value_nil() : live_value_seconds(live_clock_read(&c->talk, now));
 	case F_hold: return c->no_history ? live_value_nil() : live_value_seconds(hold_time(c, now));
 	case F_conference_time: return c->no_history ? live_value_nil() : live_value_seconds(live_clock_read(&c->conference, now));
-	case F_result: return c->state == LIVE_CALL_IS_ENDED ? live_value_word(live_result_name(c->result)) : live_value_nil();
+	case F_result: return c->state == LIVE_CALL_IS_ENDED ? live_value_word(live_results[c->result]) : live_value_nil();
 	case F_cause: return c->cause != 0 ? live_value_integer(c->cause) : live_value_nil();
 	case F_cause_text: return c->cause < sizeof causes / sizeof *causes ? live_value_word(causes[c->cause]) : live_value_nil();
-	case F_ended_by: return live_value_word(enders[c->ended_by]);
+	case F_ended_by: return live_value_word(live_enders[c->ended_by]);
 	case F_transferred_from: return more ? live_value_text(more->transferred_from) : live_value_nil();
 	case F_transferred_to: return more ? live_value_text(more->transferred_to) : live_value_nil();
 	case F_forwarded_from: return more ? live_value_text(more->forwarded_from) : live_value_nil();

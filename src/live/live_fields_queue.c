@@ -73,7 +73,7 @@ struct live_value live_fields_caller(const struct live_caller *c, int field, int
 	case F_call: return live_fields_call_id(c->call);
 	case F_since: return live_value_at(c->since);
 	case F_wait: return live_value_seconds((c->left ? c->until : now > c->since ? now : c->since) - c->since);
-	case F_reason: return live_value_word(live_queue_left_name(c->reason));
+	case F_reason: return live_value_word(live_lefts[c->reason]);
 	default: return live_value_nil();
 	}
 }
@@ -110,7 +110,7 @@ struct live_value live_fields_agent(const struct live_agent *a, int field, int64
 	switch (field) {
 	case F_interface: return live_value_text(a->object.key);
 	case F_name: return live_value_text(a->name);
-	case F_state: return live_value_word(live_agent_state_name(a));
+	case F_state: return live_value_word(live_agent_states[a->state]);
 	case F_since: return live_value_at(a->since);
 	case F_call: return live_fields_call_id(a->call);
 	case F_logged_in: return live_value_at(a->logged_in);
@@ -139,7 +139,7 @@ struct live_value live_fields_wait(const struct live_wait *w, int field, int64_t
 	case F_since: return live_value_at(w->since);
 	case F_wait: return live_value_seconds((w->until != 0 ? w->until : now > w->since ? now : w->since) - w->since);
 	case F_agent: return live_value_text(w->agent);
-	case F_reason: return live_value_word(live_queue_left_name(w->reason));
+	case F_reason: return live_value_word(live_lefts[w->reason]);
 	default: return live_value_nil();
 	}
 }

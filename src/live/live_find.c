@@ -85,7 +85,7 @@ static const struct live_set *index_of(const struct live_server *s, const struct
 		return group ? &LIVE_AS(group, group)->calls : &empty;
 	}
 	for (int state = 0; field && strcmp(field, indexed[LIVE_GROUPS]) == 0 && state < LIVE_CALL_STATES; state++)
-		if (slice_eq(filter->equal[i].value, slice_cstr(live_call_state_name(state))))
+		if (slice_eq(filter->equal[i].value, slice_cstr(live_call_states[state])))
 			return &s->states[state];
 	return NULL;
 }

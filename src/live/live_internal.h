@@ -477,7 +477,6 @@ void live_call_responded(struct live_call *call);
 /* An Originate failed before it had a channel. */
 void live_call_failed(struct live_server *s, struct slice id, struct slice channel, struct slice exten, int64_t reason);
 void live_call_free(struct live_object *object);
-const char *live_call_state_name(int state);
 /* Whom the caller is or was joined with: the other party's channel, or NULL. */
 struct live_channel *live_call_peer(const struct live_call *call);
 /* A leg was dialled by that string: distinguishes phones from trunks. */
@@ -501,7 +500,11 @@ void live_result_dial_status(struct live_call *call, struct slice status);
 void live_result_hangup(struct live_call *call, struct live_channel *leg, int cause);
 void live_result_originate(struct live_call *call, int64_t reason);
 enum live_result live_result_of(const struct live_call *call);
-const char *live_result_name(int result);
+
+/* ---- live_words.c: words by their numbers, NULL behind the last ---- */
+
+extern const char *const live_channel_states[], *const live_call_states[], *const live_results[], *const live_directions[], *const live_enders[],
+                         *const live_lefts[], *const live_agent_states[], *const live_kinds[];
 
 /* ---- live_dial.c ---- */
 enum { LIVE_DIAL_BEGIN = 1, LIVE_DIAL_END, LIVE_DIAL_STATE, LIVE_DIAL_ORIGINATED };
@@ -555,7 +558,6 @@ void live_queue_end(struct live_queue *queue);
 void live_queue_free(struct live_object *object);
 void live_queue_free_caller(struct live_object *object);
 void live_queue_free_wait(struct live_object *object);
-const char *live_queue_left_name(int reason);
 void live_figures_add(struct live_queue *queue, const struct live_figures *more);
 struct live_figures live_figures_hour(const struct live_queue *queue, int64_t now);
 void live_figures_report(struct live_server *s, int64_t now);
@@ -584,7 +586,6 @@ void live_agent_end(struct live_agent *agent);
 void live_agent_new_day(struct live_agent *agent);
 void live_agent_free(struct live_object *object);
 void live_agent_tick(struct live_server *s, int64_t now);
-const char *live_agent_state_name(const struct live_agent *agent);
 
 /* ---- live_endpoint.c ---- */
 enum {

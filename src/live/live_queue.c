@@ -6,14 +6,6 @@
 
 #include "base/mem.h"
 
-const char *live_queue_left_name(int reason)
-{
-	static const char *const names[LIVE_LEFTS] = {
-		NULL, "answered", "abandoned", "timeout", "joinempty", "leaveempty", "redirected", "transferred", "unseen",
-	};
-	return names[reason];
-}
-
 struct live_queue *live_queue_get(struct live_server *s, struct slice name, bool make)
 {
 	struct live_queue *queue = LIVE_AS(queue, live_object_find(s, LIVE_QUEUE, name));
@@ -205,7 +197,7 @@ void live_queue_left(struct live_caller *caller, enum live_left reason)
 	}
 	if (reason == LIVE_LEFT_ABANDONED)
 		live_figures_add(queue, &(struct live_figures){ .abandoned = 1 });
-	live_report(s, LIVE_QUEUE_LEFT, &caller->object, live_queue_left_name((int)reason));
+	live_report(s, LIVE_QUEUE_LEFT, &caller->object, live_lefts[reason]);
 	caller->call = NULL;
 	caller->wait = NULL;
 	caller->queue = NULL;

@@ -2,15 +2,6 @@
  * called at all, decide before that. */
 #include "live/live_internal.h"
 
-const char *live_result_name(int result)
-{
-	static const char *const names[LIVE_RESULTS] = {
-		NULL, "answered", "busy", "no_answer", "cancelled", "congestion", "unreachable", "rejected", "abandoned", "timeout",
-		"failed", "merged", "unseen",
-	};
-	return names[result];
-}
-
 static enum live_result of_status(struct slice status)
 {
 	static const struct {

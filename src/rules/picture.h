@@ -51,6 +51,8 @@ bool picture_event_names(struct slice event);
 const char *picture_event_name(uint32_t index);
 /* The field number `index` that such an event may have; NULL behind the last. */
 const char *picture_event_field(struct slice event, uint32_t index);
+/* The words that this field of such an event can have, NULL behind the last; NULL: any text. Case of the names is ignored. */
+const char *const *picture_event_words(struct slice event, struct slice field);
 
 /* A list of a recording, see live_list_begin(). */
 bool picture_list_begin(struct picture *picture, uint32_t id, const char *action);

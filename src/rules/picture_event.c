@@ -280,13 +280,39 @@ static const struct {
 	[LIVE_OVERFLOW] = { -1, { "server", "kind", "count", "Event" } },
 };
 
-const char *picture_event_field(struct slice event, uint32_t index)
+/* LIVE_CHANGES when there is no such event. */
+static int change_of(struct slice event)
 {
 	int change = 0;
-	const char *field;
-
 	while (change < LIVE_CHANGES && !slice_eq_nocase(event, slice_cstr(live_change_name((enum live_change_kind)change))))
 		change++;
+	return change;
+}
+
+const char *const *picture_event_words(struct slice event, struct slice field)
+{
+	static const char *const resync[] = { "true", NULL };
+	int change = change_of(event);
+	const char *name;
+
+	if (change == LIVE_CHANGES)
+		return NULL;
+	enum live_kind kind = (enum live_kind)shapes[change].kind;
+	for (uint32_t i = 0; shapes[change].kind >= 0 && (name = live_field_name(kind, i)); i++)
+		if (slice_eq_nocase(field, slice_cstr(name)))
+			return live_field_words(kind, (int)i);
+	if (slice_eq_nocase(field, SLICE("resync")))
+		return resync;
+	if (slice_eq_nocase(field, SLICE("reason")) || slice_eq_nocase(field, SLICE("change")) || slice_eq_nocase(field, SLICE("kind")))
+		return live_change_reasons((enum live_change_kind)change);
+	return NULL;
+}
+
+const char *picture_event_field(struct slice event, uint32_t index)
+{
+	int change = change_of(event);
+	const char *field;
+
 	if (change == LIVE_CHANGES)
 		return NULL;
 	uint32_t count = 0;

@@ -80,6 +80,11 @@ static bool read_parameter(const struct web_ask *ask, enum live_kind kind, struc
 		web_fail(ask->web, ask->c, 400, none, "at most %d conditions", LIVE_FILTERS);
 		return false;
 	}
+	char why[LIVE_FAULT_MAX];
+	if (!live_value_fits(kind, field, value, why)) {
+		web_fail(ask->web, ask->c, 400, none, "%s", why);
+		return false;
+	}
 	struct buf *text = &q->texts[q->filter.count];
 	buf_append(text, value);
 	q->filter.equal[q->filter.count].field = field;

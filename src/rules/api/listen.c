@@ -286,13 +286,44 @@ static void check_picture_fields(lua_State *L, const struct listen_arguments *ar
 	luaL_error(L, "where: %s has no field '%s'; it has %s", args->names[0].ptr, field.ptr, lua_tostring(L, -1));
 }
 
+static bool passes_any(const struct value_test *test, const char *const *words)
+{
+	while (*words && !value_test_passes(test, slice_cstr(*words)))
+		words++;
+	return *words != NULL;
+}
+
+/* A field with fixed words: a value that none of them passes would never fit. */
+static void check_picture_words(lua_State *L, const struct listen_arguments *args, struct slice field, const struct value_test *test)
+{
+	const char *const *words = NULL;
+	char why[LIVE_FAULT_MAX];
+
+	for (size_t i = 0; i < args->count; i++) {
+		if (picture_event_names(args->names[i]) && !picture_has(args->names[i], field))
+			continue;
+		words = picture_event_words(args->names[i], field);
+		if (!words || passes_any(test, words))
+			return;
+	}
+	live_words_fault(words, field, slice_make(test->text, test->len), why);
+	luaL_error(L, "where: %s", why);
+}
+
+static void check_header(lua_State *L, const struct listen_arguments *args, const struct header_test *header)
+{
+	check_picture_fields(L, args, slice_cstr(header->name));
+	for (size_t i = 0; i < header->count; i++)
+		check_picture_words(L, args, slice_cstr(header->name), &header->tests[i]);
+}
+
 static void check_fields(lua_State *L, const struct listen_arguments *args)
 {
 	if (!picture_event_names(args->names[0]))
 		return;
 	for (size_t i = 0; i < args->filter->set_count; i++)
 		for (size_t k = 0; k < args->filter->sets[i].count; k++)
-			check_picture_fields(L, args, slice_cstr(args->filter->sets[i].headers[k].name));
+			check_header(L, args, &args->filter->sets[i].headers[k]);
 }
 
 void listen_read(lua_State *L, int names, int filter, struct listen_arguments *out)

@@ -93,6 +93,9 @@ static void read_filter(lua_State *L, int index, struct live_search *search)
 		if (field < 0)
 			live_no_field(L, search->kind, name);
 		as_text(L, name.ptr);
+		char why[LIVE_FAULT_MAX];
+		if (!live_value_fits(search->kind, field, to_slice(L, -1), why))
+			luaL_error(L, "%s", why);
 		lua_pushvalue(L, -1);
 		lua_rawseti(L, kept, ++n);
 		if (field == 0) { /* of every kind */

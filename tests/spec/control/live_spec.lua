@@ -101,6 +101,13 @@ describe("the console's view of the live picture", function()
     local d = daemon()
     for words, why in pairs {
       [{ "calls", "quene=support" }] = "^calls: there is no field 'quene'; there are server, id, from, ",
+      [{ "calls", "state=rining" }] = "^calls: state is never 'rining' %(did you mean ringing%?%); it can be new, ringing, queued, up, held, "
+        .. "parked, conference, ended\n$",
+      [{ "calls", "--state", "UP", "--watch", "--json" }] = "^calls: state is never 'UP' %(did you mean up%?%); it can be ",
+      [{ "agents", "state=talking" }] = "^agents: state is never 'talking'; it can be free, ringing, busy, wrapup, paused, away\n$",
+      [{ "endpoints", "registered=yes" }] = "^endpoints: registered is never 'yes'; it can be true, false\n$",
+      [{ "channels", "state=" }] = "^channels: state is never ''; it can be down, ",
+      [{ "calls", "channels=PJSIP/1001" }] = "^calls: channels is a list, and a filter compares single values\n$",
       [{ "agents", "--limit", "0" }] = "^agents: %-%-limit is a number from 1 to 10000\n",
       [{ "channels", "all" }] = "^channels: 'all' is not understood; conditions are FIELD=VALUE",
       [{ "queues", "a", "b" }] = "^queues: 'b' is not understood",
@@ -111,6 +118,16 @@ describe("the console's view of the live picture", function()
       local code, _, err = d:ctl(table.unpack(words))
       assert.equal(2, code)
       assert.matches(why, err)
+    end
+  end)
+
+  it("takes any text for what Asterisk names", function()
+    local d = daemon()
+    for _, words in ipairs {
+      { "calls", "queue=suport", "state=up", "incomplete=false" }, { "endpoints", "device=NOT_A_STATE", "trunk=true" }, { "queues", "strategy=best" },
+    } do
+      local code, out = d:ctl(table.unpack(words))
+      assert.same({ 0, "no " .. words[1] .. " with these conditions\n" }, { code, out:match "^[^\n]*\n" })
     end
   end)
 

@@ -94,3 +94,51 @@ describe("the live picture of captured traffic", function()
     end
   end
 end)
+
+describe("the words of the picture's fields", function()
+  it("are those that real traffic brings, and every boolean has them", function()
+    local words = require("hookswitch").live.words
+    local open = { -- words of Asterisk, names and numbers
+      state = { member = true }, reason = {}, result = {}, direction = {}, ended_by = {},
+    }
+    local fixed = 0
+    local function check(kind, object)
+      for field, value in pairs(object) do
+        local known = words(kind, field)
+        if type(value) == "boolean" then
+          assert.same({ "true", "false" }, known, kind .. "." .. field)
+        elseif known then
+          local fits = false
+          for _, word in ipairs(known) do fits = fits or word == value end
+          assert.is_true(fits, kind .. "." .. field .. " is " .. tostring(value))
+          fixed = fixed + 1
+        else
+          assert.is_true(not open[field] or open[field][kind] or false, kind .. "." .. field .. " has no words")
+        end
+      end
+    end
+    for _, name in ipairs { "s02", "s04", "s06", "s09" } do
+      local l = play({ name }, {}, function(l)
+        for _, kind in ipairs { "channel", "call", "bridge", "conference", "lot", "queue", "agent", "endpoint" } do
+          for _, object in ipairs(l:walk(kind)) do
+            check(kind, object)
+            for _, item in ipairs(kind == "conference" and object.members or {}) do check("participant", item) end
+            for _, item in ipairs(kind == "queue" and object.members or {}) do check("member", item) end
+            for _, item in ipairs(kind == "queue" and object.waiting or {}) do check("caller", item) end
+            for _, item in ipairs(kind == "call" and object.waits or {}) do check("wait", item) end
+          end
+        end
+      end)
+      for _, change in ipairs(l:changes()) do
+        if change.kind:find "^call%." then check("call", change.object) end
+        if change.kind:find "^queue%.[jl]" then check("caller", change.object) end
+        if change.reason then
+          local known = table.concat(words(change.kind, "reason"), " ")
+          assert.is_truthy((" " .. known .. " "):find(" " .. change.reason .. " ", 1, true), change.kind .. ": " .. change.reason)
+        end
+      end
+      l:close()
+    end
+    assert.is_true(fixed > 1000, fixed)
+  end)
+end)

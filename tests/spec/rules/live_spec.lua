@@ -104,6 +104,39 @@ describe("live", function()
     assert.same({ "true", "true" }, { said[8], said[9] })
   end)
 
+  it("refuses a filter's value that its field cannot have", function()
+    local t = probing [[
+      note(pcall(live.calls, { state = "talkng" }))
+      note(pcall(live.count, "calls", { result = "anserd" }))
+      note(pcall(live.calls, { incomplete = 1 }))
+      note(pcall(live.calls, { channels = "PJSIP/1001" }))
+      note((pcall(live.calls, { state = "up", queue = "suport", incomplete = false, direction = "in" })))
+      local function on(names, where) return pcall(ami.on, names, { where = where }, print) end
+      note(on("call.ended", { result = "busi" }))
+      note(on("queue.left", { { reason = "answered" }, { Reason = { "timeout", "abandonned" } } }))
+      note(on("queue.member", { change = "pause" }))
+      note(on("queue.refused", { reason = "abandoned" }))
+      note(on("call.started", { resync = false }))
+      note(on("live.overflow", { kind = "channels" }))
+      note(on({ "call.ended", "call.started" }, { state = ami.glob "rung*" }))
+      note(select("#", on({ "queue.left", "queue.refused" }, { reason = { "full", "abandoned" } })))
+      note(select("#", on({ "call.ended", "Hangup" }, { state = "Whatever" })))
+      note(select("#", on("call.ended", { state = ami.prefix "end", result = ami.glob "*", queue = "any", resync = true })))
+      note(select("#", on("endpoint.changed", { device = "ANY", reason = "device" })))]]
+    local said = t.probe()
+    for i, fault in ipairs {
+      "state is never 'talkng'; it can be new, ringing, queued, up, held, parked, conference, ended",
+      "result is never 'anserd' (did you mean answered?); it can be answered, busy, ", "incomplete is never '1'; it can be true, false",
+      "channels is a list, and a filter compares single values", "true", "where: result is never 'busi' (did you mean busy?); it can be answered, ",
+      "where: Reason is never 'abandonned' (did you mean abandoned?); it can be ",
+      "where: change is never 'pause' (did you mean paused?); it can be added, removed, paused, unpaused, state",
+      "where: reason is never 'abandoned'; it can be full, joinempty", "where: resync is never 'false'; it can be true",
+      "where: kind is never 'channels' (did you mean channel?); it can be ", "where: state is never 'rung*'; it can be new, ", "2", "2", "2", "2",
+    } do
+      assert.truthy(said[i]:find(fault, 1, true), i .. ": " .. said[i])
+    end
+  end)
+
   it("tolerates changes while an iterator waits", function()
     local t = support.run [[
       ami.on("Probe", function()

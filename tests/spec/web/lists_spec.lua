@@ -48,6 +48,9 @@ describe("lists over the API", function()
     assert.are.same({ 2, 1 }, { one.total, #one.queues })
     for fault, path in pairs {
       ["there is no parameter 'nonsense'; there are limit, server, name, "] = "/api/queues?nonsense=1",
+      ["state is never 'talkng'; it can be new, ringing, queued, up, held, parked, conference, ended"] = "/api/calls?queue=support&state=talkng",
+      ["state is never 'freee' (did you mean free?); it can be free, "] = "/api/agents?state=freee",
+      ["members is a list, and a filter compares single values"] = "/api/queues?members=1",
       ["limit is a number from 1 to 10000"] = "/api/queues?limit=0",
       ["the query is badly encoded"] = "/api/queues?name=%zz",
       ["at most 8 conditions"] = "/api/queues?" .. ("name=a&"):rep(9),
