@@ -88,7 +88,7 @@ void call_clock_report(struct task *task, double seconds)
 {
 	struct rule *rule = task->rule;
 
-	rule_count(rule, rule->host->m.slow, &rule->counts.s_slow);
+	rule_count(rule, rule->host->m.slow, &rule->counts.s_slow, 1);
 	/* One that is ended for its time has a record of its own. */
 	if (task->outcome == OUTCOME_DEADLINE || !host_may_log(rule->host, &rule->counts.slow_logged))
 		return;

@@ -538,8 +538,7 @@ void host_skipped(void *cursor, struct slice name)
 	struct rule *rule = s->rule;
 	struct host *host = rule->host;
 
-	rule_count(rule, host->m.gap, &rule->counts.s_skipped);
-	rule->counts.skipped++;
+	rule_count_skipped(rule, 1);
 	if (host_may_log(host, &host->skip_logged))
 		log_write(LOG_WARN, "events skipped: a rule is slower than the server (limits.rule_events, limits.rule_bytes, limits.backlog_events)",
 		          F_TEXT("rule", rule->name), F_TEXT("server", s->feed->name), F_SLICE("event", name));

@@ -72,7 +72,7 @@ int own_event_queue(struct host *host, const char *name, const struct host_serve
 	e->only = only;
 	if (server) {
 		e->server = server->id;
-		snprintf(e->server_name, sizeof e->server_name, "%s", server->name);
+		slice_to_text(slice_cstr(server->name), e->server_name, sizeof e->server_name);
 	}
 	list_append(&host->events, &e->queue);
 	host->event_count++;
@@ -234,7 +234,7 @@ void own_event_give_gap(struct rule *rule, const struct host_feed *feed, uint64_
 		return; /* counted as skipped */
 	struct own_event *e = create(rule->host, m, NULL);
 	e->server = feed->id;
-	snprintf(e->server_name, sizeof e->server_name, "%s", feed->name);
+	slice_to_text(slice_cstr(feed->name), e->server_name, sizeof e->server_name);
 	own_event_give(e, rule, pending);
 	own_event_release(&e);
 }

@@ -49,14 +49,14 @@ static void report(struct rule *rule)
 
 static void put_down(struct host *host, size_t index, uint64_t now)
 {
-	struct rule *rule = host->rules[index], *place = rule_create_down(rule);
+	struct rule *rule = host->rules[index];
 
+	rule->gap += (uint32_t)order_lose(rule, rule->revival.reason);
+	struct rule *place = rule_create_down(rule);
 	if (now - rule->began >= RAN_WELL)
 		place->revival.pause = 0;
 	lengthen(&place->revival, now);
 	place->revival.arrived = host->arrived;
-	place->gap += (uint32_t)order_lose(rule, rule->revival.reason);
-	place->counts.skipped = rule->counts.skipped;
 	/* host_part_with() shows them. */
 	place->counts.calls_shown = rule->counts.calls;
 	place->counts.seconds_shown = rule->counts.seconds;
@@ -109,12 +109,8 @@ uint64_t revive_turn(struct host *host, uint64_t now)
 static void inherit_gap(struct host *host, struct rule *rule, const struct rule *place)
 {
 	uint64_t missed = host->arrived - place->revival.arrived;
-	struct slice name = slice_cstr(rule->name);
-	struct series *s = metric_series(host->m.gap, &name, 1);
 
-	rule->counts.skipped += missed;
-	if (s)
-		s->value += (double)missed;
+	rule_count_skipped(rule, missed);
 	missed += place->gap;
 	rule->gap = missed < UINT32_MAX ? (uint32_t)missed : UINT32_MAX;
 	if (missed == 0)

@@ -224,8 +224,10 @@ bool rule_has_waits(const struct rule *rule);
 
 /* ---- rule_quarantine.c: who may run ---- */
 
-/* Adds one to the rule's series of `metric`, kept in `*series`: a flood counts much, and looking it up costs more than all the rest. */
-void rule_count(const struct rule *rule, struct metric *metric, struct series **series);
+/* Adds `n` to the rule's series of `metric`, kept in `*series`: a flood counts much, and looking it up costs more than all the rest. */
+void rule_count(const struct rule *rule, struct metric *metric, struct series **series, uint64_t n);
+/* Counts `n` events or ticks that the rule was not given; whoever calls it logs them (P9). */
+void rule_count_skipped(struct rule *rule, uint64_t n);
 /* False when no call of it may begin now: quarantined, disabled, or it overran in this turn. */
 bool rule_may_run(const struct rule *rule);
 /* It overran in this turn, or used its share of it. */

@@ -61,19 +61,24 @@ void rule_report_gap(struct rule *rule, const char *reason)
 	                (const struct host_field[]){ { "count", slice_make(count, (size_t)n) }, { "reason", slice_cstr(reason) } }, 2);
 }
 
-void rule_count(const struct rule *rule, struct metric *metric, struct series **series)
+void rule_count(const struct rule *rule, struct metric *metric, struct series **series, uint64_t n)
 {
 	struct slice name = slice_cstr(rule->name);
 	if (!*series)
 		*series = metric_series(metric, &name, 1);
 	if (*series)
-		(*series)->value++;
+		(*series)->value += (double)n;
+}
+
+void rule_count_skipped(struct rule *rule, uint64_t n)
+{
+	rule->counts.skipped += n;
+	rule_count(rule, rule->host->m.gap, &rule->counts.s_skipped, n);
 }
 
 void rule_skips(struct rule *rule, const struct heard *heard, const char *reason)
 {
-	rule_count(rule, rule->host->m.gap, &rule->counts.s_skipped);
-	rule->counts.skipped++;
+	rule_count_skipped(rule, 1);
 	if (host_may_log(rule->host, &rule->counts.gap_logged))
 		log_write(LOG_WARN, "event not given to a rule", F_TEXT("rule", rule->name), F_SLICE("event", heard->message->name),
 		          F_TEXT("server", heard->server ? heard->server->name : NULL), F_TEXT("reason", reason));
@@ -81,12 +86,7 @@ void rule_skips(struct rule *rule, const struct heard *heard, const char *reason
 
 void rule_loses(struct rule *rule, uint64_t count, const char *reason)
 {
-	struct slice name = slice_cstr(rule->name);
-	struct series *s = metric_series(rule->host->m.gap, &name, 1);
-
-	if (s)
-		s->value += (double)count;
-	rule->counts.skipped += count;
+	rule_count_skipped(rule, count);
 	if (host_may_log(rule->host, &rule->counts.gap_logged))
 		log_write(LOG_WARN, "events that waited for a rule were not given to it", F_TEXT("rule", rule->name), F_INT("count", count),
 		          F_TEXT("reason", reason));

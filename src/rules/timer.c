@@ -170,8 +170,7 @@ void rule_timer_fire(struct rule_timer *t, uint64_t now)
 	if (once)
 		drop_callback(rule, callback);
 	if (!task && !skip) {
-		rule_count(rule, rule->host->m.gap, &rule->counts.s_skipped);
-		rule->counts.skipped++;
+		rule_count_skipped(rule, 1);
 		log_write(LOG_WARN, "timer not run: too many calls of the rule wait", F_TEXT("rule", rule->name), F_TEXT("reason", "waiting"));
 	}
 }

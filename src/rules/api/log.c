@@ -15,7 +15,7 @@
 static void count_drop(struct rule *rule)
 {
 	struct host *host = rule->host;
-	rule_count(rule, host->m.log_dropped, &rule->counts.s_log_dropped);
+	rule_count(rule, host->m.log_dropped, &rule->counts.s_log_dropped, 1);
 	if (host_may_log(host, &rule->counts.drop_logged))
 		log_write(LOG_WARN, "log lines of a rule were dropped (limits.log_lines_per_second)", F_TEXT("rule", rule->name));
 }
