@@ -67,6 +67,16 @@ size_t value_size(const struct value *value)
 	return size;
 }
 
+bool value_is_object(const struct value *value)
+{
+	if (!value || value->type != VALUE_TABLE)
+		return false;
+	for (size_t i = 0; i < value->table.count; i++)
+		if (value->table.pairs[i].key.type != VALUE_TEXT)
+			return false;
+	return true;
+}
+
 bool value_equal(const struct value *a, const struct value *b)
 {
 	if (a->type != b->type)

@@ -38,6 +38,8 @@ struct value value_copy(const struct value *value);
 void value_add(struct value *table, struct value key, struct value item);
 /* The item with that text key, or NULL. */
 const struct value *value_get(const struct value *table, struct slice key);
+/* A table whose keys are all text, as JSON objects have them (an empty one included). NULL: no. */
+bool value_is_object(const struct value *value);
 /* Same types and same content; the order of a table's pairs counts, NaN equals itself. */
 bool value_equal(const struct value *a, const struct value *b);
 /* Bytes that the tree holds, for bounds. */

@@ -30,14 +30,6 @@ static void add_default(struct value *request, const char *name, enum value_type
 	value_add(request, value_text(slice_cstr(name)), type == VALUE_TABLE ? (struct value){ .type = VALUE_TABLE } : value_text(text));
 }
 
-static bool is_object(const struct value *json)
-{
-	bool object = json && json->type == VALUE_TABLE;
-	for (size_t i = 0; object && i < json->table.count; i++)
-		object = json->table.pairs[i].key.type == VALUE_TEXT;
-	return object;
-}
-
 /* http_in(method, path [, request]): begins it; what the rule answers is there after the next turn, or later. */
 int rules_http_in(lua_State *L)
 {
@@ -54,7 +46,7 @@ int rules_http_in(lua_State *L)
 		if (luavalue_read(L, 4, &request, NULL, &err))
 			return luaL_error(L, "the request: %s", err.text);
 	}
-	if (view.json && !is_object(value_get(&request, SLICE("json")))) {
+	if (view.json && !value_is_object(value_get(&request, SLICE("json")))) {
 		value_close(&request);
 		return luaL_error(L, "the endpoint takes JSON objects only (json = true): request.json must be a table with names");
 	}

@@ -60,28 +60,33 @@ void web_fail(struct web *web, struct web_connection *c, unsigned status, struct
 	buf_close(&body);
 }
 
+bool web_read_json(struct web *web, struct web_connection *c, const struct web_request *request, struct value *out)
+{
+	struct err err;
+
+	if (json_value_read(web->json, request->body, out, &err) == 0)
+		return true;
+	web_fail(web, c, 400, (struct slice){ "", 0 }, "the body cannot be read: %.200s", err.text);
+	return false;
+}
+
 bool web_read_object(struct web *web, struct web_connection *c, const struct web_request *request, struct value *out)
 {
 	struct slice none = { "", 0 }, type = web_request_header(request, SLICE("Content-Type"));
-	struct err err;
 
 	*out = (struct value){ .type = VALUE_NIL };
 	if (type.ptr && !slice_starts_with_nocase(type, SLICE("application/json"))) {
 		web_fail(web, c, 415, none, "the body must be JSON, with the header Content-Type: application/json");
 		return false;
 	}
-	if (json_value_read(web->json, request->body, out, &err) == -1) {
-		web_fail(web, c, 400, none, "the body cannot be read: %.200s", err.text);
+	if (!web_read_json(web, c, request, out))
 		return false;
-	}
-	bool object = out->type == VALUE_TABLE;
-	for (size_t i = 0; object && i < out->table.count; i++)
-		object = out->table.pairs[i].key.type == VALUE_TEXT;
-	if (!object) {
+	if (!value_is_object(out)) {
 		value_close(out);
 		web_fail(web, c, 400, none, "the body must be a JSON object");
+		return false;
 	}
-	return object;
+	return true;
 }
 
 void web_answer_json(const struct web_ask *ask, unsigned status, struct slice body)
@@ -144,6 +149,18 @@ static bool check_origin(struct web *web, struct web_connection *c, const struct
 	return false;
 }
 
+void web_refuse_unknown(struct web *web, struct web_connection *c, const struct address *client)
+{
+	web_refused(web, WEB_REFUSED_TOKEN, client, NULL);
+	web_fail(web, c, 401, SLICE("WWW-Authenticate: Bearer\r\n"), "a valid token is missing: the header Authorization is the word Bearer, a blank and the token");
+}
+
+void web_refuse_blocked(struct web *web, struct web_connection *c, const struct address *client)
+{
+	web_refused(web, WEB_REFUSED_FAILURES, client, NULL);
+	web_fail(web, c, 429, SLICE("Retry-After: 60\r\n"), "too many requests without a valid token");
+}
+
 /* The token of the request, or NULL and the refusal is answered. */
 static struct web_token *check_token(struct web *web, struct web_connection *c, const struct web_request *request, const struct address *client,
                                      unsigned char digest[WEB_DIGEST])
@@ -154,12 +171,10 @@ static struct web_token *check_token(struct web *web, struct web_connection *c, 
 	case WEB_GRANTED:
 		return token;
 	case WEB_NO_TOKEN:
-		web_refused(web, WEB_REFUSED_TOKEN, client, NULL);
-		web_fail(web, c, 401, SLICE("WWW-Authenticate: Bearer\r\n"), "a valid token is missing: the header Authorization is the word Bearer, a blank and the token");
+		web_refuse_unknown(web, c, client);
 		break;
 	case WEB_BLOCKED:
-		web_refused(web, WEB_REFUSED_FAILURES, client, NULL);
-		web_fail(web, c, 429, SLICE("Retry-After: 60\r\n"), "too many requests without a valid token");
+		web_refuse_blocked(web, c, client);
 		break;
 	case WEB_TOO_FAST:
 		web_refused(web, WEB_REFUSED_RATE, client, token->name);

@@ -81,15 +81,9 @@ static bool make_request(struct web *web, struct web_connection *c, const struct
 {
 	struct value json = { .type = VALUE_NIL };
 	char ip[ADDRESS_TEXT_MAX];
-	struct err err;
 
-	if (object) {
-		if (!web_read_object(web, c, request, &json))
-			return false;
-	} else if (is_json(request) && json_value_read(web->json, request->body, &json, &err) == -1) {
-		web_fail(web, c, 400, none, "the body cannot be read: %.200s", err.text);
+	if (object ? !web_read_object(web, c, request, &json) : is_json(request) && !web_read_json(web, c, request, &json))
 		return false;
-	}
 	address_text(client, ip);
 	*out = (struct value){ .type = VALUE_TABLE };
 	add_text(out, "method", request->method);
@@ -227,12 +221,10 @@ bool web_hooks_signed(struct web *web, struct web_connection *c, const struct we
 	if (!hook.hmac_secret)
 		return false;
 	if (web_access_is_blocked(web->access, client, clock_mono_ns())) {
-		web_refused(web, WEB_REFUSED_FAILURES, client, NULL);
-		web_fail(web, c, 429, SLICE("Retry-After: 60\r\n"), "too many requests without a valid token");
+		web_refuse_blocked(web, c, client);
 	} else if (!signature_is_good(request, &hook)) {
 		web_access_failed(web->access, client, clock_mono_ns());
-		web_refused(web, WEB_REFUSED_TOKEN, client, NULL);
-		web_fail(web, c, 401, SLICE("WWW-Authenticate: Bearer\r\n"), "a valid token is missing: the header Authorization is the word Bearer, a blank and the token");
+		web_refuse_unknown(web, c, client);
 	} else if (is_served(web, c, state, &hook)) {
 		serve(web, c, request, client, NULL, hook.json);
 	}

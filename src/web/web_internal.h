@@ -64,10 +64,15 @@ void web_answer(struct web *web, struct web_connection *c, const struct web_answ
 /* A stream instead of an answer was begun. */
 void web_counted(struct web *web, unsigned status);
 void web_answer_json(const struct web_ask *ask, unsigned status, struct slice body);
+/* The body as JSON, whatever its type is said to be; false: the fault is answered, `out` is nil. */
+bool web_read_json(struct web *web, struct web_connection *c, const struct web_request *request, struct value *out);
 /* The body as a JSON object, without a type or as application/json; false: the fault is answered, `out` is nil. */
 bool web_read_object(struct web *web, struct web_connection *c, const struct web_request *request, struct value *out);
 /* Counts and logs a refusal; `label`: of the token, NULL: none. */
 void web_refused(struct web *web, enum web_refusal refusal, const struct address *client, const char *label);
+/* The two answers to a client that nobody knows, counted: 401 to one without a valid token or signature, 429 to one that had too many. */
+void web_refuse_unknown(struct web *web, struct web_connection *c, const struct address *client);
+void web_refuse_blocked(struct web *web, struct web_connection *c, const struct address *client);
 
 /* web_routes.c */
 
