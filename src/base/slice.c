@@ -76,44 +76,49 @@ struct slice slice_trim(struct slice s)
 	return s;
 }
 
-/* FNV-1a: short keys, no seed needed because every table keyed by the network is bounded. */
-uint32_t slice_hash(struct slice s)
-{
-	uint32_t h = 2166136261u;
-	for (size_t i = 0; i < s.len; i++)
-		h = (h ^ (uint8_t)s.ptr[i]) * 16777619u;
-	return h;
-}
-
 static inline uint64_t mix(uint64_t hash, uint64_t word)
 {
-	hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
-	return hash ^ hash >> 32;
+	hash ^= word;
+	hash ^= hash >> 32; /* ids differ in their last bytes, which are the highest of a word */
+	return hash * UINT64_C(0xFF51AFD7ED558CCD);
 }
 
-static inline uint32_t finish(uint64_t hash)
+/* Whole words at once, the last one overlaps the one before: names are looked up with every event. `fold` is set in each word.
+ * No seed is needed, because every table that is keyed by the network is bounded. */
+static inline uint32_t hash_words(struct slice s, uint64_t fold)
 {
-	return (uint32_t)(hash * UINT64_C(0xFF51AFD7ED558CCD) >> 32);
-}
+	uint64_t hash = s.len * UINT64_C(0x9E3779B97F4A7C15), word = 0;
+	size_t i = 0;
 
-/* Whole words at once, the last one overlaps the one before: the name of every event is looked up by it. */
-uint32_t slice_hash_nocase(struct slice s)
-{
-	/* Setting bit 5 folds letters' case; that it also folds a few signs costs only a collision. */
-	const uint64_t fold = UINT64_C(0x2020202020202020);
-	uint64_t hash = s.len, word = 0;
-
-	if (s.len < 8) {
-		for (size_t i = 0; i < s.len; i++)
-			word = word << 8 | (unsigned char)s.ptr[i];
-		return finish(mix(hash, word | fold));
-	}
-	for (size_t i = 0; i + 8 < s.len; i += 8) {
+	for (; i + 8 < s.len; i += 8) {
 		memcpy(&word, s.ptr + i, sizeof word);
 		hash = mix(hash, word | fold);
 	}
-	memcpy(&word, s.ptr + s.len - 8, sizeof word);
-	return finish(mix(hash, word | fold));
+	if (s.len >= 8) {
+		memcpy(&word, s.ptr + s.len - 8, sizeof word);
+	} else if (s.len >= 4) {
+		uint32_t first, last;
+		memcpy(&first, s.ptr, sizeof first);
+		memcpy(&last, s.ptr + s.len - 4, sizeof last);
+		word = first | (uint64_t)last << 32;
+	} else {
+		for (; i < s.len; i++)
+			word = word << 8 | (unsigned char)s.ptr[i];
+	}
+	hash = mix(hash, word | fold);
+	/* Once more: numbers of a few digits differ in few bits. */
+	return (uint32_t)(mix(hash, 0) >> 32);
+}
+
+uint32_t slice_hash(struct slice s)
+{
+	return hash_words(s, 0);
+}
+
+uint32_t slice_hash_nocase(struct slice s)
+{
+	/* Setting bit 5 folds letters' case; that it also folds a few signs costs only a collision. */
+	return hash_words(s, UINT64_C(0x2020202020202020));
 }
 
 bool slice_to_int(struct slice s, int64_t *out)

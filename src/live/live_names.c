@@ -5,39 +5,6 @@
 #include "base/mem.h"
 #include "live/live.h"
 
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash ^= word;
-	hash ^= hash >> 32; /* ids differ in their last bytes, which are the highest of a word */
-	return hash * UINT64_C(0xFF51AFD7ED558CCD);
-}
-
-/* Whole words at once, the last one overlaps the one before: names are looked up with every event. */
-static uint32_t hash_text(struct slice text)
-{
-	uint64_t hash = text.len * UINT64_C(0x9E3779B97F4A7C15), word = 0;
-	size_t i = 0;
-
-	for (; i + 8 < text.len; i += 8) {
-		memcpy(&word, text.ptr + i, sizeof word);
-		hash = mix(hash, word);
-	}
-	if (text.len >= 8) {
-		memcpy(&word, text.ptr + text.len - 8, sizeof word);
-	} else if (text.len >= 4) {
-		uint32_t first, last;
-		memcpy(&first, text.ptr, sizeof first);
-		memcpy(&last, text.ptr + text.len - 4, sizeof last);
-		word = first | (uint64_t)last << 32;
-	} else {
-		for (; i < text.len; i++)
-			word = word << 8 | (unsigned char)text.ptr[i];
-	}
-	hash = mix(hash, word);
-	/* Once more: numbers of a few digits differ in few bits. */
-	return (uint32_t)(mix(hash, 0) >> 32);
-}
-
 /* Where the text stands, or the free slot where it would go. Needs cap > 0. */
 static uint32_t find_slot(const struct live_names *names, struct slice text, uint32_t hash)
 {
@@ -70,7 +37,7 @@ struct live_name *live_names_find(const struct live_names *names, struct slice t
 {
 	if (names->count == 0 || text.len == 0 || text.len > LIVE_TEXT_MAX)
 		return NULL;
-	struct live_name *name = names->slots[find_slot(names, text, hash_text(text))];
+	struct live_name *name = names->slots[find_slot(names, text, slice_hash(text))];
 	return name && name->refs > 0 ? name : NULL;
 }
 
@@ -82,7 +49,7 @@ struct live_name *live_names_intern(struct live_names *names, struct slice text)
 		text.len = LIVE_TEXT_MAX;
 	if ((names->count + 1) * 4 > names->cap * 3)
 		resize(names, names->cap ? names->cap * 2 : 64);
-	uint32_t hash = hash_text(text), i = find_slot(names, text, hash);
+	uint32_t hash = slice_hash(text), i = find_slot(names, text, hash);
 	if (!names->slots[i]) {
 		struct live_name *name = mem_alloc(sizeof *name + text.len + 1);
 		*name = (struct live_name){ .hash = hash, .len = (uint32_t)text.len };
