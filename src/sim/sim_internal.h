@@ -221,6 +221,10 @@ void sim_local_cancel(struct sim_call *call, unsigned cause);
 void sim_local_failed(struct sim_call *call, const char *status, unsigned cause);
 /* It is taken out of its bridges and hung up. */
 void sim_local_end(struct sim_call *call, unsigned cause);
+/* LocalBridge of two halves; `stays`: /n. */
+void sim_local_bridged(const struct sim_channel *one, const struct sim_channel *two, const char *number, bool stays);
+/* Asterisk takes the halves out of the way: `other` leaves its bridge for the place of `two`. The halves are left to the caller. */
+void sim_local_swap(const struct sim_channel *one, struct sim_channel *two, struct sim_channel *other);
 /* The phone says 302: the caller is sent to `number`. */
 void sim_local_forward(struct sim_call *call, const char *number, enum sim_outcome outcome);
 

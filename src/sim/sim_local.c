@@ -14,15 +14,49 @@ static void account_event(struct sim_channel *channel)
 	sim_publish(sim);
 }
 
-static void put_halves(struct buf *out, const struct sim_call *call)
+static struct buf *halves_event(struct sim *sim, const char *name, const struct sim_channel *one, const struct sim_channel *two)
 {
-	sim_put_channel(out, "LocalOne", call->one);
-	sim_put_channel(out, "LocalTwo", call->two);
+	struct buf *out = sim_event(sim, name, SIM_CALL);
+
+	sim_put_channel(out, "LocalOne", one);
+	sim_put_channel(out, "LocalTwo", two);
+	return out;
+}
+
+void sim_local_bridged(const struct sim_channel *one, const struct sim_channel *two, const char *number, bool stays)
+{
+	struct sim *sim = one->call->sim;
+	struct buf *out = halves_event(sim, "LocalBridge", one, two);
+
+	sim_put(out, "Context", "%s", two->context);
+	sim_put(out, "Exten", "%s", number);
+	sim_put(out, "LocalOptimization", stays ? "No" : "Yes");
+	sim_publish(sim);
+}
+
+void sim_local_swap(const struct sim_channel *one, struct sim_channel *two, struct sim_channel *other)
+{
+	struct sim *sim = one->call->sim;
+	struct sim_bridge *far = two->bridge;
+	uint64_t id = sim->local_serial;
+	struct buf *out = halves_event(sim, "LocalOptimizationBegin", one, two);
+
+	sim_put_channel(out, "Source", other);
+	sim_put(out, "DestUniqueId", "%s", two->uniqueid);
+	sim_put(out, "Id", "%llu", (unsigned long long)id);
+	sim_publish(sim);
+	sim_bridge_leave(other);
+	sim_bridge_leave(two);
+	sim_bridge_enter(far, other, two);
+	sim_bridge_peers(far);
+	out = halves_event(sim, "LocalOptimizationEnd", one, two);
+	sim_put(out, "Success", "No");
+	sim_put(out, "Id", "%llu", (unsigned long long)id);
+	sim_publish(sim);
 }
 
 void sim_local_make(struct sim_call *call, struct slice exten, struct slice context, bool stays, const char *app)
 {
-	struct sim *sim = call->sim;
 	struct sim_channel *a = call->caller;
 	char prefix[80], number[31], place[31];
 
@@ -43,12 +77,7 @@ void sim_local_make(struct sim_call *call, struct slice exten, struct slice cont
 	snprintf(call->two->caller_name, sizeof(call->two->caller_name), "%s", a->caller_name);
 	sim_channel_identified(call->two);
 	account_event(call->two);
-	struct buf *out = sim_event(sim, "LocalBridge", SIM_CALL);
-	put_halves(out, call);
-	sim_put(out, "Context", "%s", place);
-	sim_put(out, "Exten", "%s", number);
-	sim_put(out, "LocalOptimization", call->stays ? "No" : "Yes");
-	sim_publish(sim);
+	sim_local_bridged(call->one, call->two, number, stays);
 }
 
 void sim_local_event(struct sim_call *call, const char *event, const char *header, const char *value)
@@ -122,25 +151,9 @@ void sim_local_rings(struct sim_call *call)
 }
 
 /* Out of the way: the caller takes the place of the second half. */
-static void optimize(struct sim_call *call, struct sim_bridge *near, struct sim_bridge *far)
+static void optimize(struct sim_call *call, struct sim_bridge *near)
 {
-	struct sim *sim = call->sim;
-	struct buf *out = sim_event(sim, "LocalOptimizationBegin", SIM_CALL);
-
-	put_halves(out, call);
-	sim_put_channel(out, "Source", call->caller);
-	sim_put(out, "DestUniqueId", "%s", call->two->uniqueid);
-	sim_put(out, "Id", "%llu", (unsigned long long)sim->local_serial);
-	sim_publish(sim);
-	sim_bridge_leave(call->caller);
-	sim_bridge_leave(call->two);
-	sim_bridge_enter(far, call->caller, call->two);
-	sim_bridge_peers(far);
-	out = sim_event(sim, "LocalOptimizationEnd", SIM_CALL);
-	put_halves(out, call);
-	sim_put(out, "Success", "No");
-	sim_put(out, "Id", "%llu", (unsigned long long)sim->local_serial);
-	sim_publish(sim);
+	sim_local_swap(call->one, call->two, call->caller);
 	sim_bridge_leave(call->one);
 	sim_hangup_request(call->two, 16, false);
 	sim_channel_hangup(&call->one, 16);
@@ -178,7 +191,7 @@ void sim_local_join(struct sim_call *call)
 	sim_bridge_peers(near);
 	call->story.talked = true;
 	if (!call->stays)
-		optimize(call, near, far);
+		optimize(call, near);
 	sim_origin_optimize(call);
 }
 

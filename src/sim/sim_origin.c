@@ -5,12 +5,6 @@
 
 #include <stdio.h>
 
-static void put_halves(struct buf *out, const struct sim_call *call)
-{
-	sim_put_channel(out, "LocalOne", call->caller);
-	sim_put_channel(out, "LocalTwo", call->far);
-}
-
 static void inner_event(struct sim_call *call, const char *event, const char *header, const char *value)
 {
 	sim_put_dial(call->sim, event, call->far, call->first);
@@ -38,12 +32,7 @@ void sim_origin_begin(struct sim_call *call, const char *number, bool has_phone)
 	snprintf(call->far->caller_num, sizeof(call->far->caller_num), "%s", call->caller->caller_num);
 	snprintf(call->far->caller_name, sizeof(call->far->caller_name), "%s", call->caller->caller_name);
 	sim_channel_identified(call->far);
-	struct buf *out = sim_event(sim, "LocalBridge", SIM_CALL);
-	put_halves(out, call);
-	sim_put(out, "Context", "%s", call->far->context);
-	sim_put(out, "Exten", "%s", number);
-	sim_put(out, "LocalOptimization", call->far_stays ? "No" : "Yes");
-	sim_publish(sim);
+	sim_local_bridged(call->caller, call->far, number, call->far_stays);
 	sim_dial_event(call, "DialBegin", NULL);
 	if (!has_phone) {
 		sim_channel_app(call->far, 1, "Answer", "%s", "");
@@ -95,32 +84,14 @@ void sim_origin_answered(struct sim_call *call)
 
 void sim_origin_optimize(struct sim_call *call)
 {
-	struct sim *sim = call->sim;
 	struct sim_bridge *near = call->caller->bridge;
 
 	if (!call->far || call->far_stays || !call->far->bridge || !near || near->count != 2)
 		return;
 	struct sim_channel *one = call->caller, *two = call->far;
-	struct sim_bridge *far = two->bridge;
 	struct list *at = near->channels.next == &one->in_bridge ? near->channels.prev : near->channels.next;
-	struct sim_channel *other = list_entry(at, struct sim_channel, in_bridge);
-	uint64_t id = sim->local_serial;
-	struct buf *out = sim_event(sim, "LocalOptimizationBegin", SIM_CALL);
 
-	put_halves(out, call);
-	sim_put_channel(out, "Source", other);
-	sim_put(out, "DestUniqueId", "%s", two->uniqueid);
-	sim_put(out, "Id", "%llu", (unsigned long long)id);
-	sim_publish(sim);
-	sim_bridge_leave(other);
-	sim_bridge_leave(two);
-	sim_bridge_enter(far, other, two);
-	sim_bridge_peers(far);
-	out = sim_event(sim, "LocalOptimizationEnd", SIM_CALL);
-	put_halves(out, call);
-	sim_put(out, "Success", "No");
-	sim_put(out, "Id", "%llu", (unsigned long long)id);
-	sim_publish(sim);
+	sim_local_swap(one, two, list_entry(at, struct sim_channel, in_bridge));
 	call->caller = call->first;
 	call->first = call->far = NULL;
 	sim_bridge_leave(one);
