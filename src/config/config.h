@@ -16,6 +16,8 @@ struct config_list {
 
 bool config_list_equal(const struct config_list *a, const struct config_list *b);
 bool config_list_has(const struct config_list *list, struct slice item);
+/* Appends a copy. */
+void config_list_add(struct config_list *list, struct slice item);
 /* Leaves it empty. */
 void config_list_close(struct config_list *list);
 

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "config/config.h"
 
 bool config_list_equal(const struct config_list *a, const struct config_list *b)
@@ -19,6 +20,12 @@ bool config_list_has(const struct config_list *list, struct slice item)
 		if (slice_eq(slice_cstr(list->items[i]), item))
 			return true;
 	return false;
+}
+
+void config_list_add(struct config_list *list, struct slice item)
+{
+	list->items = mem_realloc(list->items, list->count + 1, sizeof *list->items);
+	list->items[list->count++] = mem_slicedup(item);
 }
 
 void config_list_close(struct config_list *list)

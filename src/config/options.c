@@ -192,11 +192,8 @@ int option_check(const struct option *option, const struct value *value, struct 
 static struct config_list list_of(const struct value *value)
 {
 	struct config_list list = { 0 };
-	if (value->table.count == 0)
-		return list;
-	list.items = mem_realloc(NULL, value->table.count, sizeof *list.items);
 	for (size_t i = 0; i < value->table.count; i++)
-		list.items[list.count++] = mem_slicedup(text_of(&value->table.pairs[i].value));
+		config_list_add(&list, text_of(&value->table.pairs[i].value));
 	return list;
 }
 
@@ -205,8 +202,7 @@ static struct config_list list_of_words(const char *words)
 	struct config_list list = { 0 };
 	while (words && *words) {
 		size_t len = strcspn(words, " ");
-		list.items = mem_realloc(list.items, list.count + 1, sizeof *list.items);
-		list.items[list.count++] = mem_slicedup(slice_make(words, len));
+		config_list_add(&list, slice_make(words, len));
 		words += len + (words[len] == ' ');
 	}
 	return list;

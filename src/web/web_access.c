@@ -203,8 +203,7 @@ void web_token_narrow(struct web_token *copy, bool queue, struct slice name)
 	if (!*own)
 		config_list_close(list);
 	*own = true;
-	list->items = mem_realloc(list->items, list->count + 1, sizeof *list->items);
-	list->items[list->count++] = mem_slicedup(name);
+	config_list_add(list, name);
 }
 
 struct web_token *web_token_hold(struct web_token *token)

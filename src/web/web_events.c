@@ -20,9 +20,8 @@ struct filter {
 	struct list node;
 	unsigned holders;
 	struct web_token *sight;   /* owned */
-	char *names[PATTERNS_MAX]; /* lower case, any of them; none: all */
-	char *where[PATTERNS_MAX]; /* "Header:pattern", all of them */
-	unsigned name_count, where_count;
+	struct config_list names;  /* lower case, any of them; none: all */
+	struct config_list where;  /* "Header:pattern", all of them */
 	bool matched;              /* by the event at hand */
 };
 
@@ -59,22 +58,10 @@ static void filter_release(struct filter **filter)
 	if (!f || --f->holders > 0)
 		return;
 	list_remove(&f->node);
-	for (unsigned i = 0; i < f->name_count; i++)
-		free(f->names[i]);
-	for (unsigned i = 0; i < f->where_count; i++)
-		free(f->where[i]);
+	config_list_close(&f->names);
+	config_list_close(&f->where);
 	web_token_release(&f->sight);
 	free(f);
-}
-
-static bool is_equal(char *const *a, unsigned a_count, char *const *b, unsigned b_count)
-{
-	if (a_count != b_count)
-		return false;
-	for (unsigned i = 0; i < a_count; i++)
-		if (strcmp(a[i], b[i]) != 0)
-			return false;
-	return true;
 }
 
 /* The one that stands for `mine`, which is taken over: an equal one that others have, or itself. */
@@ -82,8 +69,8 @@ static struct filter *shared(struct web_events *events, struct filter *mine)
 {
 	list_each(it, &events->filters) {
 		struct filter *f = list_entry(it, struct filter, node);
-		if (config_list_equal(&f->sight->servers, &mine->sight->servers) && is_equal(f->names, f->name_count, mine->names, mine->name_count) &&
-		    is_equal(f->where, f->where_count, mine->where, mine->where_count)) {
+		if (config_list_equal(&f->sight->servers, &mine->sight->servers) && config_list_equal(&f->names, &mine->names) &&
+		    config_list_equal(&f->where, &mine->where)) {
 			f->holders++;
 			filter_release(&mine);
 			return f;
@@ -111,8 +98,8 @@ static void ask_for_events(struct web_events *events)
 	events->watch.classes = 0;
 	list_each(it, &events->filters) {
 		const struct filter *f = list_entry(it, struct filter, node);
-		for (unsigned i = 0; i < f->name_count; i++)
-			events->watch.classes |= catalogue_events_classes(slice_cstr(f->names[i]));
+		for (size_t i = 0; i < f->names.count; i++)
+			events->watch.classes |= catalogue_events_classes(slice_cstr(f->names.items[i]));
 	}
 	engine_watch_changed(events->web->engine, &events->watch);
 }
@@ -210,7 +197,7 @@ static bool matches(const struct filter *f, const struct engine_event *event)
 	const struct headers headers = { .message = event->message };
 	struct slice name = event->message->name;
 	char lower[128];
-	bool named = f->name_count == 0;
+	bool named = f->names.count == 0;
 
 	if (!web_token_sees_server(f->sight, slice_cstr(event->server)))
 		return false;
@@ -218,11 +205,11 @@ static bool matches(const struct filter *f, const struct engine_event *event)
 		name.len = sizeof lower;
 	for (size_t i = 0; i < name.len; i++)
 		lower[i] = slice_lower(name.ptr[i]);
-	for (unsigned i = 0; i < f->name_count && !named; i++)
-		named = slice_glob(slice_cstr(f->names[i]), slice_make(lower, name.len));
-	for (unsigned i = 0; i < f->where_count && named; i++) {
-		const char *colon = strchr(f->where[i], ':');
-		named = headers_match(&headers, slice_make(f->where[i], (size_t)(colon - f->where[i])), slice_cstr(colon + 1));
+	for (size_t i = 0; i < f->names.count && !named; i++)
+		named = slice_glob(slice_cstr(f->names.items[i]), slice_make(lower, name.len));
+	for (size_t i = 0; i < f->where.count && named; i++) {
+		const char *where = f->where.items[i], *colon = strchr(where, ':');
+		named = headers_match(&headers, slice_make(where, (size_t)(colon - where)), slice_cstr(colon + 1));
 	}
 	return named;
 }
@@ -278,11 +265,11 @@ static void on_event(void *ctx, const struct engine_event *event)
 
 /* ---- the request ---- */
 
-static bool add_pattern(char **patterns, unsigned *count, struct slice text)
+static bool add_pattern(struct config_list *patterns, struct slice text)
 {
-	if (*count == PATTERNS_MAX || text.len == 0)
+	if (patterns->count == PATTERNS_MAX || text.len == 0)
 		return false;
-	patterns[(*count)++] = mem_slicedup(text);
+	config_list_add(patterns, text);
 	return true;
 }
 
@@ -291,10 +278,10 @@ static bool read_parameter(void *ctx, struct slice name, struct slice value)
 	struct filter *f = ctx;
 
 	if (slice_eq(name, SLICE("where")))
-		return value.len > 0 && value.ptr[0] != ':' && memchr(value.ptr, ':', value.len) && add_pattern(f->where, &f->where_count, value);
-	if (!slice_eq(name, SLICE("name")) || !add_pattern(f->names, &f->name_count, value))
+		return value.len > 0 && value.ptr[0] != ':' && memchr(value.ptr, ':', value.len) && add_pattern(&f->where, value);
+	if (!slice_eq(name, SLICE("name")) || !add_pattern(&f->names, value))
 		return false;
-	for (char *at = f->names[f->name_count - 1]; *at; at++)
+	for (char *at = f->names.items[f->names.count - 1]; *at; at++)
 		*at = slice_lower(*at);
 	return true;
 }
