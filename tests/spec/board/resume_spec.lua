@@ -118,13 +118,19 @@ http {
     if not good then assert.are.same(engine, shown) end
   end
 
-  it("goes on where it was, without a new snapshot", function()
+  -- The two streams of a board that missed so many changes.
+  local function cut_and_join(changes)
     s:board()
     b:await "return window.streams[0].events.some((event) => event.startsWith('call.'))"
-    miss(20)
+    miss(changes)
     is_equal_to_the_engine()
     local streams = b:run "return window.streams"
     assert.are.equal(2, #streams)
+    return streams
+  end
+
+  it("goes on where it was, without a new snapshot", function()
+    local streams = cut_and_join(20)
     assert.are.equal("snapshot begin", streams[1].events[1])
     assert.matches("^%x+%-%d+$", streams[2].id)
     assert.are.equal("resumed", streams[2].events[1])
@@ -136,12 +142,7 @@ http {
   it("loads a new snapshot when more has happened than the engine keeps", function()
     s.config.web.replay = 65536
     s:reload()
-    s:board()
-    b:await "return window.streams[0].events.some((event) => event.startsWith('call.'))"
-    miss(200)
-    is_equal_to_the_engine()
-    local streams = b:run "return window.streams"
-    assert.are.equal(2, #streams)
+    local streams = cut_and_join(200)
     assert.matches("^%x+%-%d+$", streams[2].id)
     assert.are.equal("snapshot begin", streams[2].events[1])
     assert.are.equal("Live", b:text "#status")
