@@ -542,6 +542,17 @@ static void an_event_is_counted_by_its_first_reader_only(void)
 	bench_close(&b);
 }
 
+static void an_append_that_nobody_waits_for_keeps_nothing(void)
+{
+	const struct message m = { .bytes = "Event: Hangup\r\n\r\n", .len = 17, .name = { "Hangup", 6 }, .kind = MESSAGE_EVENT };
+	struct bench b;
+
+	bench_open(&b, 10);
+	CHECK(frame_log_append(&b.log, &m, 0, 1, false) == 0);
+	CHECK(!b.log.data && frame_log_unframed(&b.log).len == 0);
+	bench_close(&b);
+}
+
 int main(void)
 {
 	an_idle_log_holds_no_buffer();
@@ -554,6 +565,7 @@ int main(void)
 	kept_and_held_bytes_share_a_cap();
 	a_store_that_fails_changes_nothing();
 	an_append_that_fails_changes_nothing();
+	an_append_that_nobody_waits_for_keeps_nothing();
 	a_buffer_that_cannot_grow_keeps_its_frames();
 	a_cursor_without_memory_skips_what_it_may();
 	what_such_a_cursor_skips_ends_where_memory_was_out();

@@ -343,6 +343,16 @@ describe("the framer", function()
       end
     end)
 
+    it("Q12 takes whole lines of text for text, however many of them look like headers", function()
+      local text = ("Peer: 100\r\nState: up\r\nActionID: 9\r\n"):rep(20)
+      -- Behind another frame: the first one of a session is never read block by block.
+      each_way(frame "Event: First" .. "Response: Follows\r\nPrivilege: Command\r\nActionID: 7\r\n" .. text .. "--END COMMAND--\r\n\r\n", nil, function(r)
+        assert.equal(text, r[2].text)
+        assert.equal("7", r[2].action_id)
+        assert.equal(3, #r[2].headers)
+      end)
+    end)
+
     it("Q12 counts no line of the text as one without colon", function()
       each_way("Response: Follows\r\nPrivilege: Command\r\nplain text\r\nmore\r\n--END COMMAND--\r\n\r\n", nil, function(_, f)
         assert.equal(0, f.lines_no_colon)
