@@ -66,14 +66,15 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	e->started_ns = clock_mono_ns();
 	engine_metrics_open(e);
 	e->process = process_metrics_create(e->metrics, e->started);
-	faults_init(faults);
 	e->http_tls = tls_pool_create();
-	if (deadline_start(&err) || engine_http_open(e, &err) || !(e->loader = loader_create(loop, &err))) {
+	bool good = deadline_start(&err) == 0 && engine_http_open(e, &err) == 0 && (e->loader = loader_create(loop, &err));
+	if (good) {
+		good = engine_first_plan(e, options->strict, faults) == 0;
+	} else {
+		faults_init(faults);
 		faults_add(faults, "%s", err.text);
-		engine_destroy(&e);
-		return NULL;
 	}
-	if (engine_first_plan(e, options->strict, faults)) {
+	if (!good) {
 		engine_destroy(&e);
 		return NULL;
 	}

@@ -1,13 +1,16 @@
 /* The engine's watchers and its one way to send, against a simulated Asterisk on the same loop. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "check.h"
 #include "engine/internal.h"
+#include "engine/web_sink.h"
 #include "observe/log.h"
 #include "rules/rule.h"
 #include "rules/state.h"
@@ -158,18 +161,61 @@ static void who_forgets_is_not_called(void)
 	engine_watch_remove(engine, &witness.watch);
 }
 
-static void a_server_that_is_none_gets_nothing(void)
+static void what_is_none_gets_nothing(void)
 {
 	static const struct engine_sender test = { .name = "test", .done = on_done };
 	struct action action;
 	struct err err;
 	char id[ACTION_ID_MAX + 1];
+	struct engine_spool_view view;
 
+	CHECK(!engine_spool_view(engine, SLICE("elsewhere"), &view));
+	engine_spool_stir(engine, SLICE("elsewhere"));
 	action_init(&action);
 	CHECK(engine_server_id(engine, SLICE("elsewhere")) == 0);
 	CHECK(!engine_send(engine, 0, &action, 0, &test, &ended, id, &err) && err.code == ERR_NOT_READY);
 	CHECK(!engine_send(engine, 99, &action, 0, &test, &ended, id, &err) && err.code == ERR_NOT_READY);
 	action_close(&action);
+}
+
+#define SECOND UINT64_C(1000000000)
+
+static void the_longest_turn_is_of_this_minute_or_the_one_before(void)
+{
+	engine_longest_turn(engine); /* the minute is this one from here on */
+	engine->longest[0] = 20 * SECOND;
+	engine->longest[1] = 30 * SECOND;
+	CHECK(engine_longest_turn(engine) == 30);
+	engine->minute--;
+	CHECK(engine_longest_turn(engine) == 20 && engine->longest[0] == 0 && engine->longest[1] == 20 * SECOND);
+	engine->longest[0] = 40 * SECOND;
+	CHECK(engine_longest_turn(engine) == 40);
+	engine->minute -= 2;
+	CHECK(engine_longest_turn(engine) == 0 && engine->longest[0] == 0 && engine->longest[1] == 0);
+}
+
+/* ---- a start that fails ---- */
+
+/* In a process of its own, as a user whom the limit binds. */
+static void a_start_without_another_thread_is_refused(void)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		struct ev_loop *own = ev_loop_new(EVFLAG_AUTO);
+		struct faults faults = { .count = 7 };
+		if (setrlimit(RLIMIT_NPROC, &(struct rlimit){ 0, 0 }) || (getuid() == 0 && setuid(65534)))
+			exit(2);
+		struct engine *refused = engine_create(own, &(struct engine_options){ .config_path = "/nowhere/hookswitch.lua" }, &faults);
+		bool good = !refused && faults.count == 1 && strstr(faults.lines[0], "thread");
+		if (!good)
+			printf("%s\n", faults.count == 1 ? faults.lines[0] : "it was not refused with one fault");
+		faults_close(&faults);
+		ev_loop_destroy(own);
+		exit(!good);
+	}
+	CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 /* ---- a rule that begins anew ---- */
@@ -262,6 +308,7 @@ int main(void)
 		perror(folder);
 		return EXIT_FAILURE;
 	}
+	a_start_without_another_thread_is_refused();
 	loop = ev_default_loop(EVFLAG_AUTO);
 	sim_options_init(&options);
 	options.port = 0;
@@ -281,7 +328,8 @@ int main(void)
 	if (CHECK(engine)) {
 		every_watcher_sees_all();
 		who_forgets_is_not_called();
-		a_server_that_is_none_gets_nothing();
+		what_is_none_gets_nothing();
+		the_longest_turn_is_of_this_minute_or_the_one_before();
 		a_rule_that_fails_to_begin_anew_is_named();
 		a_rule_that_was_loaded_anew_for_an_engine_that_stops_is_dropped();
 	} else if (faults.count > 0) {

@@ -185,6 +185,21 @@ serve]])
     assert.equal("system,call,dtmf", requested(daemon, "pbx1").events)
   end)
 
+  it("logs in no more when the daemon stops before the quiet moment", function()
+    local peer = helper.peer(helper.LOGIN .. "\naction Events\n" .. [[send Response: Error\r\nActionID: $id\r\nMessage: Invalid event mask\r\n\r\n]] .. [[
+
+serve]], helper.LOGIN .. "\nserve")
+    local daemon = start { servers = { pbx1 = server(peer, { timeouts = { drain = 30 } }) }, rules = { ["late.lua"] = [[
+      ami.on("probe.go", function() ami.subscribe("DTM" .. "FEnd") end)]] } }
+    daemon:ready "pbx1"
+    daemon:ctl("emit", "probe.go")
+    daemon:await { msg = "the server did not take another event mask: logging in again" }
+    assert.equal(0, daemon:stop())
+    assert.equal(1, #daemon:find { msg = "session stopped" })
+    local _, connects = peer:stdout():gsub("connected", "")
+    assert.equal(1, connects)
+  end)
+
   -- Two sessions of one exchange: what the one with `events = "on"` brings is what there is to hear.
   it("loses nothing of what rules subscribe to, whenever they come, go or subscribe", function()
     local sim = helper.sim("--calls-per-second=40", "--features", "--speed=4")

@@ -36,6 +36,8 @@ describe("a persistent store", function()
     assert.is_true(set(daemon, "alice", "9:00"))
     assert.equal(0, daemon:stop())
     daemon = h.daemon(project)
+    local loaded = daemon:await { msg = "persistent state loaded" }
+    assert.same({ 1, true, true }, { loaded.entries, loaded.file:find "state.db$" ~= nil, loaded.seconds >= 0 })
     assert.is_true(shows(daemon, "alice", "9:00"))
     assert.is_true(set(daemon, "bob", "10:00"))
     daemon:signal "KILL"
@@ -109,6 +111,20 @@ describe("the state file", function()
     assert.equal(1, code)
     return err
   end
+
+  it("is closed when the start fails behind it: its write-ahead log is not left beside it", function()
+    local project = h.project(options())
+    local daemon = h.daemon(project)
+    assert.is_true(set(daemon, "alice", "9:00"))
+    daemon:signal "KILL"
+    daemon:ended()
+    assert.is_truthy(lfs.attributes(project.folder .. "/state.db-wal"))
+    project.rule("bad.lua", "x = = 1")
+    local code, _, err = h.run("run", "--allow-root", "--strict", "-c", project.config)
+    assert.equal(1, code)
+    assert.matches("bad.lua:1:", err)
+    assert.is_nil(lfs.attributes(project.folder .. "/state.db-wal"))
+  end)
 
   it("is refused to a second daemon", function()
     local project = h.project(options())

@@ -512,6 +512,31 @@ describe("over reloads", function()
     assert.equal("c\n", h.read(project.folder .. "/second"))
   end)
 
+  it("a line for a sink that is gone is refused as invalid, and so are ttl and sync for a file", function()
+    local rules = { ["probe.lua"] = [[
+      local out = sink.open "out"
+      local function write(options)
+        local ok, err = out:write("x", options)
+        log.info("wrote", { ok = ok, code = err and err.code, text = err and err.message })
+      end
+      ami.on("probe.ttl", function() write { ttl = 5 } end)
+      ami.on("probe.sync", function() write { sync = true } end)
+      ami.on("probe.go", function() while true do write() timer.sleep(0.05) end end)]] }
+    local project = h.project { rules = rules, config = { sinks = { out = { file = "out" } } } }
+    local daemon = h.daemon(project)
+    for n, kind in ipairs { "ttl", "sync" } do
+      daemon:emit("probe." .. kind)
+      local record = daemon:await({ msg = "wrote", code = "invalid" }, { count = n })
+      assert.equal("the sink 'out' is a file: ttl and sync are for sinks with a url", record.text)
+    end
+    daemon:emit "probe.go"
+    daemon:await { msg = "wrote", ok = true }
+    -- The task of the replaced rule goes on.
+    project.write { rules = { ["probe.lua"] = "-- nothing" } }
+    assert.is_true(daemon:reload())
+    assert.equal("the configuration has no sink 'out' any more", daemon:await({ msg = "wrote", code = "invalid", text = h.has "has no sink" }).text)
+  end)
+
   it("no event is lost and none is heard twice, and each action ends once", function()
     local count = 20000
     local project = h.project { servers = { pbx1 = h.server(h.sim("--events", tostring(count), "--rate", "20000")) }, rules = { ["probe.lua"] = [[

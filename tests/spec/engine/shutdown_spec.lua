@@ -74,6 +74,38 @@ send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
     assert.equal("shutdown", daemon:await({ msg = "lost" }).reason)
   end)
 
+  -- A daemon from whose configuration pbx1 was taken out, the session of which still ends: until the file `go` is there.
+  local function leaving(others)
+    local go = h.folder() .. "/go"
+    local peer = h.peer(h.LOGIN .. "\naction Logoff\nwait " .. go .. GOODBYE:gsub("^\naction Logoff", ""))
+    local project = h.project { servers = { pbx1 = h.server(peer, { timeouts = { drain = 30 } }), pbx2 = others.pbx2 } }
+    local daemon = h.daemon(project)
+    daemon:ready "pbx1"
+    project.write { servers = others }
+    assert.is_true(daemon:reload())
+    h.wait_for(function() return peer.received():find("Action: Logoff", 1, true) end)
+    daemon:signal "TERM"
+    daemon:await { msg = "stopping" }
+    return daemon, function() h.write_file(go, "") end
+  end
+
+  it("waits for the session of a server that was taken out before", function()
+    local daemon, go = leaving { pbx2 = h.server(h.dead_port(), { timeouts = { drain = 30 }, reconnect = { first = 300, max = 300 } }) }
+    daemon:await { msg = "session stopped", server = "pbx2" }
+    go()
+    assert.equal(0, daemon:ended())
+    assert.equal(1, #daemon:find { msg = "session stopped", server = "pbx1" })
+    assert.equal(0, #daemon:find { level = "warn", msg = h.has "stopping" })
+  end)
+
+  it("waits for such a session no longer than for those that are configured", function()
+    local began = h.now()
+    local daemon = leaving {}
+    assert.equal(0, daemon:ended())
+    assert.is_true(h.now() - began < 15)
+    assert.equal(1, #daemon:find { level = "warn", msg = "sessions did not end in time, stopping all the same" })
+  end)
+
   it("comes at once with a second signal", function()
     for _, signals in ipairs { { "TERM", "TERM" }, { "INT", "TERM" }, { "TERM", "INT" } } do
       local daemon = h.daemon { servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nhold"), { timeouts = { drain = 300 } }) } }
