@@ -468,11 +468,10 @@ void replay_destroy(struct replay **replay)
 		r->ready = false;
 		host_cancel_all(r->host);
 	}
-	while (r->answers) {
+	while (r->answers) { /* the host has asked for them */
 		struct waiting_answer *a = r->answers;
 		r->answers = a->next;
-		if (r->host)
-			host_complete(r->host, a->reply);
+		host_complete(r->host, a->reply);
 		free(a);
 	}
 	replay_http_close(r);

@@ -62,25 +62,21 @@ static const char *fault_of(const struct value *answer)
 	return NULL;
 }
 
-/* A list of { url, method, status, headers, body or json, code }, read as a configuration is. */
-static int read_file(struct replay *r, const char *path, struct faults *faults)
+/* A list of { url, method, status, headers, body or json, code }, read as a configuration is. With a fault in it no rule set is good. */
+static void read_file(struct replay *r, const char *path, struct faults *faults)
 {
 	struct reading reading;
 	size_t before = faults_errors(faults);
 
 	reading_init(&reading, path, ".", faults);
-	bool good = reading.root.type == VALUE_TABLE && faults_errors(faults) == before;
-	for (size_t i = 0; good && i < reading.root.table.count; i++) {
+	for (size_t i = 0; reading.root.type == VALUE_TABLE && i < reading.root.table.count; i++) {
 		const char *fault = fault_of(&reading.root.table.pairs[i].value);
-		if (!fault)
-			continue;
-		faults_add(faults, "%s: item %zu: %s; for example { url = \"https://crm.example.net/\", status = 200, body = \"…\" }", path, i + 1, fault);
-		good = false;
+		if (fault)
+			faults_add(faults, "%s: item %zu: %s; for example { url = \"https://crm.example.net/\", status = 200, body = \"…\" }", path, i + 1, fault);
 	}
-	if (good)
+	if (faults_errors(faults) == before)
 		r->http_answers = value_copy(&reading.root);
 	reading_close(&reading);
-	return good ? 0 : -1;
 }
 
 int replay_http_open(struct replay *r, const char *how, struct faults *faults)
@@ -100,7 +96,7 @@ int replay_http_open(struct replay *r, const char *how, struct faults *faults)
 		r->http = REPLAY_HTTP_TIMEOUT;
 	} else {
 		r->http = REPLAY_HTTP_FILE;
-		return read_file(r, how, faults);
+		read_file(r, how, faults);
 	}
 	return 0;
 }

@@ -427,6 +427,28 @@ describe("requests in a replay", function()
     assert.equal(1, (replay(RULE, "--http", "/no/such/file", DIAL)))
   end)
 
+  it("time out in the capture's time, each at its own, after 10 s where they name none", function()
+    local at = 1800000000
+    local path = capture {
+      { "Event: UserEvent", "UserEvent: begin", "Timestamp: " .. at .. ".0" },
+      { "Event: UserEvent", "UserEvent: end", "Timestamp: " .. at + 60 .. ".0" },
+    }
+    local code, lines, err = replay([[
+      local out = sink.open "out"
+      ami.once("UserEvent", function()
+        local before = timer.now()
+        for _, timeout in ipairs { 12.345, 3.017, 0 } do
+          http.get("http://crm.example.net/", { timeout = timeout > 0 and timeout or nil }, function(res, err)
+            out:write(("%g: %s after %g s"):format(timeout, err and err.code or res.status, timer.now() - before))
+          end)
+        end
+      end)]], "--http", "timeout", path)
+    assert.equal(0, code, err)
+    local ends = {}
+    for _, line in ipairs(lines) do ends[#ends + 1] = line.line end
+    assert.same({ "3.017: timeout after 3.017 s", "0: timeout after 10 s", "12.345: timeout after 12.345 s" }, ends)
+  end)
+
   it("are answered by no file with a slip in it: it is refused by item, and says what is wanted", function()
     local file = h.folder() .. "/answers.lua"
     for slip, why in pairs { ['code = "refusd"'] = "code is an error", ['code = "none"'] = "code is an error", ['code = "unknown"'] = "code is an error",
@@ -438,6 +460,9 @@ describe("requests in a replay", function()
       assert.equal(1, code, slip)
       assert.matches("answers.lua: item 2: [^\n]*" .. why, err)
     end
+    h.write_file(file, 'return { {}, { url = "https://crm.example.net/" }, 1 }')
+    local _, _, err = replay(RULE, "--http", file, DIAL)
+    assert.matches("item 1: an answer is a table with url.*item 3: an answer is a table with url", err)
     for _, good in ipairs { "status = 100", "status = 599", 'code = "deadline"' } do
       h.write_file(file, ('return { { url = "https://crm.example.net/", %s } }'):format(good))
       assert.equal(0, (replay(RULE, "--http", file, DIAL)), good)
