@@ -54,7 +54,7 @@ static int compare_entries(const void *a, const void *b)
 
 static void append_names(struct buf *out, const char *title, const struct map *map)
 {
-	struct map_entry **sorted = mem_alloc((map->count + 1) * sizeof(struct map_entry *)), *e;
+	struct map_entry **sorted = mem_alloc(map->count * sizeof(struct map_entry *)), *e;
 	size_t n = 0;
 	for (size_t i = 0; (e = map_next(map, &i));)
 		sorted[n++] = e;

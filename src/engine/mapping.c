@@ -195,7 +195,7 @@ void mapping_rules(const struct config *c, struct rules_options *out, const char
 	const char **tokens;
 	size_t token_count = 0;
 
-	*names = mem_alloc((c->server_count + c->web.token_count + 1) * sizeof(char *));
+	*names = mem_alloc((c->server_count + c->web.token_count) * sizeof(char *));
 	for (size_t i = 0; i < c->server_count; i++)
 		(*names)[i] = c->servers[i].name;
 	tokens = *names + c->server_count;

@@ -124,7 +124,7 @@ int plan_make_links(struct plan *plan)
 static int open_sinks(struct plan *plan)
 {
 	int rc = 0;
-	plan->sinks = mem_zalloc((plan->config->sink_count + 1) * sizeof(struct log_file *));
+	plan->sinks = mem_zalloc(plan->config->sink_count * sizeof(struct log_file *));
 	for (size_t i = 0; i < plan->config->sink_count; i++) {
 		struct err err;
 		if (!plan->config->sinks[i].file)
@@ -306,7 +306,7 @@ void plan_make(struct plan *plan)
 		faults_add(&plan->faults, "%s", err.text);
 		return;
 	}
-	plan->servers = mem_zalloc((plan->config->server_count + 1) * sizeof(struct server *));
+	plan->servers = mem_zalloc(plan->config->server_count * sizeof(struct server *));
 	int rc = plan->sound ? 0 : -1;
 	if (!plan->looks_only)
 		rc |= open_sinks(plan);

@@ -137,7 +137,7 @@ void engine_servers_leave(struct engine *e)
 static void take_servers(struct engine *e, struct plan *plan)
 {
 	size_t count = plan->config->server_count;
-	struct server **servers = mem_zalloc((count + 1) * sizeof(struct server *));
+	struct server **servers = mem_zalloc(count * sizeof(struct server *));
 	for (size_t i = 0; i < count; i++) {
 		const char *name = plan->config->servers[i].name;
 		struct server *before = find_running(e, name);

@@ -86,7 +86,7 @@ void engine_restart_rule(void *ctx, struct rule_source *source)
 	r->source = rule_source_ref(source);
 	r->rules = mem_strdup(c->scripts.rules);
 	r->lib = mem_strdup(c->scripts.lib);
-	r->names = mem_alloc((c->server_count + 1) * sizeof *r->names);
+	r->names = mem_alloc(c->server_count * sizeof *r->names);
 	for (size_t i = 0; i < c->server_count; i++)
 		r->names[i] = mem_strdup(c->servers[i].name);
 	r->options = (struct rules_options){

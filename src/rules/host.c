@@ -395,7 +395,7 @@ static void renew_scratch(struct host *host)
 
 void host_adopt(struct host *host, struct rule_set *set)
 {
-	struct rule **rules = mem_zalloc((set->count + 1) * sizeof(struct rule *));
+	struct rule **rules = mem_zalloc(set->count * sizeof(struct rule *));
 
 	host_metrics_collect(host); /* what the old rules did since the last look is counted before they go */
 	renew_scratch(host);
@@ -459,7 +459,7 @@ uint32_t host_wants_of(const struct host *host, struct slice server)
 struct host_snapshot *host_snapshot_take(const struct host *host)
 {
 	struct host_snapshot *s = mem_zalloc(sizeof *s);
-	s->rules = mem_zalloc((host->rule_count + 1) * sizeof *s->rules);
+	s->rules = mem_zalloc(host->rule_count * sizeof *s->rules);
 	for (size_t i = 0; i < host->rule_count; i++) {
 		const struct rule *r = host->rules[i];
 		struct snapshot_rule *to = &s->rules[s->count++];

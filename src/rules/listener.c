@@ -322,7 +322,7 @@ void listeners_arm(struct rule *rule)
 			listener_free(l);
 			continue;
 		}
-		struct slice *names = mem_alloc((l->name_count + 1) * sizeof *names);
+		struct slice *names = mem_alloc(l->name_count * sizeof *names);
 		for (uint32_t i = 0; i < l->name_count; i++)
 			names[i] = slice_cstr(l->names[i]);
 		arm(l, names, l->name_count);
