@@ -182,6 +182,37 @@ describe("replay", function()
     assert.is_true(h.now() - began >= 0.2)
   end)
 
+  it("takes no number for a time that cannot be one, neither of a frame nor beside the capture", function()
+    local rule = [[ami.on("UserEvent", function(ev) sink.open("out"):write(("%.0f"):format(ami.time(ev))) end)]]
+    local function frames(...)
+      local list = {}
+      for i, at in ipairs { ... } do list[i] = { "Event: UserEvent", "Timestamp: " .. at } end
+      return capture(list)
+    end
+    local function times(path)
+      local code, lines, err = replay(rule, path)
+      assert.equal(0, code, err)
+      local all = {}
+      for i, line in ipairs(lines) do all[i] = line.line end
+      return all
+    end
+    assert.same({ "1800000000", "1800000000", "1800000000", "1800000000", "1800000001" },
+      times(frames("1800000000", "100000000", "100000000000", "0", "1800000001")))
+    for _, at in ipairs { "100000001", "99999999999" } do assert.same({ at }, times(frames(at))) end
+    -- Where the first is none, the clock's is there.
+    local now = os.time()
+    assert.is_true(tonumber(times(frames "100000000")[1]) >= now)
+    local path = frames "100000000"
+    h.write_file(path .. ".times", "0 0\n")
+    assert.is_true(tonumber(times(path)[1]) >= now)
+    -- Beside it: the offset behind which bytes came, and when.
+    for _, bad in ipairs { "100000000000", "0", "-1" } do
+      path = frames("1800000000", "1800000001")
+      h.write_file(path .. ".times", "0 1700000000\n40 " .. bad .. "\n")
+      assert.same({ "1700000000", "1700000000" }, times(path))
+    end
+  end)
+
   it("gives the rules the session's beginning, and the same engine events as a real one", function()
     local _, lines = replay([[
       local out = sink.open "out"

@@ -174,6 +174,17 @@ describe("metrics", function()
     assert.is_true(at "success" > at "failure")
   end)
 
+  it("count each event of a server by what became of it", function()
+    local peer = helper.peer(helper.LOGIN .. "\n" .. [[
+send Event: Heard\r\nN: 1\r\n\r\nEvent: Unheard\r\n\r\nEvent: Heard\r\nN: 2\r\n\r\nEvent: Heard\r\nN: 3\r\n\r\nEvent: Unheard\r\n\r\n
+hold]])
+    local d = helper.daemon { servers = { pbx1 = helper.server(peer) }, rules = { ["hears.lua"] = [[ami.on("Heard", function(ev) log.info("heard", { n = ev.N }) end)]] } }
+    d:await { msg = "heard", n = "3" }
+    local function fate(name) return d:metric("hookswitch_server_events_total", { server = "pbx1", fate = name }) end
+    helper.wait_for(function() return fate "unmatched" == 2 end)
+    assert.are.same({ 3, 0 }, { fate "dispatched", fate "shed" })
+  end)
+
   it("show the longest turn of the last minute or two", function()
     local d = daemon()
     assert.is_true(d:metric "hookswitch_loop_longest_turn_seconds" < 1)

@@ -173,6 +173,28 @@ serve]])
     end)
   end
 
+  it("logs in again when it does not open its filter for a rule that comes later", function()
+    local peer = helper.peer(helper.LOGIN .. [[
+
+action ListCommands
+send Response: Success\r\nActionID: $id\r\nFilter: Dynamically add filters  (Priv: system,all)\r\nCoreSettings: Show settings  (Priv: system,reporting,all)\r\n\r\n
+action CoreSettings
+send Response: Success\r\nActionID: $id\r\nAsteriskVersion: 20.11.1\r\n\r\n
+action Filter
+send Response: Success\r\nActionID: $id\r\nMessage: Added\r\n\r\n
+action Filter
+send Response: Error\r\nActionID: $id\r\nMessage: Not now\r\n\r\n
+serve]], helper.LOGIN .. "\nserve")
+    local daemon = start { servers = { pbx1 = server(peer, { live = true }) } }
+    daemon:ready "pbx1"
+    helper.wait_for(function() return requested(daemon, "pbx1").filter ~= null end)
+    daemon.project.rule("vars.lua", [[ami.on("VarSet", function() end)]])
+    assert.is_true(daemon:reload())
+    local record = daemon:await { msg = "the server did not take another event mask: logging in again" }
+    assert.same({ "pbx1", "Filter", "error", "Not now" }, { record.server, record.action, record.reason, record.error })
+    daemon:await({ msg = "session ready" }, { count = 2 })
+  end)
+
   it("logs in again when another mask is never answered", function()
     local peer = helper.peer(helper.LOGIN .. "\naction Events\nserve", helper.LOGIN .. "\nserve")
     local daemon = start { servers = { pbx1 = server(peer, { live = false, timeouts = { action = 0.2 } }) }, rules = { ["late.lua"] = [[
