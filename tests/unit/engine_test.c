@@ -118,6 +118,30 @@ static void list_pending(void *ctx, const struct engine_pending *pending)
 	snprintf(listing->sender, sizeof listing->sender, "%s", pending->sender);
 }
 
+static bool asks_for(const char *class)
+{
+	struct engine_events_view view;
+	return CHECK(engine_events_view(engine, 0, &view) && view.automatic) && strstr(view.events, class);
+}
+
+/* Of a server whose session has not begun, nothing is narrowed with a delay. */
+static void what_watchers_want_is_asked_for(void)
+{
+	struct engine_watch watch = { .event = on_event, .classes = EVENT_DTMF }, other = { .event = on_event, .classes = EVENT_CDR, .server = "other" };
+
+	CHECK(!asks_for("dtmf"));
+	engine_watch_add(engine, &watch);
+	CHECK(asks_for("dtmf") && !asks_for("cdr"));
+	engine_watch_add(engine, &other);
+	CHECK(!asks_for("cdr"));
+	watch.classes = EVENT_CDR;
+	engine_watch_changed(engine, &watch);
+	CHECK(asks_for("cdr") && !asks_for("dtmf"));
+	engine_watch_remove(engine, &watch);
+	CHECK(!asks_for("cdr"));
+	engine_watch_remove(engine, &other);
+}
+
 static void every_watcher_sees_all(void)
 {
 	struct witness first = { 0 }, second = { 0 }, silent = { .watch = { .ctx = NULL } };
@@ -322,10 +346,11 @@ int main(void)
 	write_rule(scripts, "bad.lua", FAILS);
 	write_rule(scripts, "good.lua", LOADS);
 	fprintf(file, "return { live = { enabled = false }, scripts = { rules = '%s' }, log = { file = '%s' }, servers = { pbx = { host = '127.0.0.1', port = %u, "
-	        "username = '%s', secret = '%s' } } }\n", scripts, log_path, sim_port(sim), options.user, options.secret);
+	        "events = 'auto', username = '%s', secret = '%s' } } }\n", scripts, log_path, sim_port(sim), options.user, options.secret);
 	fclose(file);
 	engine = engine_create(loop, &(struct engine_options){ .config_path = path }, &faults);
 	if (CHECK(engine)) {
+		what_watchers_want_is_asked_for();
 		every_watcher_sees_all();
 		who_forgets_is_not_called();
 		what_is_none_gets_nothing();

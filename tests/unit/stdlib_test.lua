@@ -23,9 +23,10 @@ local function refused(part, fn, ...)
   if not sstring.find(tostring(r[2]), part, 1, true) then error("other error: " .. tostring(r[2]), 2) end
 end
 
--- Both give the same values, or both fail.
+-- Both give the same values, or both fail. The rule's goes first: memory that the stock function gives back has the right bytes in it.
 local function agree(what, stock_fn, rule_fn, ...)
-  local a, b = pack(pcall(stock_fn, ...)), pack(pcall(rule_fn, ...))
+  local b = pack(pcall(rule_fn, ...))
+  local a = pack(pcall(stock_fn, ...))
   if a[1] ~= b[1] or (a[1] and not same(a, b)) then
     error(what .. "(" .. show(pack(...)) .. ")\n  stock: " .. show(a) .. "\n  rule:  " .. show(b), 2)
   end
@@ -487,17 +488,25 @@ test("long calls look at the deadline", function()
   local long = ("a"):rep(1 << 20)
   local numbers = {}
   for i = 1, 50000 do numbers[i] = 50000 - i end
+  local few, slow = {}, rule.setmetatable({}, { __index = function(_, i) return i end })
+  for i = 1, 1000 do few[i] = 1000 - i end
   local cases = {
     find = function() return rstring.find(long, "a-b") end,
+    ["plain find"] = function() return rstring.find(long, "b", 1, true) end,
     gsub = function() return rstring.gsub(long, ".", rstring.reverse) end,
     gmatch = function() for _ in rstring.gmatch(long, "a-b") do end end,
     sort = function() return rule.table.sort(numbers, rule.math.ult) end,
+    ["sort of few"] = function() return rule.table.sort(few) end,
+    ["sort of few by a function"] = function() return rule.table.sort(few, rule.math.ult) end,
+    ["unpack of what is slow"] = function() return rule.table.unpack(slow, 1, 1000) end,
     concat = function() return rule.table.concat(numbers) end,
     insert = function() return rule.table.insert(numbers, 1, 1) end,
     remove = function() return rule.table.remove(numbers, 1) end,
     move = function() return rule.table.move(numbers, 1, #numbers, 2) end,
     len = function() return rule.utf8.len(long) end,
     offset = function() return rule.utf8.offset(long, 1 << 19) end,
+    ["offset back"] = function() return rule.utf8.offset(long, -(1 << 19)) end,
+    ["offset of the character"] = function() return rule.utf8.offset(("\x80"):rep(1 << 20), 0, 1 << 20) end,
     format = function() return rstring.format(("%d"):rep(2000), rule.table.unpack(numbers, 1, 2000)) end,
   }
   for name, fn in pairs(cases) do
