@@ -7,7 +7,8 @@
 #include "rules/listener.h"
 #include "rules/subscription.h"
 
-#define SLICE_ITEMS 64u /* that one rule takes before the next one is served */
+#define SLICE_ITEMS 64u /* that one rule takes before the next one is served, for each turn that it waited */
+#define SLICE_TURNS 64u /* that count so, at most */
 #define RUN_ITEMS 16u   /* of one server, before the rule's next server has its turn */
 
 /* ---- streams ---- */
@@ -28,6 +29,7 @@ static void mark_behind(struct rule *rule)
 		return;
 	list_append(&rule->host->behind, &rule->order.behind);
 	rule->host->behind_count++;
+	rule->order.served = rule->host->turn;
 }
 
 void order_unmark_behind(struct rule *rule)
@@ -418,16 +420,26 @@ static unsigned serve_frames(struct host *host, struct rule *rule, unsigned most
 	return n;
 }
 
+/* How much the rule may take now. Where slow rules use up one turn after the other, those between them are served once a round:
+ * they take what would have been theirs in each turn, or they would be as slow. */
+static unsigned take_slice(struct rule *rule)
+{
+	uint64_t turns = rule->host->turn - rule->order.served;
+
+	rule->order.served = rule->host->turn;
+	return SLICE_ITEMS * (turns < 1 ? 1 : turns < SLICE_TURNS ? (unsigned)turns : SLICE_TURNS);
+}
+
 /* True when anything was delivered. */
 static bool serve_slice(struct rule *rule)
 {
 	struct host *host = rule->host;
 	if (waits_for_replaced(rule))
 		return false;
-	unsigned n = serve_frames(host, rule, SLICE_ITEMS);
+	unsigned most = take_slice(rule), n = serve_frames(host, rule, most);
 	bool any = n > 0;
 
-	for (; n < SLICE_ITEMS && may_take_more(host, rule); n++) {
+	for (; n < most && may_take_more(host, rule); n++) {
 		if (!serve_next(rule))
 			break;
 		any = true;

@@ -231,6 +231,22 @@ describe("the share of a turn", function()
     assert.same({ "b 2", "b 3", "c 2" }, t:said())
   end)
 
+  it("that slow rules use up, one in each turn, makes the rule between them no slower: it takes as much as in every turn", function()
+    local rules = { ["quick.lua"] = [[local n = 0 ami.on("Hangup", function(ev) n = n + 1 end) ami.on("own.count", function() note(n) end)]] }
+    for i = 1, 5 do
+      rules[("slow%d.lua"):format(i)] = [[ami.on("Hangup", function(ev) local e = os.clock() + 0.012 while os.clock() < e do end end)]]
+    end
+    local t = support.run(rules, { limits = { turn_rules = 0.01, deadline = 1 } })
+    for n = 1, 1000 do t:event("Hangup", { N = n }) end
+    for _ = 1, 18 do t:turn() end -- three rounds
+    -- Answered when all of it was heard.
+    t:emit "own.count"
+    t:turn()
+    assert.is_true(t:rule("quick").calls > 500, t:rule("quick").calls)
+    for _ = 1, 30 do t:turn() end
+    assert.same({ "1000" }, t:said())
+  end)
+
   it("is logged with the rule that had most of it", function()
     local path = support.folder() .. "/log"
     local hookswitch = require "hookswitch"
