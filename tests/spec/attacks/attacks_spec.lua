@@ -134,6 +134,17 @@ describe("attacks of a rule", function()
     end)
   end
 
+  it("as ten at once that each use up a turn with one event leave the others served, and are named", function()
+    local list = {}
+    for i = 1, 10 do
+      list[i] = { rule = "slow" .. i, text = 'ami.on("*", function() local till = os.clock() + 0.035 while os.clock() < till do end end)' }
+    end
+    local daemon, told, events = run(list, 1, 1.5)
+    assert.are.equal(0, #daemon:find { rule = "probe", msg = "probe missed events" })
+    assert.is_true(told.events >= events, ("%d of %d events"):format(told.events, events))
+    daemon:await { msg = helper.has "the rules have used up their share of a turn", rule = helper.has "slow" }
+  end)
+
   it("on memory end for that rule alone", function()
     local list = attacks "memory"
     local daemon, told, events = run(list, 0.3, #list * 0.3 + 1, { limits = { memory = 160 << 20, rule_memory = 6 << 20,
