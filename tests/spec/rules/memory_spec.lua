@@ -52,15 +52,17 @@ describe("the memory of rules", function()
     assert.is_true(t:rule().memory < filled + 400 * 1024, t:rule().memory)
   end)
 
-  -- Keeps `mib` of small strings, in steps that each end well before the deadline.
+  -- Keeps `mib` of texts of its own, in steps that each end well before the deadline: 256 bytes each, and 2 MiB for the list.
+  local hoarders = 0
   local function hoarder(mib)
-    return ([[local kept, wanted = {}, %d << 20
+    hoarders = hoarders + 1
+    return ([[local kept, wanted, start = {}, %d, ("%02d"):rep(112)
       ami.on("own.hoard", function()
-        for _ = 1, 4000 do
-          if collectgarbage "count" * 1024 >= wanted then return end
-          for _ = 1, 5 do kept[#kept + 1] = "a string of some fifty bytes, as rules have them " .. #kept end
+        for _ = 1, 2000 do
+          if #kept >= wanted then return end
+          kept[#kept + 1] = start .. ("%%07d"):format(#kept)
         end
-      end)]]):format(mib)
+      end)]]):format(((mib - 2) << 20) // 256, hoarders)
   end
 
   local INNOCENT = [[local n = 0
@@ -70,9 +72,9 @@ describe("the memory of rules", function()
       n = n + #t
     end)]]
 
-  local function drive(files, rounds)
+  local function drive(files)
     local t = support.run(files, { limits = { deadline = 5, stuck = 20 } })
-    for _ = 1, rounds do
+    for _ = 1, 60 do
       t:emit "own.hoard"
       t:emit "own.work"
       t:turn()
@@ -92,7 +94,7 @@ describe("the memory of rules", function()
     local files = {}
     for i = 1, 6 do files["hoards" .. i .. ".lua"] = hoarder(24) end
     for i = 1, 3 do files["works" .. i .. ".lua"] = INNOCENT end
-    local t = drive(files, 30)
+    local t = drive(files)
     for i = 1, 6 do
       check_innocent(t, "hoards" .. i)
       assert.is_true(t:rule("hoards" .. i).memory > 20 * MIB, t:rule("hoards" .. i).memory)
@@ -101,26 +103,34 @@ describe("the memory of rules", function()
   end)
 
   it("of eight rules beside a larger one is refused to none of them", function()
-    local files = { ["large.lua"] = hoarder(26), ["works.lua"] = INNOCENT }
-    for i = 1, 8 do files["rule" .. i .. ".lua"] = hoarder(23) end
-    local t = drive(files, 30)
-    for i = 1, 8 do check_innocent(t, "rule" .. i) end
+    local files = { ["large.lua"] = hoarder(27), ["works.lua"] = INNOCENT }
+    for i = 1, 8 do files["rule" .. i .. ".lua"] = hoarder(25) end
+    local t = drive(files)
+    for i = 1, 8 do
+      check_innocent(t, "rule" .. i)
+      assert.is_true(t:rule("rule" .. i).memory > 24 * MIB, t:rule("rule" .. i).memory)
+    end
     check_innocent(t, "large")
     check_innocent(t, "works")
   end)
 
   it("that one rule fills is its own, whoever made the table", function()
     local t = support.run({
-      ["lib/shared.lua"] = "return { list = {} }",
-      ["a.lua"] = 'local shared = require "shared" ami.on("own.count", function() note("a", #shared.list) end)',
-      ["b.lua"] = 'local shared = require "shared" ami.on("own.fill", function() for i = 1, 50000 do shared.list[i] = "item " .. i end end)',
+      ["lib/shared.lua"] = "local own = {} return { list = {}, own = function() return own end }",
+      ["a.lua"] = 'local shared = require "shared" ami.on("own.count", function() note("a", #shared.list, #shared.own()) end)',
+      ["b.lua"] = [[local shared = require "shared"
+        ami.on("own.fill", function()
+          local own = shared.own() -- what a function of the module returns
+          for i = 1, 50000 do own[i] = "item " .. i end
+          for i = 1, 50000 do shared.list[i] = own[i] end
+        end)]],
     }, { limits = { deadline = 5, stuck = 20 } })
     local before = t:rule("a").memory
     t:emit "own.fill"
     t:turn()
     t:emit "own.count"
     t:turn()
-    assert.same({ "a 0" }, t:said())
+    assert.same({ "a 0 0" }, t:said())
     assert.is_true(t:rule("a").memory <= before + 8192, t:rule("a").memory)
     assert.is_true(t:rule("b").memory > 2 * MIB)
   end)
@@ -128,7 +138,7 @@ describe("the memory of rules", function()
   it("beyond the sum of all is refused to who asks for more, with an error that says so", function()
     local t = support.run({ ["hoards.lua"] = hoarder(24), ["idle.lua"] = 'ami.on("own.hoard", function() note "idle" end)' },
       { limits = { memory = 8 * MIB, deadline = 5, stuck = 20 } })
-    for _ = 1, 8 do
+    for _ = 1, 24 do
       t:emit "own.hoard"
       t:turn()
       t:advance(0.1)
