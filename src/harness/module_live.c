@@ -594,6 +594,7 @@ static int picture_stats(lua_State *L)
 	set_integer(L, "contradictions", stats->contradictions);
 	set_integer(L, "unseen", stats->unseen);
 	set_integer(L, "doubts", stats->doubts);
+	set_integer(L, "walked", stats->walked);
 	set_integer(L, "refused", stats->refused);
 	lua_newtable(L);
 	for (int kind = 0; kind < LIVE_KINDS; kind++)

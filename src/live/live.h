@@ -178,6 +178,7 @@ struct live_stats {
 	uint64_t snapshots;    /* completed */
 	int64_t snapshot_time; /* µs, of the last one */
 	uint64_t contradictions, unseen, doubts, refused; /* refused: lists, once each a session */
+	uint64_t walked;       /* objects that walks and counts had to look at */
 	uint64_t overflow[LIVE_KINDS];
 	uint32_t texts;        /* different ones that are kept */
 	uint32_t idle_texts;   /* that nobody keeps any more and that may come back */

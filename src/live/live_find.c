@@ -123,9 +123,11 @@ struct live_object *live_next(struct live_cursor *c, int64_t now)
 			c->server = s->number;
 			c->after = 0;
 		}
-		for (struct live_object *o; (o = live_set_next(set, &c->after));)
+		for (struct live_object *o; (o = live_set_next(set, &c->after));) {
+			s->stats.walked++;
 			if (matches(c->filter, o, now))
 				return o;
+		}
 	}
 	return NULL;
 }
