@@ -96,15 +96,11 @@ static void make_idle(struct live_names *names, struct live_name *name)
 	free(before);
 }
 
-void live_names_drop(struct live_names *names, struct live_name **name)
+void live_names_release(struct live_names *names, struct live_name *name)
 {
-	struct live_name *old = *name;
-	*name = NULL;
-	if (!old || --old->refs > 0)
-		return;
 	names->unused++;
-	if (!old->idle)
-		make_idle(names, old);
+	if (!name->idle)
+		make_idle(names, name);
 }
 
 bool live_names_change(struct live_names *names, struct live_name **field, struct slice text)

@@ -47,8 +47,16 @@ static inline struct live_name *live_names_keep(struct live_name *name)
 struct live_name *live_names_intern(struct live_names *names, struct slice text);
 /* Without a reference; NULL when nobody has it. */
 struct live_name *live_names_find(const struct live_names *names, struct slice text);
+/* Nobody keeps it any more. */
+void live_names_release(struct live_names *names, struct live_name *name);
 /* Drops a reference and clears the caller's pointer. NULL is ignored. */
-void live_names_drop(struct live_names *names, struct live_name **name);
+static inline void live_names_drop(struct live_names *names, struct live_name **name)
+{
+	struct live_name *old = *name;
+	*name = NULL;
+	if (old && --old->refs == 0)
+		live_names_release(names, old);
+}
 /* live_names_set() of another text. */
 bool live_names_change(struct live_names *names, struct live_name **field, struct slice text);
 /* `*field` becomes `text` (NULL when that is empty). True when it was something else. */

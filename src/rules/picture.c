@@ -288,7 +288,8 @@ void picture_event(struct picture *p, uint32_t id, const struct message *message
 	if (!live_event(s->live, message, p->now))
 		return;
 	touch(s);
-	picture_event_deliver(p);
+	if (p->dropped > 0 || p->host->change_count > 0) /* few events change what a rule listens to */
+		picture_event_deliver(p);
 }
 
 /* Does what is due, and sets when it is to be looked at again. */
