@@ -211,6 +211,9 @@ test("format agrees with Lua", function()
   agree("format", sstring.format, rstring.format, "%q", {})
   agree("format", sstring.format, rstring.format, "%" .. ("0"):rep(50) .. "d", 1)
   agree("format", sstring.format, rstring.format, "%99.99f", -1e308)
+  for _, edge in ipairs { 0x1.fffffffffffffp+1023, -0x1.fffffffffffffp+1023, math.huge, -math.huge, -(0 / 0), -0.0 } do
+    agree("format", sstring.format, rstring.format, "%q", edge)
+  end
   assert(rstring.format("%p%p", 1, {}):find "^%(null%)%x+$")
 end)
 
