@@ -286,6 +286,30 @@ static void refusals(void)
 	CHECK(a.used == 0);
 }
 
+static void tight_is_more_than_three_quarters(void)
+{
+	struct arena_budget budget = { .limit = 4 * MIB };
+	struct arena a, other, free_one;
+
+	arena_init(&a, MIB, &budget);
+	arena_init(&other, 0, &budget);
+	arena_init(&free_one, 0, NULL);
+	CHECK(arena_charge(&a, MIB - MIB / 4) && !arena_is_tight(&a));
+	CHECK(arena_charge(&a, 1) && arena_is_tight(&a) && !arena_is_tight(&other));
+	CHECK(arena_charge(&other, 3 * MIB - budget.used) && !arena_is_tight(&other));
+	CHECK(arena_charge(&other, 1) && arena_is_tight(&other));
+	arena_credit(&a, a.charged);
+	CHECK(!arena_is_tight(&a) && !arena_is_tight(&other));
+	CHECK(arena_charge(&free_one, 100 * MIB) && !arena_is_tight(&free_one));
+	budget.limit = 0;
+	CHECK(!arena_is_tight(&other));
+	arena_credit(&other, other.charged);
+	arena_credit(&free_one, free_one.charged);
+	arena_close(&a);
+	arena_close(&other);
+	arena_close(&free_one);
+}
+
 /* At the cap a shrinking block may have no smaller cell to go to: it stays, and is still freed as what it is. */
 static void shrinks_at_the_cap(void)
 {
@@ -463,6 +487,7 @@ int main(void)
 	bursts();
 	budget_is_shared();
 	refusals();
+	tight_is_more_than_three_quarters();
 	shrinks_at_the_cap();
 	slices();
 	under_lua();
