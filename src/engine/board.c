@@ -60,7 +60,7 @@ static int add_file(struct walk *walk, const char *path, const char *name, const
 	board->files = mem_realloc(board->files, board->count + 1, sizeof *board->files);
 	struct board_file *file = &board->files[board->count++];
 	*file = (struct board_file){ .name = mem_strdup(name), .len = (size_t)st->st_size };
-	file->bytes = mem_alloc(file->len + 1);
+	file->bytes = mem_alloc(file->len);
 	int rc = read_whole(fd, path, file, err);
 	close(fd);
 	SHA256((const unsigned char *)file->bytes, file->len, digest);

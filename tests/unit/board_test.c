@@ -1,4 +1,5 @@
 /* The board's folder as board_read() takes it: which names, how deep, how much, in which order. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,14 @@ static void put(const char *name, size_t size, char fill)
 	free(path);
 }
 
+static int open_descriptors(void)
+{
+	int count = 0;
+	for (int fd = 0; fd < 64; fd++)
+		count += fcntl(fd, F_GETFD) != -1;
+	return count;
+}
+
 static bool has(const struct board *board, const char *name)
 {
 	return board_find(board, slice_cstr(name)) != NULL;
@@ -57,7 +66,9 @@ static void test_names(void)
 	put("a`b", 1, 'x');
 	put("a{b", 1, 'x');
 	put("a:b", 1, 'x');
+	int before = open_descriptors();
 	struct board *board = board_read(folder, &err);
+	CHECK(open_descriptors() == before);
 	if (!CHECK(board != NULL))
 		return;
 	CHECK(board->count == 3);

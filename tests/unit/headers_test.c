@@ -57,6 +57,21 @@ static void test_masked(void)
 	MASKS("Action: UserEvent", "Key: wombat");
 }
 
+/* Bytes that come line by line: what a line says holds for those behind it, in its frame. */
+static void test_by_line(void)
+{
+	struct header_context context = { 0 };
+
+	CHECK(!header_is_secret(&context, SLICE("Value"), SLICE("1")));
+	CHECK(!header_is_secret(&context, SLICE("Variable"), SLICE("PASSWORD")));
+	CHECK(header_is_secret(&context, SLICE("Value"), SLICE("wombat")));
+	context = (struct header_context){ 0 };
+	CHECK(!header_is_secret(&context, SLICE("Event"), SLICE("DBGetResponse")));
+	CHECK(header_is_entry(&context, SLICE("Key")) && !header_is_entry(&context, SLICE("Family")));
+	CHECK(!header_is_secret(&context, SLICE("Family"), SLICE("passwords")));
+	CHECK(header_is_secret(&context, SLICE("Val"), SLICE("wombat")));
+}
+
 static bool matches(const struct headers *headers, const char *name, const char *pattern)
 {
 	return headers_match(headers, slice_cstr(name), slice_cstr(pattern));
@@ -82,6 +97,7 @@ static void test_match(void)
 int main(void)
 {
 	test_masked();
+	test_by_line();
 	test_match();
 	return check_report();
 }
