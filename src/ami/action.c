@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "ami/catalogue.h"
 #include "base/mem.h"
 
 void action_init(struct action *action)
@@ -21,6 +22,8 @@ void action_clear(struct action *action)
 {
 	buf_clear(&action->bytes);
 	action->count = 0;
+	action->named = 0;
+	action->info = NULL;
 }
 
 struct slice action_field_name(const struct action *action, uint32_t i)
@@ -42,6 +45,11 @@ bool action_get(const struct action *action, struct slice name, struct slice *va
 		return true;
 	}
 	return false;
+}
+
+struct slice action_name(const struct action *action)
+{
+	return action->named > 0 ? action_field_value(action, action->named - 1) : SLICE("");
 }
 
 /* For an error text: a name that may be long or hold anything. */
@@ -107,6 +115,10 @@ int action_add(struct action *action, struct slice name, struct slice value, str
 	field->value = store(action, value);
 	field->value_len = (uint32_t)value.len;
 	action->count++;
+	if (action->named == 0 && slice_eq_nocase(name, SLICE("Action"))) {
+		action->named = action->count;
+		action->info = catalogue_action(value);
+	}
 	return 0;
 }
 
@@ -195,21 +207,16 @@ static int write_line(struct buf *out, struct slice name, struct slice value)
 
 int action_write(const struct action *action, struct slice id, struct buf *out, struct err *err)
 {
-	struct slice name;
-	if (!action_get(action, SLICE("Action"), &name) || name.len == 0)
+	struct slice name = action_name(action);
+	if (name.len == 0)
 		return err_set(err, ERR_INVALID, "an action needs its name: Action = \"…\"");
 	size_t before = buf_len(out);
 	int rc = write_line(out, SLICE("Action"), name);
 	if (rc == 0 && id.len > 0)
 		rc = write_line(out, SLICE("ActionID"), id);
-	bool skipped = false; /* the first Action header stands in front already */
-	for (uint32_t i = 0; i < action->count && rc == 0; i++) {
-		if (!skipped && slice_eq_nocase(action_field_name(action, i), SLICE("Action"))) {
-			skipped = true;
-			continue;
-		}
-		rc = write_line(out, action_field_name(action, i), action_field_value(action, i));
-	}
+	for (uint32_t i = 0; i < action->count && rc == 0; i++)
+		if (i + 1 != action->named) /* it stands in front already */
+			rc = write_line(out, action_field_name(action, i), action_field_value(action, i));
 	if (rc == 0)
 		rc = buf_append(out, SLICE("\r\n"));
 	if (rc) {

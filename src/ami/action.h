@@ -11,6 +11,8 @@
 #define ACTION_NAME_MAX 47     /* of an action, where it is kept for logs and metrics: the longest that Asterisk has is 42 */
 #define ACTION_VARIABLES_MAX 64 /* Q32: parts of one Variable line */
 
+struct action_info;
+
 /* Everything is held in one growing block; offsets, so that it may move. */
 struct action {
 	struct buf bytes; /* names and values behind one another */
@@ -20,6 +22,8 @@ struct action {
 		uint32_t value_len;
 	} *fields; /* owned */
 	uint32_t count, cap;
+	uint32_t named;                 /* its first Action header, from 1; 0: it has none yet */
+	const struct action_info *info; /* what the catalogue knows of that name; NULL: nothing */
 };
 
 void action_init(struct action *action);
@@ -37,6 +41,8 @@ int action_add(struct action *action, struct slice name, struct slice value, str
 int action_add_variable(struct action *action, struct slice name, struct slice value, struct err *err);
 /* The first value of that header, case ignored (Q34); false when absent. */
 bool action_get(const struct action *action, struct slice name, struct slice *value);
+/* Its name, the first Action header; empty when it has none. */
+struct slice action_name(const struct action *action);
 struct slice action_field_name(const struct action *action, uint32_t i);
 struct slice action_field_value(const struct action *action, uint32_t i);
 

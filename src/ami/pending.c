@@ -214,12 +214,11 @@ static bool asks_for_async(const struct action *action)
 uint64_t pending_add(struct pending *p, const struct action *action, const struct pending_options *options,
                      char id[ACTION_ID_MAX + 1], struct err *err)
 {
-	struct slice name = { "", 0 };
+	struct slice name = action_name(action);
 	if (p->count >= p->limits.max_actions) {
 		err_set(err, ERR_BACKPRESSURE, "%u actions wait for their answers already, the limit of this server", p->count);
 		return 0;
 	}
-	action_get(action, SLICE("Action"), &name);
 	bool is_originate = slice_eq_nocase(name, SLICE("Originate")), is_async = is_originate && asks_for_async(action);
 	if (is_async && options->no_call_events) {
 		err_set(err, ERR_INVALID,
@@ -233,7 +232,7 @@ uint64_t pending_add(struct pending *p, const struct action *action, const struc
 	e->deadline.key = options->deadline;
 	e->offset = options->offset;
 	e->tag = options->tag;
-	e->info = catalogue_action(name);
+	e->info = action->info;
 	slice_to_text(name, e->action, sizeof e->action);
 	e->streams = options->streams;
 	e->awaits_originate = is_async;

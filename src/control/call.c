@@ -134,7 +134,6 @@ static void cancel(struct client *client)
 /* 0, or -1 with the refusal in the client's output and its exit code in `*code`. */
 static int action_build(struct request *request, struct action *action, int *code)
 {
-	struct slice name;
 	struct err err;
 
 	for (int i = 1; i < request->argc; i++) {
@@ -148,7 +147,7 @@ static int action_build(struct request *request, struct action *action, int *cod
 			return -1;
 		}
 	}
-	if (action_get(action, SLICE("Action"), &name) && name.len > 0)
+	if (action_name(action).len > 0)
 		return 0;
 	*code = client_refuse(request->client, 2, "call: no Action=NAME among the headers");
 	return -1;
@@ -180,7 +179,6 @@ int command_call(struct request *request)
 {
 	struct client *client = request->client;
 	struct action action;
-	struct slice name;
 	struct err err;
 	int code;
 
@@ -189,7 +187,7 @@ int command_call(struct request *request)
 		action_close(&action);
 		return code;
 	}
-	action_get(&action, SLICE("Action"), &name);
+	struct slice name = action_name(&action);
 	if (!client_has_role(client, ROLE_ADMIN) && is_guarded(&action)) {
 		char what[128];
 		snprintf(what, sizeof what, "call: this %.*s", SLICE_ARG(name));

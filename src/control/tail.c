@@ -231,10 +231,9 @@ static void show_action(struct tail *tail, const char *server, const char *sende
 {
 	const struct headers headers = { .action = action };
 	struct buf *out = &tail->client->out;
-	struct slice name = { "", 0 };
+	struct slice name = action_name(action);
 	struct writer writer;
 
-	action_get(action, SLICE("Action"), &name);
 	if (!tail->json) {
 		print_start(tail, clock_wall(), server, " > ", name);
 		print_sender(out, sender, rule);

@@ -118,15 +118,13 @@ static int ops_send(void *ctx, uint32_t server, const char *rule, const struct a
                     char id[ACTION_ID_MAX + 1], struct err *err)
 {
 	struct replay *r = ctx;
-	struct slice name = { "", 0 };
 	if (server != REPLAY_SERVER_ID)
 		return err_set(err, ERR_NOT_READY, "a replay has one server, '%s'", r->options.server);
 	if (!r->ready)
 		return err_set(err, ERR_NOT_READY, "the session has not begun");
 	print_action(r, rule, action);
-	action_get(action, SLICE("Action"), &name);
 	struct waiting_answer *answer = mem_zalloc(sizeof *answer);
-	answer->reply = make_answer(r, tag, name);
+	answer->reply = make_answer(r, tag, action_name(action));
 	answer->due = r->now + (r->options.answer == REPLAY_TIMEOUT ? clock_from_seconds(timeout > 0 ? timeout : 10) : 0);
 	*r->last_answer = answer;
 	r->last_answer = &answer->next;

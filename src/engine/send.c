@@ -23,11 +23,9 @@ static const char *rule_of(const struct engine_request *request)
 static void log_sent(const struct server *s, const struct engine_request *request, const struct action *action, const char *id)
 {
 	const char *rule = rule_of(request);
-	struct slice name = { "", 0 };
 
-	action_get(action, SLICE("Action"), &name);
 	log_write(LOG_DEBUG, "action sent", F_TEXT("server", s->name), F_TEXT("rule", rule),
-	          F_TEXT("sent_by", rule ? NULL : request->sender->name), F_SLICE("action", name), F_TEXT("action_id", id));
+	          F_TEXT("sent_by", rule ? NULL : request->sender->name), F_SLICE("action", action_name(action)), F_TEXT("action_id", id));
 }
 
 struct engine_request *engine_send(struct engine *e, uint32_t server, const struct action *action, double timeout,

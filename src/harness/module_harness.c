@@ -351,11 +351,9 @@ void harness_lost(struct harness *h, struct harness_server *s, const char *reaso
 	/* A rule may send again while it hears of the loss: not to this server, which is not ready. */
 	for (size_t i = h->answered; i < h->sent_count; i++) {
 		struct harness_action *a = h->sent[i];
-		struct slice name = { "", 0 };
 		if (a->server != s->id || !a->tag)
 			continue;
-		action_get(&a->action, SLICE("Action"), &name);
-		char *action = mem_slicedup(name);
+		char *action = mem_slicedup(action_name(&a->action));
 		harness_answer(h, a, reply_failed(ERR_LOST, reason, a->tag, action));
 		free(action);
 	}

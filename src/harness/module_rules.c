@@ -333,11 +333,9 @@ static int rules_answer(lua_State *L)
 {
 	struct harness *h = rules_check(L);
 	struct harness_action *a = find_sent(L, h, 2);
-	struct slice name = { "", 0 };
 	luaL_argcheck(L, a->tag, 2, "it was answered already");
-	action_get(&a->action, SLICE("Action"), &name);
 	lua_settop(L, 3);
-	harness_answer(h, a, reply_read(L, 3, name));
+	harness_answer(h, a, reply_read(L, 3, action_name(&a->action)));
 	return 0;
 }
 

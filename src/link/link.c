@@ -117,10 +117,10 @@ uint64_t link_send_own(struct link *link, const struct action *action, struct er
 
 static double default_timeout(const struct link *link, const struct action *action)
 {
-	struct slice name, value;
+	struct slice value;
 	int64_t ms;
 
-	if (!action_get(action, SLICE("Action"), &name) || !slice_eq_nocase(name, SLICE("Originate")))
+	if (!slice_eq_nocase(action_name(action), SLICE("Originate")))
 		return link->config.timeouts.action;
 	bool given = action_get(action, SLICE("Timeout"), &value) && slice_to_int(value, &ms) && ms > 0;
 	return (given ? (double)ms / 1e3 : ORIGINATE_TIMEOUT) + ORIGINATE_MARGIN;

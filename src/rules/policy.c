@@ -199,9 +199,8 @@ static int check_application(const struct policy *policy, const char *rule, cons
 
 int policy_check(const struct policy *policy, const char *rule, const struct action *action, struct err *err)
 {
-	struct slice name = { "", 0 };
-	action_get(action, SLICE("Action"), &name);
-	const struct action_info *info = catalogue_action(name);
+	struct slice name = action_name(action);
+	const struct action_info *info = action->info;
 	unsigned flags = info ? info->flags : 0;
 
 	if (flags & ACTION_OWN)

@@ -164,7 +164,7 @@ static bool is_object(const struct value *value)
 
 static int build_action(const struct value *body, struct action *action, struct err *err)
 {
-	struct slice action_name, async;
+	struct slice async;
 	uint32_t names = 0;
 
 	for (size_t i = 0; i < body->table.count; i++) {
@@ -178,12 +178,13 @@ static int build_action(const struct value *body, struct action *action, struct 
 	}
 	for (uint32_t i = 0; i < action->count; i++)
 		names += slice_eq_nocase(action_field_name(action, i), SLICE("Action"));
-	if (!action_get(action, SLICE("Action"), &action_name) || action_name.len == 0 || names != 1)
+	struct slice called = action_name(action);
+	if (called.len == 0 || names != 1)
 		return err_set(err, ERR_INVALID, "the action has not one name: \"Action\" is a text");
 	/* Asterisk skips blanks and control bytes in front: " Command" would pass by the policy as a name that it does not have. */
-	if ((unsigned char)action_name.ptr[0] <= ' ' || (unsigned char)action_name.ptr[action_name.len - 1] <= ' ')
+	if ((unsigned char)called.ptr[0] <= ' ' || (unsigned char)called.ptr[called.len - 1] <= ' ')
 		return err_set(err, ERR_INVALID, "the action's name begins or ends with a blank");
-	if (slice_eq_nocase(action_name, SLICE("Originate")) && !action_get(action, SLICE("Async"), &async))
+	if (slice_eq_nocase(called, SLICE("Originate")) && !action_get(action, SLICE("Async"), &async))
 		return action_add(action, SLICE("Async"), SLICE("true"), err);
 	return 0;
 }
@@ -227,8 +228,7 @@ static bool acts_within(const struct web_ask *ask, const struct action *action, 
 
 	if (ask->token->queues.count == 0)
 		return true;
-	action_get(action, SLICE("Action"), &bound);
-	const char *by = bound_by(bound);
+	const char *by = bound_by(action_name(action));
 	if (!by || !action_get(action, slice_cstr(by), &bound))
 		return false;
 	for (uint32_t i = 0; i < action->count; i++) {
@@ -330,14 +330,12 @@ static void on_done(struct engine *engine, void *ctx, struct reply *reply)
 static struct act *act_create(const struct web_ask *ask, struct slice server, const struct action *action)
 {
 	struct act *act = mem_zalloc(sizeof *act);
-	struct slice name = { "", 0 };
 
-	action_get(action, SLICE("Action"), &name);
 	act->web = ask->web;
 	snprintf(act->label, sizeof act->label, "%s", ask->token->name);
 	address_text(ask->client, act->address);
 	slice_to_text(server, act->server, sizeof act->server);
-	slice_to_text(name, act->action, sizeof act->action);
+	slice_to_text(action_name(action), act->action, sizeof act->action);
 	find_target(action, act->target, sizeof act->target);
 	list_append(&ask->web->acts, &act->node);
 	ev_timer_init(&act->limit, on_limit, 0, 0);

@@ -154,7 +154,7 @@ static int add_header(lua_State *L, int index, struct action *action, struct sli
 
 int action_build(lua_State *L, int index, struct action *action, struct err *err)
 {
-	struct slice keys[KEYS_MAX], name, async;
+	struct slice keys[KEYS_MAX], async;
 	size_t count;
 
 	index = lua_absindex(L, index);
@@ -172,7 +172,8 @@ int action_build(lua_State *L, int index, struct action *action, struct err *err
 	lua_settop(L, top);
 	if (rc)
 		return -1;
-	if (!action_get(action, SLICE("Action"), &name) || name.len == 0)
+	struct slice name = action_name(action);
+	if (name.len == 0)
 		return err_set(err, ERR_INVALID, "the action has no name: Action = \"…\" is missing");
 	/* Asterisk skips blanks and control bytes in front: " Command" would pass by the policy as a name that it does not have. */
 	if ((unsigned char)name.ptr[0] <= ' ' || (unsigned char)name.ptr[name.len - 1] <= ' ')

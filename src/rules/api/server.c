@@ -167,9 +167,7 @@ static struct request *transmit(struct rule *rule, const struct sending *sending
 		count_denied(rule, err->code);
 		return NULL;
 	}
-	struct slice name = SLICE("");
-	action_get(&rule->scratch->action, SLICE("Action"), &name);
-	struct request *request = request_create(rule, sending->server, sending->server_name, name);
+	struct request *request = request_create(rule, sending->server, sending->server_name, action_name(&rule->scratch->action));
 	request->charged = true;
 	if (host->ops.send(host->ctx, sending->server, rule->name, &rule->scratch->action, sending->timeout, request, id, err)) {
 		count_denied(rule, err->code);
