@@ -11,48 +11,50 @@
 #define KEYS_MAX 256 /* more than an action can have (Q31) */
 #define FEW 16       /* keys that are sorted by hand: qsort() costs as much as all the rest */
 
-static int compare_slices(const void *a, const void *b)
+/* An entry of a table whose keys and values stand on the stack. */
+struct entry {
+	struct slice key;
+	int value; /* its place */
+};
+
+static int compare_keys(const void *a, const void *b)
 {
-	const struct slice *x = a, *y = b;
+	const struct slice *x = &((const struct entry *)a)->key, *y = &((const struct entry *)b)->key;
 	size_t n = x->len < y->len ? x->len : y->len;
 	int d = memcmp(x->ptr, y->ptr, n);
 	return d != 0 ? d : (x->len > y->len) - (x->len < y->len);
 }
 
-static void sort(struct slice *keys, size_t count)
+static void sort(struct entry *entries, size_t count)
 {
 	if (count > FEW) {
-		qsort(keys, count, sizeof *keys, compare_slices);
+		qsort(entries, count, sizeof *entries, compare_keys);
 		return;
 	}
 	for (size_t i = 1; i < count; i++) {
-		struct slice key = keys[i];
+		struct entry entry = entries[i];
 		size_t k = i;
-		for (; k > 0 && compare_slices(&keys[k - 1], &key) > 0; k--)
-			keys[k] = keys[k - 1];
-		keys[k] = key;
+		for (; k > 0 && compare_keys(&entries[k - 1], &entry) > 0; k--)
+			entries[k] = entries[k - 1];
+		entries[k] = entry;
 	}
 }
 
-/* The table's keys, sorted. Their strings live in the table. */
-static int sorted_keys(lua_State *L, int index, const char *what, struct slice keys[KEYS_MAX], size_t *count, struct err *err)
+/* The table's entries, sorted by their keys. Leaves them on the stack, also when it fails. */
+static int sorted_entries(lua_State *L, int index, const char *what, struct entry entries[KEYS_MAX], size_t *count, struct err *err)
 {
 	*count = 0;
-	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-		if (lua_type(L, -2) != LUA_TSTRING) {
-			err_set(err, ERR_INVALID, "%s: a %s stands where a header's name is expected", what, luaL_typename(L, -2));
-			lua_pop(L, 2);
-			return -1;
-		}
-		if (*count == KEYS_MAX) {
-			err_set(err, ERR_INVALID, "%s: more than %d entries", what, KEYS_MAX);
-			lua_pop(L, 2);
-			return -1;
-		}
-		struct slice *key = &keys[(*count)++];
-		key->ptr = lua_tolstring(L, -2, &key->len);
+	for (lua_pushnil(L); lua_next(L, index); lua_pushvalue(L, -2)) {
+		if (lua_type(L, -2) != LUA_TSTRING)
+			return err_set(err, ERR_INVALID, "%s: a %s stands where a header's name is expected", what, luaL_typename(L, -2));
+		if (*count == KEYS_MAX)
+			return err_set(err, ERR_INVALID, "%s: more than %d entries", what, KEYS_MAX);
+		struct entry *entry = &entries[(*count)++];
+		entry->key.ptr = lua_tolstring(L, -2, &entry->key.len);
+		entry->value = lua_gettop(L);
+		luaL_checkstack(L, 20, NULL);
 	}
-	sort(keys, *count);
+	sort(entries, *count);
 	return 0;
 }
 
@@ -98,19 +100,17 @@ static int add_scalar(lua_State *L, int index, struct action *action, struct sli
 /* { A = 1, B = "x" }: sorted, so that the same table always makes the same bytes. */
 static int add_variables(lua_State *L, int index, struct action *action, struct err *err)
 {
-	struct slice keys[KEYS_MAX];
+	struct entry entries[KEYS_MAX];
 	size_t count;
-	int rc = sorted_keys(L, index, "Variable", keys, &count, err);
+	int top = lua_gettop(L), rc = sorted_entries(L, index, "Variable", entries, &count, err);
 	for (size_t i = 0; i < count && rc == 0; i++) {
 		char scratch[40];
 		struct slice value;
-		lua_pushlstring(L, keys[i].ptr, keys[i].len);
-		lua_rawget(L, index);
-		rc = scalar_text(L, -1, keys[i], scratch, &value, err);
+		rc = scalar_text(L, entries[i].value, entries[i].key, scratch, &value, err);
 		if (rc == 0)
-			rc = action_add_variable(action, keys[i], value, err);
-		lua_pop(L, 1);
+			rc = action_add_variable(action, entries[i].key, value, err);
 	}
+	lua_settop(L, top);
 	return rc;
 }
 
@@ -143,7 +143,6 @@ static int add_list(lua_State *L, int index, struct action *action, struct slice
 
 static int add_header(lua_State *L, int index, struct action *action, struct slice name, struct err *err)
 {
-	index = lua_absindex(L, index);
 	luavalue_unproxy(L, index);
 	if (lua_type(L, index) != LUA_TTABLE)
 		return add_scalar(L, index, action, name, err);
@@ -154,7 +153,8 @@ static int add_header(lua_State *L, int index, struct action *action, struct sli
 
 int action_build(lua_State *L, int index, struct action *action, struct err *err)
 {
-	struct slice keys[KEYS_MAX], async;
+	struct entry entries[KEYS_MAX];
+	struct slice async;
 	size_t count;
 
 	index = lua_absindex(L, index);
@@ -162,13 +162,9 @@ int action_build(lua_State *L, int index, struct action *action, struct err *err
 	luavalue_unproxy(L, index);
 	action_clear(action);
 	int top = lua_gettop(L);
-	int rc = sorted_keys(L, index, "the action", keys, &count, err);
-	for (size_t i = 0; i < count && rc == 0; i++) {
-		lua_pushlstring(L, keys[i].ptr, keys[i].len);
-		lua_rawget(L, index);
-		rc = add_header(L, -1, action, keys[i], err);
-		lua_pop(L, 1);
-	}
+	int rc = sorted_entries(L, index, "the action", entries, &count, err);
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = add_header(L, entries[i].value, action, entries[i].key, err);
 	lua_settop(L, top);
 	if (rc)
 		return -1;

@@ -181,7 +181,11 @@ static struct request *transmit(struct rule *rule, const struct sending *sending
 static int find_arguments(lua_State *L, struct sending *sending)
 {
 	luaL_checktype(L, 2, LUA_TTABLE);
+	sending->options = 0;
+	sending->timeout = 0;
 	sending->action = 2;
+	if (lua_gettop(L) == 2)
+		return 0;
 	int fn = lua_isfunction(L, 3) ? 3 : lua_isfunction(L, 4) ? 4 : 0;
 	sending->options = lua_istable(L, 3) ? 3 : 0;
 	if (!lua_isnoneornil(L, 3) && sending->options == 0 && fn != 3)
@@ -271,7 +275,8 @@ SANDBOX_FUNCTION(server_call)
 
 SANDBOX_FUNCTION(server_index)
 {
-	struct handle *h = check_server(L, 1);
+	/* __index is reached through our own metatable only: the object needs no check. */
+	struct handle *h = lua_touserdata(L, 1);
 	struct host_server server = { .state = "removed", .version = "" };
 	const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
 
