@@ -15,21 +15,19 @@ enum stage {
 };
 
 struct entry {
+	struct reply reply; /* first: when the action has ended, all of this is the reply's block. Of it are kept here what came so far
+	                       and what is known from the start */
 	struct list order; /* in the order they were added, which is the order of the answers (Q22) */
 	struct entry *hash_next;
 	struct heap_node deadline; /* its key: monotonic ns */
 	enum stage stage;
-	uint64_t sequence, started, offset;
-	void *tag;
+	uint64_t offset;
 	const struct action_info *info; /* NULL: not in the catalogue */
 	bool awaits_originate;          /* asynchronous: its end is an event */
 	bool holds_line;
 	bool streams;
-	struct message *response;
-	struct message **events;
-	uint32_t event_count, event_cap;
+	uint32_t event_cap;
 	size_t bytes; /* of the copies */
-	char action[ACTION_NAME_MAX + 1];
 };
 
 /* Invariant: each entry stands in `order`, in one hash chain and in `deadlines`; `count` is the number of them. */
@@ -52,6 +50,7 @@ struct pending {
 	struct pending_stats stats;
 };
 
+_Static_assert(offsetof(struct entry, reply) == 0, "reply_free() frees the entry");
 _Static_assert(PENDING_PREFIX_MAX + sizeof "-4294967295-18446744073709551615" - 1 <= ACTION_ID_MAX, "Q33: an id does not fit");
 
 static void make_head(struct pending *p)
@@ -74,11 +73,8 @@ struct pending *pending_create(const struct pending_limits *limits, struct slice
 
 static void entry_free(struct entry *e)
 {
-	message_free(&e->response);
-	for (uint32_t i = 0; i < e->event_count; i++)
-		message_free(&e->events[i]);
-	free(e->events);
-	free(e);
+	struct reply *reply = &e->reply;
+	reply_free(&reply);
 }
 
 static void drop_all(struct pending *p)
@@ -127,7 +123,7 @@ void pending_written(struct pending *p, uint64_t offset)
 static struct entry *find(const struct pending *p, uint64_t sequence)
 {
 	struct entry *e = p->hash[sequence & (p->hash_size - 1)];
-	while (e && e->sequence != sequence)
+	while (e && e->reply.sequence != sequence)
 		e = e->hash_next;
 	return e;
 }
@@ -138,8 +134,8 @@ static void grow_hash(struct pending *p)
 	struct entry **hash = mem_zalloc(size * sizeof *hash);
 	list_each(it, &p->order) {
 		struct entry *e = list_entry(it, struct entry, order);
-		e->hash_next = hash[e->sequence & (size - 1)];
-		hash[e->sequence & (size - 1)] = e;
+		e->hash_next = hash[e->reply.sequence & (size - 1)];
+		hash[e->reply.sequence & (size - 1)] = e;
 	}
 	free(p->hash);
 	p->hash = hash;
@@ -150,7 +146,7 @@ static void insert(struct pending *p, struct entry *e)
 {
 	if (p->count >= p->hash_size)
 		grow_hash(p);
-	struct entry **chain = &p->hash[e->sequence & (p->hash_size - 1)];
+	struct entry **chain = &p->hash[e->reply.sequence & (p->hash_size - 1)];
 	e->hash_next = *chain;
 	*chain = e;
 	list_append(&p->order, &e->order);
@@ -160,7 +156,7 @@ static void insert(struct pending *p, struct entry *e)
 
 static void detach(struct pending *p, struct entry *e)
 {
-	struct entry **link = &p->hash[e->sequence & (p->hash_size - 1)];
+	struct entry **link = &p->hash[e->reply.sequence & (p->hash_size - 1)];
 	while (*link != e)
 		link = &(*link)->hash_next;
 	*link = e->hash_next;
@@ -174,26 +170,15 @@ static void detach(struct pending *p, struct entry *e)
 /* The one place where an action ends: takes it out and makes its reply (P3). */
 static struct reply *complete(struct pending *p, struct entry *e, enum err_code code, struct slice text)
 {
-	struct reply *r = mem_zalloc(sizeof *r);
+	struct reply *r = &e->reply;
 	detach(p, e);
 	r->code = code;
 	slice_to_text(text, r->text, sizeof r->text);
-	r->response = e->response;
-	r->events = e->events;
-	r->event_count = e->event_count;
 	r->is_list = e->stage == STAGE_LIST;
 	r->has_output = r->response && e->info && (e->info->flags & ACTION_TEXT);
-	r->sequence = e->sequence;
-	r->tag = e->tag;
-	r->started = e->started;
 	r->deadline = e->deadline.key;
-	memcpy(r->action, e->action, sizeof r->action);
 	memcpy(r->id_head, p->head, p->head_len);
 	r->id_head_len = (uint32_t)p->head_len;
-	e->response = NULL;
-	e->events = NULL;
-	e->event_count = 0;
-	entry_free(e);
 	return r;
 }
 
@@ -227,19 +212,20 @@ uint64_t pending_add(struct pending *p, const struct action *action, const struc
 		return 0;
 	}
 	struct entry *e = mem_zalloc(sizeof *e);
-	e->sequence = p->next_sequence++;
-	e->started = options->now;
+	e->reply.size = sizeof *e;
+	e->reply.sequence = p->next_sequence++;
+	e->reply.started = options->now;
 	e->deadline.key = options->deadline;
 	e->offset = options->offset;
-	e->tag = options->tag;
+	e->reply.tag = options->tag;
 	e->info = action->info;
-	slice_to_text(name, e->action, sizeof e->action);
+	slice_to_text(name, e->reply.action, sizeof e->reply.action);
 	e->streams = options->streams;
 	e->awaits_originate = is_async;
 	e->holds_line = is_originate ? !is_async : e->info && (e->info->flags & ACTION_HOLDS_LINE);
 	insert(p, e);
-	reply_write_id(slice_make(p->head, p->head_len), e->sequence, id);
-	return e->sequence;
+	reply_write_id(slice_make(p->head, p->head_len), e->reply.sequence, id);
+	return e->reply.sequence;
 }
 
 void pending_forget(struct pending *p, uint64_t sequence)
@@ -279,18 +265,18 @@ static struct entry *oldest_unanswered(const struct pending *p)
 /* Keeps a copy of `m` for the reply, within the limits. */
 static int keep_event(struct pending *p, struct entry *e, const struct message *m)
 {
-	size_t size = message_copy_size(m) + sizeof *e->events;
-	if (mem_is_short() || e->event_count >= p->limits.max_list_events || e->bytes + size > p->limits.max_list_bytes)
+	size_t size = message_copy_size(m) + sizeof *e->reply.events;
+	if (mem_is_short() || e->reply.event_count >= p->limits.max_list_events || e->bytes + size > p->limits.max_list_bytes)
 		return -1;
-	if (e->event_count == e->event_cap) {
+	if (e->reply.event_count == e->event_cap) {
 		uint32_t cap = e->event_cap ? e->event_cap * 2 : 4;
-		e->events = mem_realloc(e->events, cap, sizeof *e->events);
+		e->reply.events = mem_realloc(e->reply.events, cap, sizeof *e->reply.events);
 		e->event_cap = cap;
 	}
 	struct message *copy = message_copy(m);
 	if (!copy)
 		return -1;
-	e->events[e->event_count++] = copy;
+	e->reply.events[e->reply.event_count++] = copy;
 	e->bytes += size;
 	return 0;
 }
@@ -300,10 +286,10 @@ static int keep_response(struct pending *p, struct entry *e, const struct messag
 	size_t size = message_copy_size(m);
 	if (size > p->limits.max_list_bytes)
 		return -1;
-	message_free(&e->response);
-	e->response = message_copy(m);
+	message_free(&e->reply.response);
+	e->reply.response = message_copy(m);
 	e->bytes += size;
-	return e->response ? 0 : -1;
+	return e->reply.response ? 0 : -1;
 }
 
 static enum pending_result overflow(struct pending *p, struct entry *e, struct reply **done)
@@ -441,7 +427,7 @@ static enum pending_result take_list_event(struct pending *p, struct entry *e, c
 		return PENDING_COMPLETED;
 	}
 	if (e->streams && !(e->info && (e->info->flags & ACTION_ONE_EVENT))) {
-		p->item_tag = e->tag;
+		p->item_tag = e->reply.tag;
 		return PENDING_ITEM;
 	}
 	if (keep_event(p, e, m))
@@ -561,8 +547,8 @@ void pending_each(const struct pending *p, void (*fn)(void *ctx, const struct pe
 {
 	list_each(it, &p->order) {
 		const struct entry *e = list_entry(it, struct entry, order);
-		struct pending_view view = { .sequence = e->sequence, .started = e->started, .deadline = e->deadline.key,
-		                             .action = e->action, .tag = e->tag };
+		struct pending_view view = { .sequence = e->reply.sequence, .started = e->reply.started, .deadline = e->deadline.key,
+		                             .action = e->reply.action, .tag = e->reply.tag };
 		fn(ctx, &view);
 	}
 }

@@ -50,6 +50,7 @@ bool reply_output(const struct reply *reply, size_t *cursor, struct slice *line)
 struct reply *reply_failed(enum err_code code, const char *text, void *tag, const char *action)
 {
 	struct reply *r = mem_zalloc(sizeof *r);
+	r->size = sizeof *r;
 	r->code = code;
 	r->tag = tag;
 	slice_to_text(slice_cstr(text), r->text, sizeof r->text);
@@ -72,7 +73,7 @@ void reply_free(struct reply **reply)
 
 size_t reply_size(const struct reply *reply)
 {
-	size_t size = sizeof *reply + (reply->response ? message_copy_size(reply->response) : 0);
+	size_t size = reply->size + (reply->response ? message_copy_size(reply->response) : 0);
 	for (uint32_t i = 0; i < reply->event_count; i++)
 		size += message_copy_size(reply->events[i]);
 	return size;

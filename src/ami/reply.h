@@ -22,6 +22,7 @@ struct reply {
 	char action[ACTION_NAME_MAX + 1]; /* the action's name, cut to fit, for logs and metrics */
 	char id_head[REPLY_HEAD_MAX]; /* how its ActionID begins: see reply_id() */
 	uint32_t id_head_len;
+	uint32_t size;                /* of the block that it stands in front of: what kept it while it was pending is freed with it */
 };
 
 /* Lines of a Command's output, old form and new as one list (Q12, Q13). `cursor` starts at 0; false at the end. */
