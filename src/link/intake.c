@@ -38,15 +38,16 @@ static void give_reply(struct link *link, struct reply *reply)
 	link->owner.completed(link->owner.ctx, link, reply);
 }
 
-static void count_reply(struct link *link, const struct reply *reply)
+static void complete_at(struct link *link, struct reply *reply, uint64_t now)
 {
-	link_metrics_action(link, reply, (double)(clock_mono_ns() - reply->started) / 1e9);
+	/* What a guessed ActionID answers may have been sent since the read. */
+	link_metrics_action(link, reply, now > reply->started ? (double)(now - reply->started) / 1e9 : 0);
+	give_reply(link, reply);
 }
 
 void link_complete(struct link *link, struct reply *reply)
 {
-	count_reply(link, reply);
-	give_reply(link, reply);
+	complete_at(link, reply, clock_mono_ns());
 }
 
 /* ---- what a frame is ---- */
@@ -108,7 +109,7 @@ static bool take_reply(struct link *link, struct reply *reply)
 		alive = false;
 	} else {
 		link_give_gap(link);
-		link_complete(link, reply);
+		complete_at(link, reply, link->last_read);
 		return true;
 	}
 	reply_free(&reply);
