@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "link/internal.h"
 
+#define OUT_FIRST 4096u /* bytes of the write buffer: the actions of a turn mostly fit */
 #define ORIGINATE_TIMEOUT 30.0 /* Asterisk's own default, seconds */
 #define ORIGINATE_MARGIN 5.0
 
@@ -92,6 +93,8 @@ static void wrote(struct link *link, size_t bytes)
 static uint64_t queue_action(struct link *link, const struct action *action, const struct pending_options *options,
                              char id[ACTION_ID_MAX + 1], struct err *err)
 {
+	if (!link->out.data)
+		buf_reserve(&link->out, OUT_FIRST); /* where it fails, action_write() says so */
 	size_t before = buf_len(&link->out);
 	uint64_t sequence = pending_add(link->pending, action, options, id, err);
 
