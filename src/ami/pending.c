@@ -28,6 +28,7 @@ struct entry {
 	bool streams;
 	uint32_t event_cap;
 	size_t bytes; /* of the copies */
+	_Alignas(max_align_t) unsigned char room[]; /* of the caller's */
 };
 
 /* Invariant: each entry stands in `order`, in one hash chain and in `deadlines`; `count` is the number of them. */
@@ -196,7 +197,7 @@ static bool asks_for_async(const struct action *action)
 	return false;
 }
 
-uint64_t pending_add(struct pending *p, const struct action *action, const struct pending_options *options,
+uint64_t pending_add(struct pending *p, const struct action *action, struct pending_options *options,
                      char id[ACTION_ID_MAX + 1], struct err *err)
 {
 	struct slice name = action_name(action);
@@ -211,8 +212,10 @@ uint64_t pending_add(struct pending *p, const struct action *action, const struc
 		        "set Async = false");
 		return 0;
 	}
-	struct entry *e = mem_zalloc(sizeof *e);
-	e->reply.size = sizeof *e;
+	struct entry *e = mem_zalloc(sizeof *e + options->room);
+	if (options->room > 0)
+		options->tag = e->room;
+	e->reply.size = (uint32_t)(sizeof *e + options->room);
 	e->reply.sequence = p->next_sequence++;
 	e->reply.started = options->now;
 	e->deadline.key = options->deadline;

@@ -50,6 +50,8 @@ struct pending_options {
 	uint64_t now, deadline; /* monotonic ns */
 	uint64_t offset;        /* of its first byte in the session's output, to distinguish `lost` from `not_ready` */
 	void *tag;
+	size_t room;            /* > 0: so many bytes of the caller's, zeroed, are kept with the action until its reply is freed;
+	                           pending_add() sets `tag` to them */
 	bool streams;           /* items of its list are not kept for the reply but handed out one by one: PENDING_ITEM */
 	bool no_call_events;    /* the session hears no events of the class call: an asynchronous Originate is refused, for its end
 	                           could not be heard (Q46) */
@@ -57,7 +59,7 @@ struct pending_options {
 
 /* Registers `action` (its Action header decides how it will end) and writes its id (NUL-terminated, at most ACTION_ID_MAX
  * bytes) to `id`. Returns its sequence number (> 0), or 0 with ERR_BACKPRESSURE or ERR_INVALID in `err`. */
-uint64_t pending_add(struct pending *pending, const struct action *action, const struct pending_options *options,
+uint64_t pending_add(struct pending *pending, const struct action *action, struct pending_options *options,
                      char id[ACTION_ID_MAX + 1], struct err *err);
 /* Takes back an action that was never written: no completion. */
 void pending_forget(struct pending *pending, uint64_t sequence);

@@ -53,7 +53,6 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	e->config_path = mem_strdup(options->config_path);
 	e->log_format = options->log_format;
 	list_init(&e->leaving);
-	list_init(&e->requests);
 	list_init(&e->watches);
 	list_init(&e->spools);
 	map_init(&e->breakers, false);
@@ -173,7 +172,6 @@ void engine_destroy(struct engine **engine)
 	}
 	free(e->servers);
 	free(e->by_id);
-	engine_sent_close(e);
 	host_destroy(&e->host);
 	link_hub_destroy(&e->hub);
 	ev_signal *const signals[] = { &e->hangup, &e->terminate, &e->interrupt, &e->reopen };

@@ -55,7 +55,6 @@ struct engine {
 	unsigned long shortages;     /* of the system's memory, that were reported */
 	bool memory_short;
 	struct process_metrics *process;
-	struct list requests;        /* struct engine_request.node */
 	struct list watches;         /* struct engine_watch.node, not owned */
 	uint64_t events_at;          /* monotonic ns when engine_events_turn() has something to do; UINT64_MAX: never */
 	double started;              /* epoch seconds */
@@ -101,8 +100,6 @@ extern const struct link_owner engine_link_owner;
 void engine_sent_completed(struct server *server, struct reply *reply);
 /* An item of such an action, for a sender that takes them one by one. */
 void engine_sent_item(struct server *server, void *tag, const struct message *item);
-/* Nobody is told any more. */
-void engine_sent_close(struct engine *engine);
 /* watch.c: report to every watcher. */
 void engine_watch_event(const struct engine *engine, const struct engine_event *event);
 void engine_watch_sent(const struct engine *engine, const char *server, const char *sender, const char *rule,

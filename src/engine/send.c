@@ -1,15 +1,12 @@
 /* Actions on their way: the one function through which rules, consoles and others send, who hears of each end, and what waits. */
 #include "engine/internal.h"
 
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
 
-/* The tag of every reply that a link hands to the engine. */
+/* The tag of every reply that a link hands to the engine; the link keeps it. */
 struct engine_request {
-	struct list node; /* in engine->requests */
 	const struct engine_sender *sender;
 	void *ctx;
 	bool forgotten;
@@ -41,14 +38,11 @@ struct engine_request *engine_send(struct engine *e, uint32_t server, const stru
 		err_set(err, ERR_BACKPRESSURE, "the system has no memory left for another action");
 		return NULL;
 	}
-	struct engine_request *request = mem_zalloc(sizeof *request);
+	struct engine_request *request = link_send(s->link, action, timeout, sender->item != NULL, sizeof *request, id, err);
+	if (!request)
+		return NULL;
 	request->sender = sender;
 	request->ctx = ctx;
-	if (!link_send(s->link, action, timeout, sender->item != NULL, request, id, err)) {
-		free(request);
-		return NULL;
-	}
-	list_append(&e->requests, &request->node);
 	if (log_get_level() == LOG_DEBUG)
 		log_sent(s, request, action, id);
 	if (!list_empty(&e->watches))
@@ -84,25 +78,16 @@ void engine_sent_item(struct server *s, void *tag, const struct message *item)
 void engine_sent_completed(struct server *s, struct reply *reply)
 {
 	struct engine *e = s->engine;
-	struct engine_request *request = reply->tag;
+	const struct engine_request *request = reply->tag;
 
 	if (!list_empty(&e->watches))
 		engine_watch_answered(e, s->name, request->sender->name, rule_of(request), reply);
 	if (log_get_level() == LOG_DEBUG)
 		log_reply(s, request, reply);
-	list_remove(&request->node);
 	if (request->forgotten)
 		reply_free(&reply);
 	else
 		request->sender->done(e, request->ctx, reply);
-	free(request);
-}
-
-void engine_sent_close(struct engine *e)
-{
-	list_each_safe(it, &e->requests)
-		free(list_entry(it, struct engine_request, node));
-	list_init(&e->requests);
 }
 
 /* ---- what waits ---- */

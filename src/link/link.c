@@ -90,7 +90,7 @@ static void wrote(struct link *link, size_t bytes)
 }
 
 /* Registers and serialises; nothing of it stays when either fails. */
-static uint64_t queue_action(struct link *link, const struct action *action, const struct pending_options *options,
+static uint64_t queue_action(struct link *link, const struct action *action, struct pending_options *options,
                              char id[ACTION_ID_MAX + 1], struct err *err)
 {
 	if (!link->out.data)
@@ -129,33 +129,33 @@ static double default_timeout(const struct link *link, const struct action *acti
 	return (given ? (double)ms / 1e3 : ORIGINATE_TIMEOUT) + ORIGINATE_MARGIN;
 }
 
-uint64_t link_send(struct link *link, const struct action *action, double timeout, bool streams, void *tag,
-                   char id[ACTION_ID_MAX + 1], struct err *err)
+void *link_send(struct link *link, const struct action *action, double timeout, bool streams, size_t room,
+                char id[ACTION_ID_MAX + 1], struct err *err)
 {
 	if (link->state != LINK_READY || link->stop_requested) {
 		err_set(err, ERR_NOT_READY, "server %s has no session: it is %s", link->config.name,
 		        link->stop_requested ? "stopping" : link_state_name(link->state));
-		return 0;
+		return NULL;
 	}
 	if (link_pending(link) >= link->config.limits.pending) {
 		err_set(err, ERR_BACKPRESSURE, "server %s: %u actions wait for their answers already (limits.pending)",
 		        link->config.name, link_pending(link));
-		return 0;
+		return NULL;
 	}
 	uint64_t now = clock_mono_ns();
 	struct pending_options options = {
 		.now = now,
 		.deadline = now + clock_from_seconds(timeout > 0 ? timeout : default_timeout(link, action)),
 		.offset = link->appended,
-		.tag = tag,
+		.room = room,
 		.streams = streams,
 		.no_call_events = link->no_call_events,
 	};
 	link->out.max = link->config.limits.write_buffer;
-	uint64_t sequence = queue_action(link, action, &options, id, err);
-	if (sequence)
-		link_arm_actions(link);
-	return sequence;
+	if (!queue_action(link, action, &options, id, err))
+		return NULL;
+	link_arm_actions(link);
+	return options.tag;
 }
 
 /* ---- making and unmaking ---- */

@@ -153,11 +153,11 @@ int link_set_tap(struct link *link, const struct link_tap *tap);
 struct frame_log *link_log(struct link *link);
 
 /* Queues an action with the deadline `timeout` seconds from now (<= 0: the default: the link's, for Originate its own
- * Timeout + 5 s). Returns its sequence and writes its ActionID, or 0 with `err` (not_ready, backpressure, invalid).
- * `tag` comes back in the reply. With `streams` the items of its list go to item() one by one, and the reply has none.
+ * Timeout + 5 s). Writes its ActionID and returns its tag, `room` bytes (> 0) of the caller's, zeroed, that are gone with its reply;
+ * or NULL with `err` (not_ready, backpressure, invalid). With `streams` the items of its list go to item() one by one, and the reply has none.
  * Never calls the owner. */
-uint64_t link_send(struct link *link, const struct action *action, double timeout, bool streams, void *tag,
-                   char id[ACTION_ID_MAX + 1], struct err *err);
+void *link_send(struct link *link, const struct action *action, double timeout, bool streams, size_t room,
+                char id[ACTION_ID_MAX + 1], struct err *err);
 
 const char *link_name(const struct link *link);
 void *link_owner_ctx(const struct link *link);

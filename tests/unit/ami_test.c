@@ -135,7 +135,7 @@ static struct pending *with_limits(uint32_t events, size_t bytes)
 
 static uint64_t ask(struct pending *pending, const char *name, char id[ACTION_ID_MAX + 1])
 {
-	const struct pending_options options = { .now = 1, .deadline = 1000000000 };
+	struct pending_options options = { .now = 1, .deadline = 1000000000 };
 	struct action action;
 	struct err err;
 

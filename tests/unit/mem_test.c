@@ -260,7 +260,7 @@ static bool answers_without_memory(unsigned long n)
 {
 	static const struct pending_limits limits = { .max_actions = 10, .max_list_events = 100, .max_list_bytes = 1 << 20 };
 	static const struct framer_limits frames = { .max_frame = 65536, .max_headers = 64 };
-	const struct pending_options options = { .now = 1, .deadline = 100 };
+	struct pending_options options = { .now = 1, .deadline = 100 };
 	struct pending *p = pending_create(&limits, SLICE("abc"));
 	struct framer framer;
 	struct action action;
