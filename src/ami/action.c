@@ -26,6 +26,14 @@ void action_clear(struct action *action)
 	action->info = NULL;
 }
 
+static void set_name(struct action *action, struct slice name)
+{
+	action->named = action->count;
+	if (!action->last || !slice_eq_nocase(name, slice_cstr(action->last->name)))
+		action->last = catalogue_action(name);
+	action->info = action->last;
+}
+
 struct slice action_field_name(const struct action *action, uint32_t i)
 {
 	return slice_make(action->bytes.data + action->fields[i].name, action->fields[i].name_len);
@@ -115,10 +123,8 @@ int action_add(struct action *action, struct slice name, struct slice value, str
 	field->value = store(action, value);
 	field->value_len = (uint32_t)value.len;
 	action->count++;
-	if (action->named == 0 && slice_eq_nocase(name, SLICE("Action"))) {
-		action->named = action->count;
-		action->info = catalogue_action(value);
-	}
+	if (action->named == 0 && slice_eq_nocase(name, SLICE("Action")))
+		set_name(action, value);
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct action {
 	uint32_t count, cap;
 	uint32_t named;                 /* its first Action header, from 1; 0: it has none yet */
 	const struct action_info *info; /* what the catalogue knows of that name; NULL: nothing */
+	const struct action_info *last; /* the same of the action that stood here before: mostly the next one is such a one again */
 };
 
 void action_init(struct action *action);

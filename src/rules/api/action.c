@@ -52,7 +52,8 @@ static int sorted_entries(lua_State *L, int index, const char *what, struct entr
 		struct entry *entry = &entries[(*count)++];
 		entry->key.ptr = lua_tolstring(L, -2, &entry->key.len);
 		entry->value = lua_gettop(L);
-		luaL_checkstack(L, 20, NULL);
+		if (*count % 4 == 0) /* for four more, and for what reads one */
+			luaL_checkstack(L, 20, NULL);
 	}
 	sort(entries, *count);
 	return 0;

@@ -266,6 +266,15 @@ describe("acting", function()
       end
     end)
 
+    it("judges each action by its own name, whatever the rule has sent before", function()
+      local t = doing [[
+        for _, name in ipairs { "Ping", "Command", "ping", "QueuPause", "Login", "Ping" } do
+          local id, err = server:send { Action = name }
+          note(name, id and "sent" or err.code)
+        end]]
+      assert.same({ "Ping sent", "Command denied", "ping sent", "QueuPause denied", "Login denied", "Ping sent" }, t:said())
+    end)
+
     it("denies an action that nobody knows, with the nearest one", function()
       local _, said = sent "{ Action = 'QueuPause' }"
       assert.matches("^nil denied: .*did you mean QueuePause", said)
