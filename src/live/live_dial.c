@@ -32,8 +32,6 @@ static void begin(struct live_server *s, const struct live_reader *r)
 		return;
 	if (!caller)
 		live_call_decide(leg, true);
-	if (!leg->agent && caller)
-		call->dial_tried = true;
 	learn(call, leg, live_headers_get(r, LIVE_H_DIAL_STRING));
 	if (!call->to_name && call->to && slice_eq(live_name_text(call->to), live_name_text(leg->number)))
 		live_call_set(call, &call->to_name, live_name_text(leg->caller_name));

@@ -167,7 +167,7 @@ struct live_call {
 	uint32_t channel_count, talking, holding, parked, in_conference, waiting, ringing;
 	uint8_t state, result, outcome, direction, ended_by;
 	uint8_t cause;                   /* of the caller's Hangup */
-	bool incomplete, originated, answered_once, connected_once, dial_tried;
+	bool incomplete, originated, answered_once, connected_once;
 	bool shut_down, conference_tried, conferred, changed, caller_hung, originate_told;
 	uint16_t pending;                /* bits of enum live_change_kind: told at the end of the message */
 	bool undecided;                  /* whether its first channel calls or is called shows only now */

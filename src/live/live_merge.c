@@ -74,7 +74,6 @@ static struct live_call *merge(struct live_call *from, struct live_call *to)
 		live_call_attach(to, channel);
 	}
 	to->incomplete |= from->incomplete;
-	to->dial_tried |= from->dial_tried;
 	from->result = LIVE_RESULT_MERGED;
 	live_names_set(&s->names, &live_call_extra(from)->into, live_name_text(to->object.key));
 	uint64_t rank = from->rank;

@@ -54,10 +54,8 @@ static void dial(struct live_server *s, const struct live_reader *r)
 	if (!leg)
 		leg = live_channel_by_name(s, live_headers_get(r, LIVE_H_DESTINATION));
 	if (slice_eq_nocase(sub, SLICE("End"))) {
-		if (caller && caller->call) {
+		if (caller && caller->call)
 			live_result_dial_status(caller->call, status);
-			live_call_touch(caller->call);
-		}
 		return;
 	}
 	if (!caller || !leg)
@@ -65,8 +63,6 @@ static void dial(struct live_server *s, const struct live_reader *r)
 	leg->dialled = true;
 	live_names_set(&s->names, &leg->dialer, live_name_text(caller->object.key));
 	live_merge_join(caller, leg);
-	if (leg->call && !leg->agent)
-		leg->call->dial_tried = true;
 	if (leg->endpoint)
 		live_endpoint_dialled(leg->endpoint, live_headers_get(r, LIVE_H_DIAL_STRING));
 }

@@ -23,7 +23,6 @@ void live_result_dial_end(struct live_call *call, struct live_channel *leg, stru
 	enum live_result result = of_status(status);
 	if ((leg && leg->agent) || forwarded || call->unanswered)
 		return;
-	call->dial_tried = true;
 	call->unanswered = leg && leg == call->caller && result != LIVE_RESULT_ANSWERED;
 	/* 21: the phone declined; 19 as its own word, not as the exchange's patience: do not disturb. */
 	if (leg && result != LIVE_RESULT_ANSWERED && (leg->cause == 21 || (leg->cause == 19 && result == LIVE_RESULT_NO_ANSWER)))
@@ -39,7 +38,6 @@ void live_result_dial_status(struct live_call *call, struct slice status)
 	if (status.len == 0 || call->unanswered)
 		return;
 	enum live_result result = of_status(status);
-	call->dial_tried = true;
 	/* DIALSTATUS knows no rejection; of one it says CHANUNAVAIL, NOANSWER or BUSY. */
 	if (call->outcome == LIVE_RESULT_REJECTED && result != LIVE_RESULT_ANSWERED && result != LIVE_RESULT_CANCELLED)
 		return;

@@ -544,6 +544,26 @@ describe("the live picture", function()
     assert.equal("merged", changes[2].object.result)
   end)
 
+  it("names whom a call was transferred to as the event does, also one that it does not know", function()
+    dial(1000)
+    l:event("pbx", "Newchannel", channel(3, { Exten = "1004" }), 1005)
+    l:event("pbx", "AttendedTransfer", {
+      Result = "Success", OrigTransfererChannel = channel(1).Channel, OrigTransfererUniqueid = "5.1", OrigTransfererLinkedid = "5.1",
+      SecondTransfererChannel = channel(3).Channel, SecondTransfererUniqueid = "5.3", TransfereeChannel = channel(2).Channel, TransfereeUniqueid = "5.2",
+      TransferTargetChannel = "PJSIP/1004-00000009", TransferTargetUniqueid = "5.9",
+    }, 1006)
+    local call = l:find("pbx", "call", "5.1")
+    assert.same({ "PJSIP/1001", "PJSIP/1004" }, { call.transferred_from, call.transferred_to })
+  end)
+
+  it("keeps a member's name when an event comes without one", function()
+    local member = { Queue = "support", Interface = "PJSIP/1001", Paused = 0, Status = 1 }
+    l:event("pbx", "QueueMemberAdded", both(member, { MemberName = "Ann" }), 1000)
+    l:event("pbx", "QueueMemberPause", both(member, { Paused = 1 }), 1001)
+    local of = l:find("pbx", "queue", "support").members[1]
+    assert.same({ "Ann", true, "Ann" }, { of.name, of.paused, l:find("pbx", "agent", "PJSIP/1001").name })
+  end)
+
   it("keeps servers apart", function()
     l:server "pbx2"
     l:session("pbx2", "13.0.0", 1000)

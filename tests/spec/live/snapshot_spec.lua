@@ -77,6 +77,16 @@ describe("snapshots of the live picture", function()
     assert.same({ "CoreShowChannels", "QueueStatus", "ParkedCalls" }, serve(l, { CoreShowChannels = ONE }, 1060)) -- commands once a session
   end)
 
+  it("say since when a call is parked, and until when", function()
+    l:session("pbx", "13.0.0", 1000)
+    local parkee = {}
+    for name, value in pairs(channel(1)) do parkee["Parkee" .. name] = value end
+    parkee.Parkinglot, parkee.ParkingSpace, parkee.ParkingDuration, parkee.ParkingTimeout = "default", 701, 30, 15
+    serve(l, { CoreShowChannels = ONE, ParkedCalls = { { "ParkedCall", parkee } } })
+    local parked = l:find("pbx", "lot", "default").parked[1]
+    assert.same({ "701", 970, 1015 }, { parked.space, parked.since, parked.timeout })
+  end)
+
   it("are full when all lists are answered, empty ones that come as errors included (Q75)", function()
     l:session("pbx", "13.0.0", 1000)
     serve(l, {
