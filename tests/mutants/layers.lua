@@ -77,7 +77,7 @@ return {
     specs("engine/shutdown", "engine/leaks", "engine/log", "link/counts", "link/reconnect", "engine/session"), specs("engine/reload", "engine/persist",
       "control/tail", "control/metrics", "control/ctl", "control/secrets"), specs "engine/events",
     only({ "picture" }, specs("engine/picture_events", "control/live", "live/engine")),
-    only({ "restart", "loader" }, specs "rules/kill"), only({ "check", "plan", "mapping" }, specs("cli/check", "engine/web_sink")), only({ "reload", "plan", "board" }, specs "web/live"), only({ "sink" }, specs("engine/web_sink", "persist/sinks_kill")), only({ "sink" }, sanitized(specs "engine/web_sink")), only({ "http" }, specs "engine/http"),
+    only({ "restart", "loader" }, specs "rules/kill"), only({ "check", "plan", "mapping" }, specs("cli/check", "engine/web_sink")), only({ "mapping", "reload" }, specs "engine/journal"), only({ "reload", "plan", "board" }, specs "web/live"), only({ "sink" }, specs("engine/web_sink", "persist/sinks_kill")), only({ "sink" }, sanitized(specs "engine/web_sink")), only({ "http" }, specs "engine/http"),
     sanitized(unit "engine"), only({ "board" }, sanitized(unit "board")), only({ "sink_request" }, sanitized(unit "sink_request")), sanitized(specs("engine/reload", "engine/shutdown", "engine/start", "engine/leaks", "cli/replay")) },
   control = { unit "console", unit "capture", specs("control/redact", "control/disable", "control/completion", "control/record", "control/secrets", "control/call",
       "control/tail", "control/metrics", "control/roles", "control/ctl"), only({ "live", "table", "json", "render" }, specs "control/live"),

@@ -126,6 +126,19 @@ static void test_policies(void)
 	config_destroy(&c);
 }
 
+static void test_policy_that_is_none(void)
+{
+	struct config *c = load("", "policy = { rules = { one = { http = { 'https://a.example.net/', 'http://' } } } }");
+	struct faults faults;
+
+	if (!CHECK(c))
+		return;
+	faults_init(&faults);
+	CHECK(!mapping_http_policy(c, &faults) && faults.count == 1 && strstr(faults.lines[0], "policy.rules.one.http: item 2"));
+	faults_close(&faults);
+	config_destroy(&c);
+}
+
 static void test_log(void)
 {
 	struct config *text = load("", "log = { format = 'text' }"), *json = load("", "log = { format = 'json' }"),
@@ -162,6 +175,7 @@ int main(void)
 	test_link();
 	test_port();
 	test_policies();
+	test_policy_that_is_none();
 	test_log();
 	return check_report();
 }

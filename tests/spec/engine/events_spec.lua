@@ -173,6 +173,18 @@ serve]])
     end)
   end
 
+  it("blames no server that is lost before it answers", function()
+    local peer = helper.peer(helper.LOGIN .. "\naction Events", helper.LOGIN .. "\nserve")
+    local daemon = start { servers = { pbx1 = server(peer, { reconnect = { first = 0.05, max = 0.1 } }) }, rules = { ["late.lua"] = [[
+      ami.on("probe.go", function() ami.subscribe("DTM" .. "FEnd") end)]] } }
+    daemon:ready "pbx1"
+    daemon:ctl("emit", "probe.go")
+    assert.equal("lost", daemon:await({ msg = "action ended", action = "Events" }).reason)
+    daemon:await({ msg = "session ready" }, { count = 2 })
+    assert.same({}, daemon:find { msg = "the server did not take another event mask: logging in again" })
+    assert.equal("system,call,dtmf", requested(daemon, "pbx1").events)
+  end)
+
   it("logs in again when it does not open its filter for a rule that comes later", function()
     local peer = helper.peer(helper.LOGIN .. [[
 

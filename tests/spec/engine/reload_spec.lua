@@ -47,6 +47,13 @@ describe("a reload", function()
     assert.equal(2, daemon:status().generation)
   end)
 
+  it("logs what looks wrong in it, and goes on", function()
+    local daemon = h.daemon { rules = { ["probe.lua"] = "-- nothing" } }
+    daemon.project.rule("probe.lua", 'ami.on("Newchanel", function() end)')
+    assert.is_true(daemon:reload())
+    assert.equal("warn", daemon:await({ msg = "looks wrong", reason = h.has "no event 'Newchanel' is known" }).level)
+  end)
+
   it("takes in files that were added and forgets those that were removed", function()
     local project = h.project { rules = { ["one.lua"] = probe "one" } }
     local daemon = h.daemon(project)
