@@ -175,16 +175,21 @@ void host_hook_forget(struct hook_call *call)
 }
 
 /* False: in the next turn. */
-static bool begin(struct host *host, struct hook_call *call)
+static bool begin(struct host *host, struct list *node)
 {
+	struct hook_call *call = list_entry(node, struct hook_call, in_host);
 	struct hook *hook = find_hook(host, slice_cstr(call->key));
 	struct rule *rule = hook ? hook->rule : NULL;
 
+	if (!call->done) { /* its client is gone */
+		call_free(call);
+		return true;
+	}
 	if (!rule || !takes_requests(rule)) {
 		refuse(call, !rule ? "no rule serves it now" : rule->disabled ? "its rule is disabled" : rule->dead ? "its rule was killed" : "its rule is quarantined");
 		return true;
 	}
-	if (rule_is_spent(rule) || !rule_may_run(rule))
+	if (!rule_may_run(rule))
 		return false;
 	if (rule->waiting >= rule->limits.waiting) {
 		refuse(call, "too many calls of its rule wait (limits.waiting)");
@@ -207,31 +212,15 @@ static bool begin(struct host *host, struct hook_call *call)
 	return true;
 }
 
+static struct rule *rule_of_call(const struct host *host, struct list *node)
+{
+	const struct hook *hook = find_hook(host, slice_cstr(list_entry(node, struct hook_call, in_host)->key));
+	return hook ? hook->rule : NULL;
+}
+
 bool hooks_turn(struct host *host)
 {
-	struct list now;
-	bool all = true;
-
-	if (list_empty(&host->hook_calls))
-		return true;
-	list_init(&now);
-	while (!list_empty(&host->hook_calls)) {
-		struct list *node = host->hook_calls.next;
-		list_remove(node);
-		list_append(&now, node);
-	}
-	while (!list_empty(&now)) {
-		struct hook_call *call = list_entry(now.next, struct hook_call, in_host);
-		bool forgotten = !call->done;
-		if (forgotten) {
-			call_free(call);
-		} else if (order_is_spent(host) || !begin(host, call)) {
-			list_remove(&call->in_host);
-			list_append(&host->hook_calls, &call->in_host);
-			all = false;
-		}
-	}
-	return all;
+	return order_serve_list(host, &host->hook_calls, &(const struct order_list){ rule_of_call, begin });
 }
 
 void hook_ended(struct task *task)

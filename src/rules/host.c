@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
-#include "persist/persist.h"
 #include "rules/http_call.h"
 #include "rules/hooks.h"
 #include "rules/jobs.h"
@@ -24,8 +23,6 @@
 #include "sandbox/deadline.h"
 
 #define DRAINING_MAX 4u   /* replaced states of one rule; one more ends the oldest's waits early */
-#define SWEEP_MAX 1000u   /* expired store entries removed in one turn */
-#define WORTH_COLLECTING ((size_t)1024 * 1024)
 
 struct rule *host_walk_next(const struct host *host, struct host_walk *walk)
 {
@@ -488,41 +485,7 @@ void host_snapshot_destroy(struct host_snapshot **snapshot)
 	*snapshot = NULL;
 }
 
-/* ---- turns ---- */
-
-static void resume_wakes(struct host *host)
-{
-	struct list now;
-	list_init(&now);
-	list_each_safe(it, &host->wakes) {
-		list_remove(it);
-		list_append(&now, it);
-	}
-	while (!list_empty(&now)) {
-		struct task *task = list_entry(now.next, struct task, in_queue);
-		if (rule_is_spent(task->rule) || order_is_spent(host))
-			task_wake_later(task);
-		else
-			task_resume(task);
-	}
-}
-
-static void report_gaps(struct host *host)
-{
-	host->gaps = false;
-	for (size_t i = 0; i < host->rule_count; i++) {
-		struct rule *rule = host->rules[i];
-		if (rule->gap == 0 || rule->dead) /* one that begins anew hears it then */
-			continue;
-		if (rule->waiting < rule->limits.waiting && !rule->quarantine.active && !rule_is_spent(rule))
-			rule_report_gap(rule, rule->gap_reason ? rule->gap_reason : "not started");
-		else
-			host->gaps = true;
-	}
-}
-
-/* Those that are over their time, or have nothing left to do. Returns when the next one is over. */
-static uint64_t end_drains(struct host *host, uint64_t now)
+uint64_t host_end_drains(struct host *host, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
 	list_each_safe(it, &host->draining) {
@@ -533,64 +496,6 @@ static uint64_t end_drains(struct host *host, uint64_t now)
 			next = rule->drain_until;
 	}
 	return next;
-}
-
-/* Garbage of one rule must not take what another one needs. */
-static bool is_tight(const struct arena_budget *b)
-{
-	return b->limit && atomic_load_explicit(&b->used, memory_order_relaxed) > b->limit - b->limit / 4;
-}
-
-uint64_t host_turn(struct host *host)
-{
-	uint64_t now = host->ops.now(host->ctx);
-	struct rule *rule;
-	bool more = false, tight = is_tight(&host->budget);
-
-	host->turn++;
-	if (store_disk(host->store))
-		persist_poll(store_disk(host->store), now);
-	order_begin_phase(host, true);
-	uint64_t picture = picture_turn(host->picture);
-	order_deliver_late(host, now);
-	resume_wakes(host);
-	more |= !http_calls_deliver(host);
-	more |= !hooks_turn(host);
-	uint64_t jobs = jobs_turn(host, now);
-	rule_timer_collect_due(host, now);
-	own_event_deliver_all(host);
-	order_serve(host);
-	if (host->gaps)
-		report_gaps(host);
-	order_begin_phase(host, false);
-	/* Subscriptions that ended without an event of their names coming by are freed here. */
-	listeners_sweep(host);
-	host_each_rule(rule, host)
-		more |= !rule->dead && (rule->pressed || (tight && rule->arena.used >= WORTH_COLLECTING)) && rule_relieve(rule);
-	uint64_t next = end_drains(host, now), revival = revive_turn(host, now);
-	if (revival < next)
-		next = revival;
-	if (picture < next)
-		next = picture;
-	if (jobs < next)
-		next = jobs;
-	uint64_t expiry = store_next_expiry(host->store);
-	if (expiry <= now)
-		store_sweep(host->store, now, SWEEP_MAX);
-	expiry = store_next_expiry(host->store);
-	if (store_disk(host->store)) {
-		uint64_t disk = persist_next(store_disk(host->store));
-		if (disk < expiry)
-			expiry = disk;
-	}
-	if (more || !list_empty(&host->wakes) || !list_empty(&host->events) || order_waits(host) || jobs_changed(host))
-		return 0;
-	if (order_next_late(host) < next)
-		next = order_next_late(host);
-	const struct heap_node *timer = heap_top(&host->timers);
-	if (timer && timer->key < next)
-		next = timer->key;
-	return expiry < next ? expiry : next;
 }
 
 void host_cancel_all(struct host *host)

@@ -194,28 +194,25 @@ static void call_back(struct http_call *call)
 	}
 }
 
+static struct rule *rule_of_answer(const struct host *host, struct list *node)
+{
+	(void)host;
+	return list_entry(node, struct http_call, answered)->rule;
+}
+
+static bool serve_answer(struct host *host, struct list *node)
+{
+	struct http_call *call = list_entry(node, struct http_call, answered);
+	(void)host;
+
+	call_back(call);
+	call_free(call);
+	return true;
+}
+
 bool http_calls_deliver(struct host *host)
 {
-	struct list now;
-	bool all = true;
-
-	list_init(&now);
-	list_each_safe(it, &host->http_answers) {
-		list_remove(it);
-		list_append(&now, it);
-	}
-	while (!list_empty(&now)) {
-		struct http_call *call = list_entry(now.next, struct http_call, answered);
-		if (rule_is_spent(call->rule) || order_is_spent(host)) {
-			list_remove(&call->answered);
-			list_append(&host->http_answers, &call->answered);
-			all = false;
-			continue;
-		}
-		call_back(call);
-		call_free(call);
-	}
-	return all;
+	return order_serve_list(host, &host->http_answers, &(const struct order_list){ rule_of_answer, serve_answer });
 }
 
 void http_call_cancel(struct http_call *call)

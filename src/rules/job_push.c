@@ -177,27 +177,22 @@ static void call_back(struct job_push *push)
 	job_push_forget(push);
 }
 
+static struct rule *rule_of_push(const struct host *host, struct list *node)
+{
+	(void)host;
+	return list_entry(node, struct job_push, answered)->rule;
+}
+
+static bool serve_push(struct host *host, struct list *node)
+{
+	(void)host;
+	call_back(list_entry(node, struct job_push, answered));
+	return true;
+}
+
 bool jobs_call_back(struct jobs *jobs)
 {
-	struct list now;
-	bool all = true;
-
-	list_init(&now);
-	list_each_safe(it, &jobs->answers) {
-		list_remove(it);
-		list_append(&now, it);
-	}
-	while (!list_empty(&now)) {
-		struct job_push *push = list_entry(now.next, struct job_push, answered);
-		if (rule_is_spent(push->rule) || order_is_spent(jobs->host)) {
-			list_remove(&push->answered);
-			list_append(&jobs->answers, &push->answered);
-			all = false;
-		} else {
-			call_back(push);
-		}
-	}
-	return all;
+	return order_serve_list(jobs->host, &jobs->answers, &(const struct order_list){ rule_of_push, serve_push });
 }
 
 void job_push_cancel(struct job_push *push)

@@ -120,6 +120,8 @@ bool order_is_free(struct rule *rule, const struct host_feed *feed)
 		return false;
 	if (list_empty(&o->behind))
 		return true;
+	if (!list_empty(&o->late))
+		return false;
 	if (feed && find_stream(rule, feed))
 		return false;
 	if (!feed && !list_empty(&o->streams))
@@ -206,6 +208,7 @@ static void deliver(struct order_item *item)
 	free(item);
 	switch (it.type) {
 	case ORDER_REPLY:
+	case ORDER_LATE:
 		request_complete(it.reply->tag, it.reply);
 		break;
 	case ORDER_EVENT:
@@ -229,7 +232,7 @@ void order_item_drop(struct order_item *item)
 
 	detach(item);
 	free(item);
-	if (it.type == ORDER_REPLY) {
+	if (it.type == ORDER_REPLY || it.type == ORDER_LATE) {
 		request_free(it.reply->tag);
 		reply_free(&it.reply);
 	} else if (it.type == ORDER_EVENT) {
@@ -240,18 +243,16 @@ void order_item_drop(struct order_item *item)
 	}
 }
 
-void order_deliver_late(struct host *host, uint64_t now)
+void order_overtake(struct host *host, uint64_t now)
 {
 	struct heap_node *top;
-	while ((top = heap_top(&host->late)) && top->key <= now && !order_is_spent(host)) {
+
+	while ((top = heap_top(&host->late)) && top->key <= now) {
 		struct order_item *item = heap_entry(top, struct order_item, late);
-		if (rule_is_spent(item->rule)) { /* in the next turn */
-			heap_remove(&host->late, top);
-			top->key = now + 1;
-			heap_push(&host->late, top);
-			break;
-		}
-		deliver(item);
+		detach(item);
+		item->type = ORDER_LATE;
+		item->feed = NULL;
+		list_append(&item->rule->order.late, &item->node);
 	}
 }
 
@@ -430,13 +431,28 @@ static unsigned take_slice(struct rule *rule)
 	return SLICE_ITEMS * (turns < 1 ? 1 : turns < SLICE_TURNS ? (unsigned)turns : SLICE_TURNS);
 }
 
+/* Answers that have overtaken all else. Returns how many. */
+static unsigned serve_late(struct host *host, struct rule *rule, unsigned most)
+{
+	unsigned n = 0;
+
+	while (n < most && may_take_more(host, rule) && !list_empty(&rule->order.late)) {
+		deliver(list_entry(rule->order.late.next, struct order_item, node));
+		n++;
+	}
+	return n;
+}
+
 /* True when anything was delivered. */
 static bool serve_slice(struct rule *rule)
 {
 	struct host *host = rule->host;
-	if (waits_for_replaced(rule))
-		return false;
-	unsigned most = take_slice(rule), n = serve_frames(host, rule, most);
+	unsigned n = serve_late(host, rule, SLICE_ITEMS);
+
+	if (rule->host != host || waits_for_replaced(rule))
+		return n > 0;
+	unsigned most = take_slice(rule);
+	n += serve_frames(host, rule, most);
 	bool any = n > 0;
 
 	for (; n < most && may_take_more(host, rule); n++) {
@@ -444,7 +460,7 @@ static bool serve_slice(struct rule *rule)
 			break;
 		any = true;
 	}
-	if (rule->host == host && list_empty(&rule->order.streams) && list_empty(&rule->order.items))
+	if (rule->host == host && list_empty(&rule->order.streams) && list_empty(&rule->order.items) && list_empty(&rule->order.late))
 		order_unmark_behind(rule);
 	return any;
 }
@@ -479,6 +495,11 @@ void host_answered_each(const struct host *host, uint32_t server, host_answered_
 {
 	list_each(it, &host->behind) {
 		const struct rule *rule = list_entry(it, struct rule, order.behind);
+		list_each(i, &rule->order.late) {
+			const struct order_item *item = list_entry(i, struct order_item, node);
+			if (((const struct request *)item->reply->tag)->server == server)
+				fn(ctx, rule->name, item->reply);
+		}
 		list_each(at, &rule->order.streams) {
 			const struct rule_stream *s = list_entry(at, struct rule_stream, of_rule);
 			if (s->feed->id != server)

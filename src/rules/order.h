@@ -66,8 +66,16 @@ void order_remove_timer(struct rule_timer *timer);
 /* Subscriptions of that server's end, once the rule has taken what came before. */
 void order_add_lost(struct rule *rule, struct host_feed *feed);
 
-/* Answers whose deadline has come overtake what they wait for. */
-void order_deliver_late(struct host *host, uint64_t now);
+/* What waits for rules outside of their order, such as callbacks of requests: a list of the host. */
+struct order_list {
+	struct rule *(*rule)(const struct host *host, struct list *node); /* whose it is; NULL: nobody's */
+	bool (*serve)(struct host *host, struct list *node);              /* it is gone then; false, and it stays: not in this turn */
+};
+/* Serves each of `list`, unless its rule's share or all of the turn is used up. What is left of the rule that was served last
+ * comes behind what others have there. False when something is left. */
+bool order_serve_list(struct host *host, struct list *list, const struct order_list *kind);
+/* Answers whose deadline has come overtake what they wait for: they are the next that their rules take. */
+void order_overtake(struct host *host, uint64_t now);
 /* When the next one does; UINT64_MAX: none. */
 uint64_t order_next_late(const struct host *host);
 /* Serves the rules that lag, one after the other, until nothing can be served in this turn. */

@@ -86,3 +86,40 @@ bool order_take_delivery(struct host_feed *feed)
 		feed->events = feed->deliveries = 0;
 	return true;
 }
+
+static void move(struct list *from, struct list *to)
+{
+	list_each_safe(it, from) {
+		list_remove(it);
+		list_append(to, it);
+	}
+}
+
+bool order_serve_list(struct host *host, struct list *list, const struct order_list *kind)
+{
+	const struct rule *last = NULL; /* only compared: it may be gone */
+	struct list now, others, same, added;
+
+	if (list_empty(list))
+		return true;
+	list_init(&now);
+	list_init(&others);
+	list_init(&same);
+	list_init(&added);
+	move(list, &now);
+	while (!list_empty(&now)) {
+		struct list *node = now.next;
+		struct rule *rule = kind->rule(host, node);
+		if (!order_is_spent(host) && !(rule && rule_is_spent(rule)) && kind->serve(host, node)) {
+			last = rule;
+			continue;
+		}
+		list_remove(node);
+		list_append(rule && rule == last ? &same : &others, node);
+	}
+	move(list, &added); /* by those that were served */
+	move(&others, list);
+	move(&same, list);
+	move(&added, list);
+	return list_empty(list);
+}

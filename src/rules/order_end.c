@@ -77,6 +77,8 @@ void order_drop(struct rule *rule)
 			order_item_drop(list_entry(i, struct order_item, node));
 		order_stream_close(s);
 	}
+	list_each_safe(i, &o->late)
+		order_item_drop(list_entry(i, struct order_item, node));
 	list_each_safe(i, &o->items)
 		order_item_drop(list_entry(i, struct order_item, node));
 	list_each_safe(it, &o->shares) {

@@ -4,7 +4,13 @@
 
 #include "rules/order.h"
 
-enum order_type { ORDER_REPLY, ORDER_EVENT, ORDER_TIMER, ORDER_LOST };
+enum order_type {
+	ORDER_REPLY,
+	ORDER_LATE, /* a reply whose action is at its deadline: of no feed any more */
+	ORDER_EVENT,
+	ORDER_TIMER,
+	ORDER_LOST,
+};
 
 /* Something that has arrived for a rule and is no frame. */
 struct order_item {

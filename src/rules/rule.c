@@ -108,7 +108,7 @@ void rule_memory_ends(struct rule *rule)
 static void init_lists(struct rule *r)
 {
 	struct list *const lists[] = { &r->in_host, &r->listeners, &r->subscriptions, &r->timers, &r->requests, &r->http_calls, &r->hooks, &r->hook_calls, &r->tasks, &r->pool, &r->job_workers, &r->job_tries, &r->job_pushes,
-	                               &r->order.streams, &r->order.items, &r->order.behind, &r->order.shares };
+	                               &r->order.streams, &r->order.items, &r->order.late, &r->order.behind, &r->order.shares };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		list_init(lists[i]);
 }

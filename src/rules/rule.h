@@ -87,6 +87,7 @@ struct rule_turn {
 struct rule_order {
 	struct list streams; /* struct rule_stream.of_rule */
 	struct list items;   /* struct order_item of no server, in order */
+	struct list late;    /* struct order_item: answers that have overtaken all else */
 	struct list behind;  /* in host->behind */
 	uint64_t served;     /* the turn in which it was served last, or began to lag */
 	struct list shares;  /* struct emit_share: whose emitted events wait */

@@ -58,6 +58,7 @@ struct host {
 	uint64_t turn_used;   /* ns that rules had in the other half */
 	unsigned tick_seen, checks;
 	bool spent;           /* the rules' share of this turn is used up */
+	unsigned first_kind;  /* of work, that this turn begins with */
 	bool deaths;          /* some rule is `dead` and stands there still */
 	uint64_t arrived;     /* events of servers so far */
 	bool gaps;            /* some rule has missed events and has not heard of it */
@@ -74,6 +75,8 @@ void host_make_live(struct host *host, struct rule *rule, unsigned number);
 void host_greet(struct host *host, struct rule *rule, struct slice reason);
 /* Ends a rule without running any of its code. */
 void host_part_with(struct host *host, struct rule *rule);
+/* Ends the rules that drain and are over their time, or have nothing left to do. Returns when the next one is over. */
+uint64_t host_end_drains(struct host *host, uint64_t now);
 
 /* host_metrics.c */
 void host_metrics_add(struct host *host);

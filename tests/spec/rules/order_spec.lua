@@ -247,6 +247,44 @@ describe("the share of a turn", function()
     assert.same({ "1000" }, t:said())
   end)
 
+  local BURN = "local function burn() local e = os.clock() + 0.03 while os.clock() < e do end end\n"
+  local SHARE = { turn_rules = 0.01, deadline = 1 }
+
+  -- Two tasks that get the same event, and listeners that have taken the whole share when `b` is asked.
+  local function with_wakes(b)
+    return support.run({
+      ["a.lua"] = BURN .. [[
+        for n = 1, 2 do
+          timer.after(0, function()
+            ami.subscribe("Busy"):next()
+            burn()
+            note("a woke", n)
+          end)
+        end
+        ami.on("Hangup", { priority = 1 }, burn)]],
+      ["b.lua"] = b,
+    }, { limits = SHARE })
+  end
+
+  it("is not taken by what tasks waited for while events of others wait", function()
+    local t = with_wakes [[ami.on("Hangup", function() note "b" end)]]
+    t:turn()
+    t:event "Busy"
+    t:event "Hangup"
+    assert.same({}, t:said())
+    t:turn()
+    t:turn()
+    assert.same({ "a woke 1", "b", "a woke 2" }, t:said())
+  end)
+
+  it("goes around between rules whose tasks wait", function()
+    local t = with_wakes [[timer.after(0, function() ami.subscribe("Busy"):next() note "b woke" end)]]
+    t:turn()
+    t:event "Busy"
+    t:advance()
+    assert.same({ "a woke 1", "b woke", "a woke 2" }, t:said())
+  end)
+
   it("is logged with the rule that had most of it", function()
     local path = support.folder() .. "/log"
     local hookswitch = require "hookswitch"

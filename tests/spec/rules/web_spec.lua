@@ -47,6 +47,26 @@ describe("web.on in a test", function()
     assert.has_error(function() h:http_in("GET", "/hooks/none") end, "no rule serves this path")
   end)
 
+  it("does not keep events of other rules waiting when it is slow", function()
+    local h <close> = harness([[
+      web.on("POST", "/hooks/slow", function()
+        local e = os.clock() + 0.03
+        while os.clock() < e do end
+        return 200
+      end)
+      local heard = 0
+      ami.on("crm.heard", function(ev) heard = heard + 1 end)
+      web.on("GET", "/hooks/heard", function() return 200, tostring(heard) end)
+    ]], { limits = { turn_rules = 0.01, deadline = 1 } })
+    for _ = 1, 4 do h:http_in("POST", "/hooks/slow") end
+    h:emit "crm.heard"
+    h:turn()
+    h:turn()
+    local seen = h:http_in("GET", "/hooks/heard")
+    h:advance(0)
+    assert.equal("1", h:http_out(seen).body)
+  end)
+
   it("answers for a rule that fails or goes", function()
     local h <close> = harness [[
       web.on("GET", "/hooks/fails", function() error "no" end)
