@@ -409,7 +409,8 @@ describe("the stream of events", function()
     -- From the first event that all have to the last one of now.
     local first = #events(readers[1])
     helper.wait_for(function() return #events(readers[1]) > first + 1000 end)
-    local truth, last = events(readers[1]), #events(readers[1])
+    local truth = events(readers[1])
+    local last = #truth
     helper.wait_for(function() return #events(readers[1]) > last + 100 end)
     for _, one in ipairs(readers) do
       local expected, has, got = {}, {}, events(one)
