@@ -9,6 +9,7 @@
 
 #define SLICE_ITEMS 64u /* that one rule takes before the next one is served, for each turn that it waited */
 #define SLICE_TURNS 64u /* that count so, at most */
+#define CHAIN_LONG 5000u
 #define RUN_ITEMS 16u   /* of one server, before the rule's next server has its turn */
 
 /* ---- streams ---- */
@@ -198,12 +199,30 @@ static void detach(struct order_item *item)
 
 /* ---- delivery ---- */
 
+static uint32_t chain_of(const struct order_item *item)
+{
+	return item->type == ORDER_EVENT ? item->event->chain : item->type == ORDER_TIMER ? item->timer->chain : 0;
+}
+
+/* It is bounded, and others are served; but nobody means it. */
+static void note_chain(struct rule *rule, uint32_t chain)
+{
+	rule->host->chain = chain;
+	if (chain < CHAIN_LONG || rule->chain_logged)
+		return;
+	rule->chain_logged = true;
+	log_write(LOG_WARN, "a rule keeps itself busy: its events or timers begin the next ones at once, without an end", F_TEXT("rule", rule->name),
+	          F_INT("in_a_row", chain));
+}
+
 /* The item is gone afterwards, and perhaps the rule's state. */
 static void deliver(struct order_item *item)
 {
 	struct order_item it = *item;
 	struct rule *rule = item->rule;
+	struct host *host = rule->host;
 
+	note_chain(rule, chain_of(item));
 	detach(item);
 	free(item);
 	switch (it.type) {
@@ -224,6 +243,7 @@ static void deliver(struct order_item *item)
 		subscription_server_lost(rule, it.feed->name);
 		break;
 	}
+	host->chain = 0;
 }
 
 void order_item_drop(struct order_item *item)

@@ -198,6 +198,7 @@ int host_emit(struct host *host, const char *sender, const char *rule, struct sl
 	if (!m)
 		return err_set(err, ERR_OVERFLOW, "no memory for the event");
 	struct emission emission = { .event = create(host, m, sender) };
+	emission.event->chain = host->chain + 1;
 	emission.event->rule = rule ? mem_strdup(rule) : NULL;
 	if (host->ops.heard)
 		host->ops.heard(host->ctx, &(struct host_own_event){ .server = "", .message = m, .at = emission.event->at, .sender = sender,

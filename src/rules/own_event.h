@@ -16,6 +16,7 @@ struct own_event {
 	char server_name[RULE_NAME_MAX + 1];
 	struct rule *only;         /* for one rule, NULL: all */
 	bool change;               /* of the live picture */
+	uint32_t chain;            /* emitted events and timers without a delay, each begun by the one before, this one included */
 	const char *sender;        /* of an emitted one: who emitted it, a static text; else NULL */
 	char *rule;                /* owned; of an emitted one: the rule that did, or NULL */
 };

@@ -149,6 +149,7 @@ struct rule {
 	double since;            /* epoch seconds of its adoption */
 	enum host_rule_change change; /* what the last reload did with it */
 	bool failed;             /* it did not load, and was left out */
+	bool chain_logged;       /* that it keeps itself busy */
 	bool disabled;           /* by an operator: no listener and no timer of it runs, until a reload */
 	bool draining;           /* it was replaced: it ends what it began */
 	bool ending;             /* its last waits are being ended: nothing more is sent */

@@ -60,6 +60,7 @@ struct host {
 	bool spent;           /* the rules' share of this turn is used up */
 	unsigned first_kind;  /* of work, that this turn begins with */
 	bool deaths;          /* some rule is `dead` and stands there still */
+	uint32_t chain;       /* of what a rule is given now, see struct own_event; 0: something else calls it */
 	uint64_t arrived;     /* events of servers so far */
 	bool gaps;            /* some rule has missed events and has not heard of it */
 	struct host_metrics m;

@@ -8,6 +8,8 @@
 #include "rules/order.h"
 #include "rules/state.h"
 
+#define NO_TIME (CLOCK_NS_PER_S / 1000) /* a delay that is none */
+
 struct rule_timer *rule_timer_add(struct rule *rule, uint64_t delay, uint64_t interval, int callback)
 {
 	struct host *host = rule->host;
@@ -24,6 +26,7 @@ struct rule_timer *rule_timer_add(struct rule *rule, uint64_t delay, uint64_t in
 		uint64_t now = host->ops.now(host->ctx);
 		t->due.key = delay < UINT64_MAX - now ? now + delay : UINT64_MAX; /* a wait for ever has a deadline too */
 		t->made_turn = host->turn;
+		t->chain = delay < NO_TIME ? host->chain + 1 : 0;
 		t->armed = true;
 		heap_push(&host->timers, &t->due);
 	}

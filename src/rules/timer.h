@@ -17,6 +17,7 @@ struct rule_timer {
 	int callback;         /* registry, dropped with it; LUA_NOREF: it ends a wait */
 	uint64_t interval;    /* ns; 0: once */
 	struct task *last;    /* of an interval: its last tick, while that waits */
+	uint32_t chain;       /* without a delay: as that of an emitted event, else 0 */
 	bool armed;           /* it stands in the host's heap */
 	struct order_item *item; /* it is due and waits for its place in the rule's order; NULL: not */
 	uint64_t handle;      /* for the rule; 0: none */

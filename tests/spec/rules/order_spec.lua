@@ -212,6 +212,49 @@ describe("rules that lag behind one server", function()
   end)
 end)
 
+describe("a rule that keeps itself busy", function()
+  after_each(support.cleanup)
+
+  -- The log of a test in which time cannot pass.
+  local function log_of(rules)
+    local path = support.folder() .. "/log"
+    local hookswitch = require "hookswitch"
+    hookswitch.rules.log { file = path }
+    local good, err = pcall(function() support.run(rules):advance(1) end)
+    hookswitch.rules.log()
+    local file = assert(io.open(path))
+    local text = file:read "a"
+    file:close()
+    return text, good, err
+  end
+
+  local WARNING = '"msg":"a rule keeps itself busy: its events or timers begin the next ones at once, without an end","rule":"(%w+)"'
+
+  for what, text in pairs {
+    ["with events"] = [[ami.on("own.again", function() ami.emit "own.again" end) timer.after(0, function() ami.emit "own.again" end)]],
+    ["with timers"] = [[local function again() timer.after(0, again) end again()]],
+    ["with sleeps"] = [[timer.after(0, function() while true do timer.sleep(0) end end)]],
+  } do
+    it(what .. " is named once", function()
+      local text, good, err = log_of { ["busy.lua"] = text, ["other.lua"] = [[timer.every(0.1, function() note "tick" end)]] }
+      assert.is_false(good)
+      assert.matches("busy", err)
+      local names = {}
+      for name in text:gmatch(WARNING) do names[#names + 1] = name end
+      assert.same({ "busy" }, names)
+    end)
+  end
+
+  it("is not one that answers many events with one of its own each", function()
+    local text = log_of { ["rule.lua"] = [[
+      ami.on("own.step", function(ev) end)
+      local n = 0
+      timer.after(0, function() for _ = 1, 200 do ami.emit "own.step" end end)
+      timer.every(0.001, function() ami.emit "own.step" end)]] }
+    assert.is_nil(text:find("keeps itself busy", 1, true))
+  end)
+end)
+
 describe("the share of a turn", function()
   after_each(support.cleanup)
 
