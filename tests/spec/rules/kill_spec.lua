@@ -81,7 +81,7 @@ describe("a rule that is stuck", function()
   end)
 
   it("in the compiler fails the reload, says that it took too long, and the old rules go on", function()
-    local project = helper.project { rules = { ["good.lua"] = NEIGHBOUR }, config = { limits = { load_deadline = 0.1, load_stuck = 0.2 } } }
+    local project = helper.project { rules = { ["good.lua"] = NEIGHBOUR }, config = { limits = { load_deadline = 0.1, load_stuck = 0.2, rule_memory = 256 << 20, memory = 1 << 30 } } }
     local daemon = helper.daemon(project)
     daemon:await { rule = "good", msg = "alive" }
     helper.write_file(project.folder .. "/scripts/stuck.lua", CONSTANTS)
