@@ -209,6 +209,8 @@ static void report_load(const struct task *task, const char *error)
 	const char *what = strstr(error, over), *front = strstr(error, ".lua:") ? "" : rule->file;
 	const char *colon = *front ? ": " : "";
 
+	if (!what)
+		what = strstr(error, memory); /* after its deadline it gets no memory either: the compiler ends by that */
 	if (task->outcome == OUTCOME_DEADLINE && what)
 		faults_add(rule->loading->faults, "%s%s%.*sdeadline: the file takes too long to load (limits.load_deadline)", front, colon,
 		           (int)(what - error), error);

@@ -81,13 +81,14 @@ describe("a rule that is stuck", function()
   end)
 
   it("in the compiler fails the reload, says that it took too long, and the old rules go on", function()
-    local project = helper.project { rules = { ["good.lua"] = NEIGHBOUR }, config = { limits = { load_deadline = 0.1, load_stuck = 0.2, rule_memory = 256 << 20, memory = 1 << 30 } } }
+    local project = helper.project { rules = { ["good.lua"] = NEIGHBOUR }, config = { limits = { load_deadline = 0.1, load_stuck = 0.2 } } }
     local daemon = helper.daemon(project)
     daemon:await { rule = "good", msg = "alive" }
     helper.write_file(project.folder .. "/scripts/stuck.lua", CONSTANTS)
     assert.is_false((daemon:reload()))
     local record = daemon:await { msg = helper.has "reload failed" }
-    assert.is_truthy(record.reason:find("limits.load_stuck", 1, true), record.reason)
+    -- After load_deadline the compiler ends as soon as it asks for memory, else after load_stuck.
+    assert.is_truthy(record.reason:find("limits.load_", 1, true), record.reason)
     local seen = #daemon:find { rule = "good", msg = "alive" }
     helper.wait_for(function() return #daemon:find { rule = "good", msg = "alive" } > seen + 3 end, 10)
   end)
