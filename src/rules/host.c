@@ -293,20 +293,19 @@ static void retire(struct rule *rule)
 	host_part_with(host, rule);
 }
 
-/* At most so many states of one rule drain at once. */
+/* At most so many states of one rule drain at once: the time of the oldest ones is over. host_end_drains() ends them, by what a turn
+ * has left; twice as many are too many to wait for that. */
 static void bound_draining(struct host *host, const struct rule *newest)
 {
 	unsigned count = 0;
-	struct rule *oldest = NULL;
-	list_each(it, &host->draining) {
+	for (struct list *it = host->draining.prev, *before = it->prev; it != &host->draining; it = before, before = it->prev) {
 		struct rule *r = list_entry(it, struct rule, in_host);
-		if (strcmp(r->name, newest->name) != 0)
+		if (strcmp(r->name, newest->name) != 0 || ++count <= DRAINING_MAX)
 			continue;
-		oldest = oldest ? oldest : r;
-		count++;
+		r->drain_until = 0;
+		if (count > 2 * DRAINING_MAX)
+			retire(r);
 	}
-	if (count > DRAINING_MAX)
-		retire(oldest);
 }
 
 /* `successor`: NULL when the rule is gone. */
@@ -488,12 +487,19 @@ void host_snapshot_destroy(struct host_snapshot **snapshot)
 uint64_t host_end_drains(struct host *host, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
+	bool any = false;
 	list_each_safe(it, &host->draining) {
 		struct rule *rule = list_entry(it, struct rule, in_host);
-		if (now >= rule->drain_until || (!rule_has_waits(rule) && !order_has_pending(rule)))
-			retire(rule);
-		else if (rule->drain_until < next)
-			next = rule->drain_until;
+		if (now < rule->drain_until && (rule_has_waits(rule) || order_has_pending(rule))) {
+			if (rule->drain_until < next)
+				next = rule->drain_until;
+			continue;
+		}
+		/* Their endings run code of theirs: one in each turn, more of them while it has time left. */
+		if (order_is_spent(host) && any)
+			return 0;
+		retire(rule);
+		any = true;
 	}
 	return next;
 }
