@@ -67,6 +67,12 @@ static uint64_t serve_hooks(struct host *host, uint64_t now)
 	return hooks_turn(host) ? UINT64_MAX : 0;
 }
 
+static uint64_t serve_pushes(struct host *host, uint64_t now)
+{
+	(void)now;
+	return job_pushes_deliver(host) ? UINT64_MAX : 0;
+}
+
 static uint64_t serve_order(struct host *host, uint64_t now)
 {
 	rule_timer_collect_due(host, now);
@@ -79,7 +85,8 @@ static uint64_t serve_order(struct host *host, uint64_t now)
  * kind of work could keep rules waiting for ever that have work of another one. */
 static uint64_t serve_all(struct host *host, uint64_t now)
 {
-	static uint64_t (*const kinds[])(struct host *, uint64_t) = { serve_wakes, serve_answers, serve_hooks, jobs_turn, serve_order };
+	static uint64_t (*const kinds[])(struct host *, uint64_t) = { serve_wakes, serve_answers, serve_hooks, serve_pushes, jobs_turn,
+	                                                                    serve_order };
 	const unsigned count = sizeof kinds / sizeof *kinds, first = host->first_kind;
 	uint64_t next = UINT64_MAX;
 

@@ -190,9 +190,9 @@ static bool serve_push(struct host *host, struct list *node)
 	return true;
 }
 
-bool jobs_call_back(struct jobs *jobs)
+bool job_pushes_deliver(struct host *host)
 {
-	return order_serve_list(jobs->host, &jobs->answers, &(const struct order_list){ rule_of_push, serve_push });
+	return order_serve_list(host, &host->jobs->answers, &(const struct order_list){ rule_of_push, serve_push });
 }
 
 void job_push_cancel(struct job_push *push)

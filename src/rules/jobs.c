@@ -433,15 +433,31 @@ static uint64_t serve(struct job_queue *queue, uint64_t now)
 	return when < next ? when : next;
 }
 
+/* The queues of one rule, however many, wait behind those of others. */
+static void put_behind(struct jobs *jobs, const struct rule *rule)
+{
+	struct list of_rule;
+
+	list_init(&of_rule);
+	for (size_t n = jobs->queues.count; n > 0; n--) {
+		struct job_queue *queue = list_entry(jobs->order.next, struct job_queue, in_order);
+		list_remove(&queue->in_order);
+		list_append(queue->worker && queue->worker->rule == rule ? &of_rule : &jobs->order, &queue->in_order);
+	}
+	list_each_safe(it, &of_rule) {
+		list_remove(it);
+		list_append(&jobs->order, it);
+	}
+}
+
 uint64_t jobs_turn(struct host *host, uint64_t now)
 {
 	struct jobs *jobs = host->jobs;
+	const struct rule *last = NULL; /* whose job began */
 	uint64_t next = UINT64_MAX;
 
 	if (!disk_of(jobs))
 		return UINT64_MAX;
-	if (!jobs_call_back(jobs))
-		return 0;
 	if (jobs->idle && jobs->starting == 0 && !jobs_changed(host))
 		return UINT64_MAX;
 	jobs->seen = persist_jobs_readied(disk_of(jobs));
@@ -449,13 +465,18 @@ uint64_t jobs_turn(struct host *host, uint64_t now)
 	jobs->idle = true;
 	for (size_t n = jobs->queues.count; n > 0; n--) {
 		struct job_queue *queue = list_entry(jobs->order.next, struct job_queue, in_order);
-		if (order_is_spent(host)) { /* the next turn begins with this one */
+		if (order_is_spent(host)) { /* the next turn begins with this one, or the next one of another rule */
+			if (last)
+				put_behind(jobs, last);
 			jobs->idle = false;
 			return 0;
 		}
 		list_remove(&queue->in_order);
 		list_append(&jobs->order, &queue->in_order);
-		uint64_t when = serve(queue, now);
+		const struct rule *rule = queue->worker ? queue->worker->rule : NULL;
+		uint64_t begun = jobs->begun, when = serve(queue, now);
+		if (jobs->begun != begun)
+			last = rule;
 		if (when < next)
 			next = when;
 	}

@@ -48,8 +48,10 @@ void job_workers_free(struct rule *rule);
 
 /* ---- in every turn, after persist_poll() ---- */
 
-/* Callbacks of pushes, tries whose begin is on disk, then new ones. Returns when it wants to be called again, as host_turn().
- * host_stop_jobs() and host_allow_jobs() steer it. */
+/* Callbacks of pushes whose jobs are on disk. False: some are left for the next turn. */
+bool job_pushes_deliver(struct host *host);
+/* Tries whose begin is on disk, then new ones. Returns when it wants to be called again, as host_turn(). host_stop_jobs() and
+ * host_allow_jobs() steer it. */
 uint64_t jobs_turn(struct host *host, uint64_t now);
 /* Tries that have begun so far, and tries that were taken and have not begun. */
 uint64_t jobs_begun(const struct host *host);

@@ -63,8 +63,6 @@ struct jobs {
 struct job_queue *jobs_find_queue(const struct jobs *jobs, struct slice name);
 /* The rule that is loaded to serve it, also while it is down; NULL: none. */
 const struct rule *jobs_rule_of(const struct host *host, struct slice queue);
-/* job_push.c: calls the callbacks of pushes that were answered. False when some must wait for the next turn. */
-bool jobs_call_back(struct jobs *jobs);
 /* job_metrics.c */
 void jobs_observe_begin(const struct job_try *t);
 void jobs_observe_end(const struct job_try *t, uint64_t now);
