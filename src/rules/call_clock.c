@@ -48,8 +48,10 @@ static void note_turn(struct rule *rule, const struct call_clock *began, unsigne
 	if (ticks == 0 && began->cpu == 0)
 		return;
 	rule->turn.used += began->cpu ? deadline_cpu_ns() - began->cpu : (uint64_t)(ticks * DEADLINE_TICK * 1e9);
-	/* Many short calls are a busy turn, not a rule that means harm: those of a thousand servers may come in one. */
-	if ((double)rule->turn.used >= rule->limits.deadline * 1e9 && rule->turn.used / rule->turn.calls >= SHORT_CALL)
+	double over = (double)rule->turn.used / 1e9 - rule->limits.deadline;
+	/* Many short calls are a busy turn, not a rule that means harm: those of a thousand servers may come in one. Only those of one
+	 * event, or of the rule's end, go on when the rules' share is used up. */
+	if (over >= 0 && (rule->turn.used / rule->turn.calls >= SHORT_CALL || over >= host->limits.turn_rules))
 		rule->turn.overrun = host->turn;
 }
 

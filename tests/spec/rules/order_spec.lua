@@ -328,6 +328,83 @@ describe("the share of a turn", function()
     assert.same({ "a woke 1", "b woke", "a woke 2" }, t:said())
   end)
 
+  it("goes around between rules whose queues have jobs, however many queues one of them has", function()
+    local t = support.run({
+      ["a.lua"] = BURN .. [[
+        for n = 1, 8 do work.on("slow" .. n, function() burn() note "a" end) end
+        ami.on("Hangup", function() for n = 1, 8 do work.push("slow" .. n, {}, function() end) end end)]],
+      ["b.lua"] = [[
+        for n = 1, 2 do work.on("quick" .. n, function() note "b" end) end
+        ami.on("Hangup", function() for n = 1, 2 do work.push("quick" .. n, {}, function() end) end end)]],
+    }, { limits = SHARE })
+    t:event "Hangup"
+    t:work()
+    local said = t:said()
+    assert.equal(10, #said)
+    -- Behind one job of the other rule at the most, and then one in each turn.
+    local first, second
+    for i, line in ipairs(said) do
+      if line == "b" then first, second = first or i, i end
+    end
+    assert.is_true(first <= 2 and second <= 3, table.concat(said, " "))
+  end)
+
+  it("is not taken by callbacks of pushes while jobs of others wait", function()
+    local t = support.run({
+      ["a.lua"] = BURN .. [[
+        ami.on("Hangup", function() for n = 1, 8 do work.push("others", {}, function() burn() note "a" end) end end)
+        work.on("others", { at_once = 1 }, function() end)]],
+      ["b.lua"] = [[work.on("quick", function() note "b" end) ami.on("Hangup", function() work.push("quick", {}, function() end) end)]],
+    }, { limits = SHARE })
+    t:event "Hangup"
+    t:work()
+    local said = t:said()
+    assert.equal(9, #said)
+    local at
+    for i, line in ipairs(said) do at = line == "b" and i or at end
+    assert.is_true(at <= 5, table.concat(said, " "))
+  end)
+
+  it("ends one replaced rule in a turn, and more of them while there is time", function()
+    local rules = {}
+    for n = 1, 4 do
+      rules[("slow%d.lua"):format(n)] = BURN .. [[timer.after(0, function()
+        local guard <close> = setmetatable({}, { __close = burn })
+        timer.sleep(1e6)
+      end)]]
+      rules[("quick%d.lua"):format(n)] = "timer.after(0, function() timer.sleep(1e6) end)"
+    end
+    local t = support.run(rules, { limits = { turn_rules = 0.01, deadline = 1, drain = 0 } })
+    t:turn()
+    for name in pairs(rules) do t:remove_file(name) end
+    assert(t:reload())
+    assert.equal(8, #t:draining())
+    local turns = 0
+    while #t:draining() > 0 do
+      local before = #t:draining()
+      t:turn()
+      assert.is_true(#t:draining() < before)
+      turns = turns + 1
+    end
+    assert.is_true(turns >= 4, turns) -- one for each slow one
+  end)
+
+  it("and one deadline are all that the listeners of one event get, however short each of their calls is", function()
+    local t = support.run([[
+      local n = 0
+      for _ = 1, 3000 do
+        ami.on("Hangup", function()
+          local e = os.clock() + 0.00005
+          while os.clock() < e do end
+          n = n + 1
+        end)
+      end
+      ami.on("server.gap", function(ev) note(n + math.tointeger(tonumber(ev.count)), ev.reason) note(n < 2000) end)]], { limits = { turn_rules = 0.01, deadline = 0.02 } })
+    t:event "Hangup"
+    t:advance()
+    assert.same({ "3000 not started", "true" }, t:said())
+  end)
+
   it("is logged with the rule that had most of it", function()
     local path = support.folder() .. "/log"
     local hookswitch = require "hookswitch"
