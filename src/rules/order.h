@@ -72,7 +72,7 @@ struct order_list {
 	bool (*serve)(struct host *host, struct list *node);              /* it is gone then; false, and it stays: not in this turn */
 };
 /* Serves each of `list`, unless its rule's share or all of the turn is used up. What is left of the rule that was served last
- * comes behind what others have there. False when something is left. */
+ * comes behind what others have there; each rule's own stays in its order. False when something is left. */
 bool order_serve_list(struct host *host, struct list *list, const struct order_list *kind);
 /* Answers whose deadline has come overtake what they wait for: they are the next that their rules take. */
 void order_overtake(struct host *host, uint64_t now);

@@ -98,12 +98,12 @@ static void move(struct list *from, struct list *to)
 bool order_serve_list(struct host *host, struct list *list, const struct order_list *kind)
 {
 	const struct rule *last = NULL; /* only compared: it may be gone */
-	struct list now, others, same, added;
+	struct list now, left, same, added;
 
 	if (list_empty(list))
 		return true;
 	list_init(&now);
-	list_init(&others);
+	list_init(&left);
 	list_init(&same);
 	list_init(&added);
 	move(list, &now);
@@ -115,10 +115,14 @@ bool order_serve_list(struct host *host, struct list *list, const struct order_l
 			continue;
 		}
 		list_remove(node);
-		list_append(rule && rule == last ? &same : &others, node);
+		list_append(&left, node);
 	}
 	move(list, &added); /* by those that were served */
-	move(&others, list);
+	/* Only now is it known whose comes behind: each rule's own stays in its order. */
+	list_each_safe(it, &left) {
+		list_remove(it);
+		list_append(last && kind->rule(host, it) == last ? &same : list, it);
+	}
 	move(&same, list);
 	move(&added, list);
 	return list_empty(list);

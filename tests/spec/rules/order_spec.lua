@@ -405,6 +405,24 @@ describe("the share of a turn", function()
     assert.same({ "3000 not started", "true" }, t:said())
   end)
 
+  it("keeps what waits for a rule in its order, whoever is served meanwhile", function()
+    local url = "https://crm.example.net/"
+    local get = ('http.get("%s", function() %%s end)'):format(url)
+    local t = support.run({
+      ["a.lua"] = ([[ami.on("Hangup", function(ev)
+        if ev.N == "1" then ]] .. get .. get .. " else " .. get .. [[ end
+      end)]]):format("while true do end", "note 'a 2'", "note 'a 3'"),
+      ["b.lua"] = ([[ami.on("Hangup", function(ev) if ev.N == "1" then ]] .. get .. " end end)"):format "note 'b'",
+    }, { policy = { http = { url } }, limits = { deadline = 0.02 } })
+    t:event("Hangup", { N = 1 })
+    t:event("Hangup", { N = 2 })
+    for n = 1, 4 do t:respond(n, { status = 200 }) end
+    t:turn()
+    assert.same({ "b" }, t:said())
+    t:turn()
+    assert.same({ "a 2", "a 3" }, t:said())
+  end)
+
   it("is logged with the rule that had most of it", function()
     local path = support.folder() .. "/log"
     local hookswitch = require "hookswitch"
