@@ -190,10 +190,9 @@ void order_add_lost(struct rule *rule, struct host_feed *feed)
 static void detach(struct order_item *item)
 {
 	list_remove(&item->node);
-	if (item->type != ORDER_REPLY)
-		return;
-	heap_remove(&item->rule->host->late, &item->late);
-	if (item->feed)
+	if (item->type == ORDER_REPLY)
+		heap_remove(&item->rule->host->late, &item->late);
+	if ((item->type == ORDER_REPLY || item->type == ORDER_LATE) && item->feed)
 		frame_log_release(item->feed->log, reply_size(item->reply));
 }
 
@@ -269,9 +268,9 @@ void order_overtake(struct host *host, uint64_t now)
 
 	while ((top = heap_top(&host->late)) && top->key <= now) {
 		struct order_item *item = heap_entry(top, struct order_item, late);
-		detach(item);
+		heap_remove(&host->late, top);
+		list_remove(&item->node);
 		item->type = ORDER_LATE;
-		item->feed = NULL;
 		list_append(&item->rule->order.late, &item->node);
 	}
 }
@@ -568,6 +567,18 @@ bool host_feed_is_busy(const struct host_feed *feed)
 	return !list_empty(&feed->streams);
 }
 
+/* Answers that have overtaken their streams are delivered though their server is gone. */
+static void part_from_late(const struct host_feed *feed)
+{
+	list_each(it, &feed->host->behind) {
+		list_each(i, &list_entry(it, struct rule, order.behind)->order.late) {
+			struct order_item *item = list_entry(i, struct order_item, node);
+			if (item->feed == feed)
+				item->feed = NULL;
+		}
+	}
+}
+
 void host_feed_close(struct host_feed **where)
 {
 	struct host_feed *feed = *where;
@@ -580,6 +591,7 @@ void host_feed_close(struct host_feed **where)
 			order_item_drop(list_entry(i, struct order_item, node));
 		order_stream_close(s);
 	}
+	part_from_late(feed);
 	list_remove(&feed->in_host);
 	free(feed->name);
 	free(feed);

@@ -6,7 +6,7 @@
 
 enum order_type {
 	ORDER_REPLY,
-	ORDER_LATE, /* a reply whose action is at its deadline: of no feed any more */
+	ORDER_LATE, /* a reply whose action is at its deadline: in rule->order.late */
 	ORDER_EVENT,
 	ORDER_TIMER,
 	ORDER_LOST,
@@ -26,7 +26,7 @@ struct order_item {
 		struct rule_timer *timer;
 	};
 	struct rule *rule;
-	struct host_feed *feed; /* of a reply: where its bytes are held */
+	struct host_feed *feed; /* of a reply: where its bytes are held; NULL: of no server, or that is gone */
 	struct heap_node late;  /* of a reply: its deadline */
 };
 

@@ -125,6 +125,47 @@ hold]])
     assert.equal(1, #daemon:find { msg = "an answer came for an action that had ended or is not ours" })
   end)
 
+  describe("whose answers wait for a slow rule beyond their deadline", function()
+    -- It takes 0.15 s of each answer.
+    local function slow()
+      local servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nserve")), pbx2 = h.server(h.peer(h.LOGIN .. "\nserve")) }
+      local daemon = h.daemon { servers = servers, config = { limits = { deadline = 1, stuck = 3, turn_rules = 0.01 } },
+        rules = { ["probe.lua"] = [[
+          ami.on("probe.go", function()
+            for _ = 1, 12 do
+              ami.server "pbx1":send({ Action = "Ping" }, { timeout = 0.3 }, function(res)
+                local done = os.clock() + 0.15
+                while os.clock() < done do end
+                log.info("taken", { response = res and res.Response })
+              end)
+            end
+          end)]] } }
+      daemon:ready "pbx1"
+      daemon:ready "pbx2"
+      daemon:emit "probe.go"
+      daemon:await({ msg = "taken" }, { count = 4 })
+      return daemon, servers
+    end
+
+    it("counts their bytes for limits.kept_bytes until the rule takes them", function()
+      local daemon = slow()
+      local function held() return daemon:metric("hookswitch_server_backlog_bytes", { server = "pbx1" }) end
+      assert.is_true(held() > 0)
+      assert.is_true(#daemon:find { msg = "taken" } < 12)
+      daemon:await({ msg = "taken" }, { count = 12 })
+      assert.equal(0, held())
+    end)
+
+    it("gives them to the rule though a reload removes it", function()
+      local daemon, servers = slow()
+      servers.pbx1 = nil
+      daemon.project.write { servers = servers }
+      assert.is_true(daemon:reload())
+      daemon:await({ msg = "taken", response = "Success" }, { count = 12 })
+      assert.equal(0, daemon:stop())
+    end)
+  end)
+
   it("sends a Ping when nothing comes, and ends the session when that is not answered", function()
     local peer = h.peer(h.LOGIN .. [[
 
