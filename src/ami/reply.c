@@ -58,15 +58,30 @@ struct reply *reply_failed(enum err_code code, const char *text, void *tag, cons
 	return r;
 }
 
+static void drop_messages(struct reply *reply)
+{
+	message_free(&reply->response);
+	for (uint32_t i = 0; i < reply->event_count; i++)
+		message_free(&reply->events[i]);
+	free(reply->events);
+	reply->events = NULL;
+	reply->event_count = 0;
+}
+
+void reply_overflow(struct reply *reply, const char *text)
+{
+	drop_messages(reply);
+	reply->code = ERR_OVERFLOW;
+	reply->is_list = reply->has_output = false;
+	slice_to_text(slice_cstr(text), reply->text, sizeof reply->text);
+}
+
 void reply_free(struct reply **reply)
 {
 	struct reply *r = *reply;
 	if (!r)
 		return;
-	message_free(&r->response);
-	for (uint32_t i = 0; i < r->event_count; i++)
-		message_free(&r->events[i]);
-	free(r->events);
+	drop_messages(r);
 	free(r);
 	*reply = NULL;
 }

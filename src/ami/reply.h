@@ -31,6 +31,8 @@ bool reply_output(const struct reply *reply, size_t *cursor, struct slice *line)
 void reply_id(const struct reply *reply, char id[ACTION_ID_MAX + 1]);
 /* A reply made by hand: for failures before anything was registered. */
 struct reply *reply_failed(enum err_code code, const char *text, void *tag, const char *action);
+/* What it holds is dropped: it ends as `overflow`, with `text`. */
+void reply_overflow(struct reply *reply, const char *text);
 void reply_free(struct reply **reply);
 /* Bytes that it takes, for bounds. */
 size_t reply_size(const struct reply *reply);

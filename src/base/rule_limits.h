@@ -69,7 +69,7 @@
 	X(rule_events, uint32_t, 1, 100000000, 10000, "events", EACH, \
 	  "Events of one server that may wait for one rule. Beyond, the rule skips events, which are counted and reported to it as `server.gap`.") \
 	X(rule_bytes, uint32_t, 4 * RULE_LIMITS_KIB, 1024 * RULE_LIMITS_MIB, 16 * RULE_LIMITS_MIB, "bytes", EACH, \
-	  "The same in bytes. As many bytes of emitted events may wait for it, a quarter of them of one emitter.") \
+	  "The same in bytes. As many bytes of emitted events may wait for it, a quarter of them of one emitter, and as many bytes of answers.") \
 	X(turn_rules, double, 0.001, 60, 0.02, "s", ALL, \
 	  "Time of all rules in one turn of the loop. What is left waits for the next turn, which begins with the rule after the last one served.") \
 	X(turn_events, uint32_t, 1, 1000000, 512, "events", ALL, \

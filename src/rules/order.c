@@ -147,9 +147,22 @@ static struct order_item *add(struct rule *rule, struct host_feed *feed, enum or
 	return item;
 }
 
+/* Large answers that one rule does not take must not end the session of all (limits.kept_bytes). The first one has a place however
+ * large it is. */
+static void bound_answers(struct rule *rule, struct reply *reply)
+{
+	struct rule_order *o = &rule->order;
+
+	if (o->answer_bytes > 0 && o->answer_bytes + reply_size(reply) > rule->limits.rule_bytes)
+		reply_overflow(reply, "answers that the rule has not taken passed limits.rule_bytes");
+	o->answer_bytes += reply_size(reply);
+}
+
 void order_add_reply(struct rule *rule, struct host_feed *feed, struct reply *reply)
 {
 	struct host *host = rule->host;
+
+	bound_answers(rule, reply);
 	struct order_item *item = add(rule, feed, ORDER_REPLY, ++host->stamp, host->turn - 1);
 	item->reply = reply;
 	item->late.key = reply->deadline ? reply->deadline : UINT64_MAX;
@@ -227,6 +240,7 @@ static void deliver(struct order_item *item)
 	switch (it.type) {
 	case ORDER_REPLY:
 	case ORDER_LATE:
+		rule->order.answer_bytes -= reply_size(it.reply);
 		request_complete(it.reply->tag, it.reply);
 		break;
 	case ORDER_EVENT:
@@ -252,6 +266,7 @@ void order_item_drop(struct order_item *item)
 	detach(item);
 	free(item);
 	if (it.type == ORDER_REPLY || it.type == ORDER_LATE) {
+		it.rule->order.answer_bytes -= reply_size(it.reply);
 		request_free(it.reply->tag);
 		reply_free(&it.reply);
 	} else if (it.type == ORDER_EVENT) {

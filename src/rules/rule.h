@@ -95,6 +95,7 @@ struct rule_order {
 	size_t emitted_bytes;
 	uint32_t changes;    /* the same of the live picture's changes */
 	size_t change_bytes;
+	size_t answer_bytes; /* of answers that wait */
 	struct rule *follows, *follower; /* it hears nothing before `follows`, which it replaces, has taken what it must; NULL: none */
 	uint64_t dropped;    /* how often all of it was dropped: a call of the rule may do that */
 	double longest_lag;  /* seconds between the arrival of an event and its delivery */

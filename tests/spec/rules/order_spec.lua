@@ -103,6 +103,25 @@ describe("a rule that lags", function()
     assert.same({ "timeout" }, t:said())
   end)
 
+  it("keeps limits.rule_bytes of answers, late ones too: those beyond end as overflow, and the session stays", function()
+    local t = support.run([[
+      ami.on("Newchannel", function(ev, server)
+        for n = 1, 4 do server:send({ Action = "Ping" }, { timeout = n == 4 and 60 or 1 }, function(res, err) note(n, err and err.code or #res.Text) end) end
+      end)
+      ami.on("Hangup", function() end)]], { limits = { turn_events = 1, rule_bytes = 8192 } })
+    t:event "Newchannel"
+    t:turn()
+    events(t, "Hangup", 1, 30)
+    for n = 1, 3 do t:answer(n, { Response = "Success", Text = ("x"):rep(5000) }) end
+    t:advance(2)
+    assert.same({ "1 5000", "2 overflow", "3 overflow" }, t:said())
+    -- What was taken counts no more.
+    events(t, "Hangup", 1, 30)
+    t:answer(4, { Response = "Success", Text = ("x"):rep(5000) })
+    t:advance()
+    assert.same({ "4 5000" }, t:said())
+  end)
+
   it("gets an answer in its place, and other rules get theirs at once", function()
     local t = support.run({
       ["a.lua"] = [[
