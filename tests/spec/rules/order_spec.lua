@@ -424,6 +424,18 @@ describe("the share of a turn", function()
     assert.same({ "3000 not started", "true" }, t:said())
   end)
 
+  it("is no bound where a test sets none: short calls of one turn may be many", function()
+    local t = support.run([[
+      local n = 0
+      for _ = 1, 4 do ami.on("Hangup", function() n = n + 1 for _ = 1, 1000 do end end) end
+      ami.on("server.gap", function() note "gap" end)
+      ami.on("Busy", function() note(n) end)]], { limits = { deadline = 0.02 } })
+    t:feed(("Event: Hangup\r\n\r\n"):rep(3000))
+    t:event "Busy"
+    t:advance()
+    assert.same({ "12000" }, t:said())
+  end)
+
   it("keeps what waits for a rule in its order, whoever is served meanwhile", function()
     local url = "https://crm.example.net/"
     local get = ('http.get("%s", function() %%s end)'):format(url)
