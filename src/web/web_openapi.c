@@ -5,7 +5,8 @@
 #include "base/version.h"
 #include "web/web_internal.h"
 
-static void write_parameter(struct writer *writer, struct slice name, const char *in)
+/* `words`: those that fit, besides patterns of them; NULL: any text does. */
+static void write_parameter(struct writer *writer, struct slice name, const char *in, const char *const *words)
 {
 	writer_open(writer, NULL, '{');
 	writer_slice(writer, SLICE("name"), name);
@@ -14,6 +15,12 @@ static void write_parameter(struct writer *writer, struct slice name, const char
 		writer_bool(writer, "required", true);
 	writer_open(writer, "schema", '{');
 	writer_text(writer, "type", "string");
+	if (words)
+		writer_open(writer, "examples", '[');
+	for (; words && *words; words++)
+		writer_item(writer, slice_cstr(*words));
+	if (words)
+		writer_close(writer, ']');
 	writer_close(writer, '}');
 	writer_close(writer, '}');
 }
@@ -24,14 +31,15 @@ static void write_parameters(struct writer *writer, const struct web_route *rout
 
 	writer_open(writer, "parameters", '[');
 	if (open)
-		write_parameter(writer, slice_make(open + 1, strcspn(open + 1, "}")), "path");
+		write_parameter(writer, slice_make(open + 1, strcspn(open + 1, "}")), "path", NULL);
 	for (const char *at = route->parameters; at && *at;) {
 		size_t len = strcspn(at, " ");
-		write_parameter(writer, slice_make(at, len), "query");
+		write_parameter(writer, slice_make(at, len), "query", NULL);
 		at += len + (at[len] == ' ');
 	}
 	for (uint32_t i = 0; route->kind >= 0 && (name = live_field_name((enum live_kind)route->kind, i)); i++)
-		write_parameter(writer, slice_cstr(name), "query");
+		if (live_field_table((enum live_kind)route->kind, i) == LIVE_NIL) /* no condition fits a list */
+			write_parameter(writer, slice_cstr(name), "query", live_field_words((enum live_kind)route->kind, (int)i));
 	writer_close(writer, ']');
 }
 

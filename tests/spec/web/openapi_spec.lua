@@ -1,4 +1,5 @@
 -- The API's description is what is served and what the documents say.
+local cjson = require "cjson"
 local helper = require "tests.spec.helper"
 local support = require "tests.spec.web.support"
 
@@ -37,9 +38,21 @@ describe("the description of the API", function()
   it("has the parameters that there are, and the fields of what comes", function()
     local d = support.live()
     local _, _, api = support.ask(d, "/api/openapi.json")
-    for _, parameter in ipairs(api.paths["/api/queues"].get.parameters) do
-      if parameter.name ~= "limit" then assert.are.equal(200, (support.ask(d, "/api/queues?" .. parameter.name .. "=x")), parameter.name) end
+    for _, plural in ipairs { "calls", "queues", "agents", "endpoints" } do
+      local worded = 0
+      for _, parameter in ipairs(api.paths["/api/" .. plural].get.parameters) do
+        local words = parameter.schema.examples or { parameter.name == "limit" and "1" or "x" }
+        for _, word in ipairs(words) do
+          assert.are.equal(200, (support.ask(d, ("/api/%s?%s=%s"):format(plural, parameter.name, word))), parameter.name)
+        end
+        if parameter.schema.examples then
+          worded = worded + 1
+          assert.are.equal(400, (support.ask(d, ("/api/%s?%s=%s"):format(plural, parameter.name, "no_such_word"))), parameter.name)
+        end
+      end
+      assert.are.equal(plural ~= "queues", worded > 0, plural)
     end
+    assert.is_nil(cjson.encode(api.paths["/api/queues"].get.parameters):find('"waiting"', 1, true))
     local queue = helper.wait_for(function() return (select(3, support.ask(d, "/api/queues"))).queues[1] end)
     for name in pairs(queue) do assert.is_table(api.components.schemas.queue.properties[name], name) end
   end)
