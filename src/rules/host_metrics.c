@@ -44,6 +44,7 @@ void host_metrics_add(struct host *h)
 	h->m.lag = add_metric(m, METRIC_GAUGE, "hookswitch_rules_longest_lag_seconds", "Longest time that an event waited for a rule since it was loaded.", "rule", NULL);
 	h->m.denied = add_metric(m, METRIC_COUNTER, "hookswitch_rules_actions_refused_total", "Actions refused before anything was sent, by reason.", "rule", "reason");
 	h->m.http_refused = add_metric(m, METRIC_COUNTER, "hookswitch_rules_http_refused_total", "Requests of `http` refused before anything was sent, by reason.", "rule", "reason");
+	h->m.answers_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_answers_dropped_total", "Answers that ended as overflow, because a rule had limits.rule_bytes of them that it had not taken.", "rule", NULL);
 	h->m.log_dropped = add_metric(m, METRIC_COUNTER, "hookswitch_rules_log_dropped_total", "Log lines of a rule beyond its rate.", "rule", NULL);
 	h->m.dropped = metric_series(add_metric(m, METRIC_COUNTER, "hookswitch_engine_events_dropped_total", "Engine events and emitted ones dropped because too many waited.", NULL, NULL), NULL, 0);
 	h->m.generation = metric_series(add_metric(m, METRIC_GAUGE, "hookswitch_generation", "Number of times that rules were loaded and taken over.", NULL, NULL), NULL, 0);
@@ -72,6 +73,7 @@ void host_metrics_begin(struct host *h, const struct rule *rule)
 	metric_series(h->m.quarantined, labels, 1);
 	metric_series(h->m.gap, labels, 1);
 	metric_series(h->m.log_dropped, labels, 1);
+	metric_series(h->m.answers_dropped, labels, 1);
 	metric_series(h->m.slow, labels, 1);
 	metric_series(h->m.call_seconds, labels, 1);
 }

@@ -153,8 +153,13 @@ static void bound_answers(struct rule *rule, struct reply *reply)
 {
 	struct rule_order *o = &rule->order;
 
-	if (o->answer_bytes > 0 && o->answer_bytes + reply_size(reply) > rule->limits.rule_bytes)
+	if (o->answer_bytes > 0 && o->answer_bytes + reply_size(reply) > rule->limits.rule_bytes) {
 		reply_overflow(reply, "answers that the rule has not taken passed limits.rule_bytes");
+		rule_count(rule, rule->host->m.answers_dropped, &rule->counts.s_answers_dropped, 1);
+		if (host_may_log(rule->host, &rule->counts.answer_logged))
+			log_write(LOG_WARN, "an answer was dropped: a rule has not taken those before it (limits.rule_bytes)", F_TEXT("rule", rule->name),
+			          F_TEXT("action", reply->action));
+	}
 	o->answer_bytes += reply_size(reply);
 }
 

@@ -106,9 +106,9 @@ struct rule_counts {
 	double seconds, seconds_shown;   /* that its code ran, see call_clock.h */
 	uint64_t skipped;                /* events and ticks that it was not given, in all */
 	uint64_t refused_seen;           /* refusals of its memory that were counted so far */
-	struct series *s_skipped, *s_log_dropped, *s_slow; /* see rule_count() */
+	struct series *s_skipped, *s_log_dropped, *s_answers_dropped, *s_slow; /* see rule_count() */
 	struct series *s_call_seconds;
-	uint64_t gap_logged, drop_logged, slow_logged;     /* see host_may_log() */
+	uint64_t gap_logged, drop_logged, answer_logged, slow_logged; /* see host_may_log() */
 };
 
 /* Of a rule that was killed or whose memory was used up, see revive.h. */

@@ -11,7 +11,7 @@
 struct jobs;
 
 struct host_metrics {
-	struct metric *calls, *errors, *seconds, *quarantined, *timers, *memory, *gap, *denied, *listeners, *waiting, *log_dropped,
+	struct metric *calls, *errors, *seconds, *quarantined, *timers, *memory, *gap, *denied, *listeners, *waiting, *log_dropped, *answers_dropped,
 		*quarantined_listeners, *call_seconds, *slow, *lag, *down, *http_refused;
 	struct series *dropped, *generation, *draining;
 };

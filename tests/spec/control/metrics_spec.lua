@@ -34,7 +34,7 @@ describe("metrics", function()
     rules_down = { "gauge", "rule", "every" }, rules_listeners = { "gauge", "rule", "every" }, rules_waiting = { "gauge", "rule", "every" },
     rules_memory_bytes = { "gauge", "rule", "every" }, rules_events_skipped_total = { "counter", "rule", "every" },
     rules_log_dropped_total = { "counter", "rule", "every" }, rules_actions_refused_total = { "counter", "reason,rule" },
-    rules_http_refused_total = { "counter", "reason,rule" },
+    rules_answers_dropped_total = { "counter", "rule", "every" }, rules_http_refused_total = { "counter", "reason,rule" },
     -- requests to the web
     http_client_requests_total = { "counter", "host,outcome" }, http_client_seconds = { "histogram", "host" },
     http_client_bytes_total = { "counter", "direction,host" }, http_client_in_flight = { "gauge", "host" },

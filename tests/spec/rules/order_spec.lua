@@ -104,6 +104,9 @@ describe("a rule that lags", function()
   end)
 
   it("keeps limits.rule_bytes of answers, late ones too: those beyond end as overflow, and the session stays", function()
+    local path = support.folder() .. "/log"
+    local hookswitch = require "hookswitch"
+    hookswitch.rules.log { file = path }
     local t = support.run([[
       ami.on("Newchannel", function(ev, server)
         for n = 1, 4 do server:send({ Action = "Ping" }, { timeout = n == 4 and 60 or 1 }, function(res, err) note(n, err and err.code or #res.Text) end) end
@@ -115,6 +118,13 @@ describe("a rule that lags", function()
     for n = 1, 3 do t:answer(n, { Response = "Success", Text = ("x"):rep(5000) }) end
     t:advance(2)
     assert.same({ "1 5000", "2 overflow", "3 overflow" }, t:said())
+    assert.equal(2, t:metric 'hookswitch_rules_answers_dropped_total{rule="rule"}')
+    hookswitch.rules.log()
+    local file = assert(io.open(path))
+    local text = file:read "a"
+    file:close()
+    local _, records = text:gsub('"msg":"an answer was dropped: a rule has not taken those before it %(limits.rule_bytes%)","rule":"rule","action":"Ping"', "")
+    assert.equal(1, records)
     -- What was taken counts no more.
     events(t, "Hangup", 1, 30)
     t:answer(4, { Response = "Success", Text = ("x"):rep(5000) })
