@@ -7,10 +7,10 @@
 #include "rules/listener.h"
 #include "rules/subscription.h"
 
-#define SLICE_ITEMS 64u /* that one rule takes before the next one is served, for each turn that it waited */
-#define SLICE_TURNS 64u /* that count so, at most */
+#define SLICE_ITEMS 256u /* that one rule takes before the next one is served, for each turn that it waited */
+#define SLICE_TURNS 16u  /* that count so, at most */
 #define CHAIN_LONG 5000u
-#define RUN_ITEMS 16u   /* of one server, before the rule's next server has its turn */
+#define RUN_ITEMS 16u    /* of one server, before the rule's next server has its turn */
 
 /* ---- streams ---- */
 
@@ -228,7 +228,7 @@ static void note_chain(struct rule *rule, uint32_t chain)
 	if (chain < CHAIN_LONG || rule->chain_logged)
 		return;
 	rule->chain_logged = true;
-	log_write(LOG_WARN, "a rule keeps itself busy: its events or timers begin the next ones at once, without an end", F_TEXT("rule", rule->name),
+	log_write(LOG_WARN, "a rule keeps itself busy: its events or timers begin the next ones at once, again and again", F_TEXT("rule", rule->name),
 	          F_INT("in_a_row", chain));
 }
 

@@ -257,7 +257,7 @@ describe("a rule that keeps itself busy", function()
     return text, good, err
   end
 
-  local WARNING = '"msg":"a rule keeps itself busy: its events or timers begin the next ones at once, without an end","rule":"(%w+)"'
+  local WARNING = '"msg":"a rule keeps itself busy: its events or timers begin the next ones at once, again and again","rule":"(%w+)"'
 
   for what, text in pairs {
     ["with events"] = [[ami.on("own.again", function() ami.emit "own.again" end) timer.after(0, function() ami.emit "own.again" end)]],
@@ -321,6 +321,18 @@ describe("the share of a turn", function()
     assert.same({ "a 2" }, t:said())
     t:turn()
     assert.same({ "b 2", "b 3", "c 2" }, t:said())
+  end)
+
+  it("that a slow rule uses up leaves a quick one enough for a flood", function()
+    local t = support.run({
+      ["quick.lua"] = [[ami.on("Hangup", function() end)]],
+      ["slow.lua"] = [[ami.on("Hangup", function(ev) local e = os.clock() + 0.012 while os.clock() < e do end end)]],
+    }, { limits = { turn_rules = 0.01, deadline = 1 } })
+    for round = 1, 10 do
+      for n = 1, 200 do t:event("Hangup", { N = n }) end
+      t:turn()
+    end
+    assert.is_true(t:rule("quick").calls >= 1600, t:rule("quick").calls)
   end)
 
   it("that slow rules use up, one in each turn, makes the rule between them no slower: it takes as much as in every turn", function()
