@@ -115,9 +115,10 @@ describe("a rule that lags", function()
     t:event "Newchannel"
     t:turn()
     events(t, "Hangup", 1, 30)
-    for n = 1, 3 do t:answer(n, { Response = "Success", Text = ("x"):rep(5000) }) end
+    t:answer(1, { Response = "Success", Text = "a list", events = { { Event = "QueueMember", Name = ("x"):rep(5000) } } })
+    for n = 2, 3 do t:answer(n, { Response = "Success", Text = ("x"):rep(5000) }) end
     t:advance(2)
-    assert.same({ "1 5000", "2 overflow", "3 overflow" }, t:said())
+    assert.same({ "1 6", "2 overflow", "3 overflow" }, t:said())
     assert.equal(2, t:metric 'hookswitch_rules_answers_dropped_total{rule="rule"}')
     hookswitch.rules.log()
     local file = assert(io.open(path))
