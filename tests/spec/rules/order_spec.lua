@@ -104,9 +104,6 @@ describe("a rule that lags", function()
   end)
 
   it("keeps limits.rule_bytes of answers, late ones too: those beyond end as overflow, and the session stays", function()
-    local path = support.folder() .. "/log"
-    local hookswitch = require "hookswitch"
-    hookswitch.rules.log { file = path }
     local t = support.run([[
       ami.on("Newchannel", function(ev, server)
         for n = 1, 4 do server:send({ Action = "Ping" }, { timeout = n == 4 and 60 or 1 }, function(res, err) note(n, err and err.code or #res.Text) end) end
@@ -115,17 +112,16 @@ describe("a rule that lags", function()
     t:event "Newchannel"
     t:turn()
     events(t, "Hangup", 1, 30)
-    t:answer(1, { Response = "Success", Text = "a list", events = { { Event = "QueueMember", Name = ("x"):rep(5000) } } })
-    for n = 2, 3 do t:answer(n, { Response = "Success", Text = ("x"):rep(5000) }) end
-    t:advance(2)
+    local records = support.logged(function()
+      t:answer(1, { Response = "Success", Text = "a list", events = { { Event = "QueueMember", Name = ("x"):rep(5000) } } })
+      for n = 2, 3 do t:answer(n, { Response = "Success", Text = ("x"):rep(5000) }) end
+      t:advance(2)
+    end, "warn")
     assert.same({ "1 6", "2 overflow", "3 overflow" }, t:said())
     assert.equal(2, t:metric 'hookswitch_rules_answers_dropped_total{rule="rule"}')
-    hookswitch.rules.log()
-    local file = assert(io.open(path))
-    local text = file:read "a"
-    file:close()
-    local _, records = text:gsub('"msg":"an answer was dropped: a rule has not taken those before it %(limits.rule_bytes%)","rule":"rule","action":"Ping"', "")
-    assert.equal(1, records)
+    assert.equal(1, #records)
+    assert.same({ "an answer was dropped: a rule has not taken those before it (limits.rule_bytes)", "rule", "Ping" },
+      { records[1].msg, records[1].rule, records[1].action })
     -- What was taken counts no more.
     events(t, "Hangup", 1, 30)
     t:answer(4, { Response = "Success", Text = ("x"):rep(5000) })
@@ -245,20 +241,7 @@ end)
 describe("a rule that keeps itself busy", function()
   after_each(support.cleanup)
 
-  -- The log of a test in which time cannot pass.
-  local function log_of(rules)
-    local path = support.folder() .. "/log"
-    local hookswitch = require "hookswitch"
-    hookswitch.rules.log { file = path }
-    local good, err = pcall(function() support.run(rules):advance(1) end)
-    hookswitch.rules.log()
-    local file = assert(io.open(path))
-    local text = file:read "a"
-    file:close()
-    return text, good, err
-  end
-
-  local WARNING = '"msg":"a rule keeps itself busy: its events or timers begin the next ones at once, again and again","rule":"(%w+)"'
+  local WARNING = "a rule keeps itself busy: its events or timers begin the next ones at once, again and again"
 
   for what, text in pairs {
     ["with events"] = [[ami.on("own.again", function() ami.emit "own.again" end) timer.after(0, function() ami.emit "own.again" end)]],
@@ -266,19 +249,24 @@ describe("a rule that keeps itself busy", function()
     ["with sleeps"] = [[timer.after(0, function() while true do timer.sleep(0) end end)]],
   } do
     it(what .. " is named once", function()
-      local text, good, err = log_of { ["busy.lua"] = text, ["other.lua"] = [[timer.every(0.1, function() note "tick" end)]] }
+      local good, err
+      local records = support.logged(function()
+        -- Time cannot pass.
+        good, err = pcall(function()
+          support.run({ ["busy.lua"] = text, ["other.lua"] = [[timer.every(0.1, function() note "tick" end)]] }):advance(1)
+        end)
+      end)
       assert.is_false(good)
       assert.matches("busy", err)
       local names = {}
-      for name in text:gmatch(WARNING) do names[#names + 1] = name end
+      for _, record in ipairs(records) do
+        if record.msg == WARNING then names[#names + 1] = record.rule end
+      end
       assert.same({ "busy" }, names)
     end)
   end
 
   it("is not one that answers each event of a server with one of its own, or whose timers take time", function()
-    local path = support.folder() .. "/log"
-    local hookswitch = require "hookswitch"
-    hookswitch.rules.log { file = path }
     local t = support.run { ["rule.lua"] = [[
       local heard, ticks = 0, 0
       ami.on("Hangup", function() ami.emit "own.step" end)
@@ -289,19 +277,17 @@ describe("a rule that keeps itself busy", function()
       end
       again()
       ami.on("own.count", function() note(heard, ticks > 5500) end)]] }
-    for _ = 1, 5500 do
-      t:event "Hangup"
-      t:turn()
-    end
-    t:advance(6)
+    local records = support.logged(function()
+      for _ = 1, 5500 do
+        t:event "Hangup"
+        t:turn()
+      end
+      t:advance(6)
+    end, "info")
     t:emit "own.count"
     t:turn()
-    hookswitch.rules.log()
-    local file = assert(io.open(path))
-    local text = file:read "a"
-    file:close()
     assert.same({ "5500 true" }, t:said())
-    assert.equal("", text)
+    assert.same({}, records)
   end)
 end)
 
@@ -498,18 +484,13 @@ describe("the share of a turn", function()
   end)
 
   it("is logged with the rule that had most of it", function()
-    local path = support.folder() .. "/log"
-    local hookswitch = require "hookswitch"
-    hookswitch.rules.log { file = path }
     local t = support.run({ ["slow.lua"] = [[ami.on("Hangup", function(ev) local e = os.clock() + 0.05 while os.clock() < e do end end)]],
       ["quick.lua"] = [[ami.on("Hangup", function(ev) end)]] }, { limits = { turn_rules = 0.01, deadline = 1 } })
-    t:event "Hangup"
-    t:event "Hangup"
-    t:advance()
-    hookswitch.rules.log()
-    local file = assert(io.open(path))
-    local text = file:read "a"
-    file:close()
-    assert.matches('"msg":"the rules have used up their share of a turn[^\n]*"rule":"slow"', text)
+    local records = support.logged(function()
+      t:event "Hangup"
+      t:event "Hangup"
+      t:advance()
+    end)
+    assert.equal("slow", support.record(records, "^the rules have used up their share of a turn").rule)
   end)
 end)
