@@ -204,13 +204,21 @@ void order_add_lost(struct rule *rule, struct host_feed *feed)
 	add(rule, feed, ORDER_LOST, ++rule->host->stamp, rule->host->turn - 1);
 }
 
+static bool is_reply(const struct order_item *item)
+{
+	return item->type == ORDER_REPLY || item->type == ORDER_LATE;
+}
+
 /* Takes it out of its list; what it points to stays. */
 static void detach(struct order_item *item)
 {
 	list_remove(&item->node);
 	if (item->type == ORDER_REPLY)
 		heap_remove(&item->rule->host->late, &item->late);
-	if ((item->type == ORDER_REPLY || item->type == ORDER_LATE) && item->feed)
+	if (!is_reply(item))
+		return;
+	item->rule->order.answer_bytes -= reply_size(item->reply);
+	if (item->feed)
 		frame_log_release(item->feed->log, reply_size(item->reply));
 }
 
@@ -245,7 +253,6 @@ static void deliver(struct order_item *item)
 	switch (it.type) {
 	case ORDER_REPLY:
 	case ORDER_LATE:
-		rule->order.answer_bytes -= reply_size(it.reply);
 		request_complete(it.reply->tag, it.reply);
 		break;
 	case ORDER_EVENT:
@@ -270,8 +277,7 @@ void order_item_drop(struct order_item *item)
 
 	detach(item);
 	free(item);
-	if (it.type == ORDER_REPLY || it.type == ORDER_LATE) {
-		it.rule->order.answer_bytes -= reply_size(it.reply);
+	if (is_reply(&it)) {
 		request_free(it.reply->tag);
 		reply_free(&it.reply);
 	} else if (it.type == ORDER_EVENT) {

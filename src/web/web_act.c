@@ -157,9 +157,9 @@ static int add_list(struct action *action, struct slice name, const struct value
 	return 0;
 }
 
-static bool is_object(const struct value *value)
+static bool has_names(const struct value *value)
 {
-	return value->type == VALUE_TABLE && value->table.count > 0 && value->table.pairs[0].key.type == VALUE_TEXT;
+	return value_is_object(value) && value->table.count > 0;
 }
 
 static int build_action(const struct value *body, struct action *action, struct err *err)
@@ -170,7 +170,7 @@ static int build_action(const struct value *body, struct action *action, struct 
 	for (size_t i = 0; i < body->table.count; i++) {
 		struct slice name = text_of(&body->table.pairs[i].key);
 		const struct value *value = &body->table.pairs[i].value;
-		int rc = is_object(value) && slice_eq_nocase(name, SLICE("Variable")) ? add_variables(action, value, err)
+		int rc = has_names(value) && slice_eq_nocase(name, SLICE("Variable")) ? add_variables(action, value, err)
 		         : value->type == VALUE_TABLE                                 ? add_list(action, name, value, err)
 		                                                                      : add_header(action, name, value, err);
 		if (rc)
