@@ -180,7 +180,6 @@ bool deadline_end(void)
 	if (passed && L)
 		lua_sethook(L, NULL, 0, 0);
 	state.passed = NOT_PASSED;
-	state.held = 0;
 	return passed;
 }
 
@@ -188,7 +187,6 @@ void deadline_end_killed(void)
 {
 	state.running = NULL;
 	state.passed = NOT_PASSED;
-	state.held = 0;
 }
 
 double deadline_seconds(void)

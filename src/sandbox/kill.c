@@ -38,12 +38,13 @@ static struct {
 
 /* ---- where Lua is ---- */
 
+/* `at`: of a function. */
 static bool covers(const struct dl_phdr_info *object, uintptr_t at, uintptr_t *from, uintptr_t *to)
 {
 	for (size_t i = 0; i < object->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &object->dlpi_phdr[i];
 		uintptr_t start = object->dlpi_addr + p->p_vaddr;
-		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || at < start || at >= start + p->p_memsz)
+		if (p->p_type != PT_LOAD || at < start || at >= start + p->p_memsz)
 			continue;
 		*from = start;
 		*to = start + p->p_memsz;
