@@ -1,11 +1,13 @@
 /* Host names to addresses, with a name server by table. It needs a resolv.conf and a hosts file of its own, so a mount namespace:
  * without root only IP literals are tested. */
 #include <malloc.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -237,6 +239,39 @@ static void settings_that_nobody_asks_by_are_freed(struct resolver *resolver)
 	CHECK(mallinfo2().uordblks <= before + 20000);
 }
 
+/* The end comes while the thread's answer, with settings that have changed, waits for the loop. */
+static void an_answer_that_nobody_took_is_freed(void)
+{
+	struct outcome o;
+	size_t before = 0;
+	char *hosts = mem_printf("%s/hosts", folder), *changed = mem_printf("%s# changed\n", settings);
+	int watch = inotify_init1(IN_CLOEXEC);
+	CHECK(watch != -1 && inotify_add_watch(watch, hosts, IN_CLOSE_NOWRITE) != -1);
+
+	for (int i = 0; i < 30; i++) {
+		struct err err = { 0 };
+		char events[4096];
+		struct pollfd closed = { .fd = watch, .events = POLLIN };
+		write_file("resolv.conf", settings);
+		struct resolver *resolver = resolver_create(loop, &err);
+		CHECK_NAMED(resolver, err.text);
+		write_file("resolv.conf", changed);
+		struct resolve *resolve = ask(resolver, "both.test", 5, &o);
+		/* The settings have been read before the hosts file. */
+		CHECK(poll(&closed, 1, 10000) == 1 && read(watch, events, sizeof events) > 0);
+		resolve_cancel(&resolve);
+		resolver_destroy(&resolver);
+		CHECK(o.calls == 0);
+		if (i == 10)
+			before = mallinfo2().uordblks;
+	}
+	CHECK(mallinfo2().uordblks <= before + 20000);
+	close(watch);
+	write_file("resolv.conf", settings);
+	free(hosts);
+	free(changed);
+}
+
 static void names_have_all_their_addresses(struct resolver *resolver)
 {
 	struct outcome o;
@@ -456,6 +491,7 @@ int main(int argc, char **argv)
 		localhost_is_this_machine(resolver);
 		changed_settings_are_used_at_the_next_question(resolver);
 		settings_that_nobody_asks_by_are_freed(resolver);
+		an_answer_that_nobody_took_is_freed();
 		names_that_are_not_there_are_named(resolver);
 		silence_ends_with_the_timeout(resolver);
 		silence_about_ipv6_costs_half_of_the_time(resolver);

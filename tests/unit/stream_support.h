@@ -107,9 +107,10 @@ static void server_step(void)
 	if (!server.ssl) {
 		server.ssl = SSL_new(server.ctx);
 		SSL_set_fd(server.ssl, server.fd);
+		SSL_set_accept_state(server.ssl);
 	}
 	ERR_clear_error();
-	server.shaken = SSL_accept(server.ssl) == 1;
+	server.shaken = SSL_do_handshake(server.ssl) == 1;
 }
 
 static void server_hang_up(bool reset)

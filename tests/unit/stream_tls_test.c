@@ -1,5 +1,7 @@
 /* The byte stream with TLS: bytes both ways, ends, certificates, keys that are renewed. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "stream_support.h"
 
@@ -140,6 +142,7 @@ static void tls_that_breaks_is_named(void)
 	AWAIT(seen.secured == 1 && server.shaken);
 	CHECK(write(server.fd, "\x17\x03\x03\x00\x10" "not what was sealed", 21) == 21);
 	AWAIT(stream_read(seen.stream, &byte, 1, &seen.why, &seen.err) == -1);
+	CHECK_NAMED(ERR_peek_error() == 0, "nothing is left for those who share OpenSSL's queue");
 	CHECK(seen.why == STREAM_TLS && seen.err.code == ERR_PROTOCOL);
 	CHECK_NAMED(strstr(seen.err.text, "TLS failed with pbx.example: "), seen.err.text);
 	end();
@@ -348,6 +351,163 @@ static void tls_waits_for_the_other_direction(bool write_wanted)
 	tls_pool_destroy(&pool);
 }
 
+/* The last thing that a client writes in the handshake is its certificate, here one with a long chain that the server is slow to
+ * take. */
+static int any_chain(X509_STORE_CTX *store, void *ctx)
+{
+	(void)store, (void)ctx;
+	return 1;
+}
+
+static void a_handshake_that_ends_with_waiting_to_write(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct err err = { 0 };
+	const int little = 1;
+	char *path = mem_printf("%s/client.pem", folder), *chain = mem_printf("%s/chain.pem", folder);
+	char *command = mem_printf("{ cat %s; for i in $(seq 120); do cat %s/ca.pem; done; } > %s", path, folder, chain);
+	CHECK(system(command) == 0);
+	struct tls_options options = { .cert = chain, .key = path };
+	struct tls *tls = tls_get(pool, &options, &err);
+	CHECK_NAMED(tls, err.text);
+
+	begin();
+	server_listen("127.0.0.1", 4);
+	CHECK(setsockopt(server.listener, SOL_SOCKET, SO_RCVBUF, &little, sizeof little) == 0);
+	server_speaks_tls("good");
+	SSL_CTX_set_verify(server.ctx, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_cert_verify_callback(server.ctx, any_chain, NULL);
+	connect_to_server();
+	stream_limit_unsent(seen.stream, 1);
+	stream_start_tls(seen.stream, tls, "pbx.example");
+	AWAIT(seen.secured == 1 && server.shaken);
+	STACK_OF(X509) *sent = SSL_get_peer_cert_chain(server.ssl);
+	CHECK(sk_X509_num(sent) == 120);
+	settle();
+	CHECK_NAMED(seen.writable == 0, "nobody has asked for it");
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+	free(command);
+	free(path);
+	free(chain);
+}
+
+/* ---- the server's side ---- */
+
+static struct tls *serving(struct tls_pool *pool)
+{
+	struct err err = { 0 };
+	char *path = mem_printf("%s/good.pem", folder);
+	struct tls_options options = { .server = true, .cert = path, .key = path };
+	struct tls *tls = tls_get(pool, &options, &err);
+	CHECK_NAMED(tls, err.text);
+	free(path);
+	return tls;
+}
+
+/* The stream is the server of a client that has come: `server` is the other end, whatever its name says. */
+static void accept_client(void)
+{
+	struct address peer;
+	socklen_t len = sizeof peer.in6;
+
+	begin();
+	server_listen("127.0.0.1", 4);
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(connect(client, &server.address.any, server.address.len) == 0);
+	CHECK(getsockname(client, &peer.any, &len) == 0);
+	peer.len = len;
+	stream_accept(seen.stream, accept4(server.listener, NULL, NULL, SOCK_NONBLOCK), &peer);
+	CHECK(memcmp(stream_peer(seen.stream), &peer, sizeof peer.in) == 0 && !stream_is_tls(seen.stream));
+	memset(&peer, 0, sizeof peer); /* it was copied */
+	CHECK(address_port(stream_peer(seen.stream)) != 0);
+	CHECK(fcntl(client, F_SETFL, O_NONBLOCK) == 0);
+	server.fd = client;
+}
+
+static void client_speaks_tls(void)
+{
+	server.ctx = SSL_CTX_new(TLS_client_method());
+	server.ssl = SSL_new(server.ctx);
+	SSL_set_fd(server.ssl, server.fd);
+	SSL_set_connect_state(server.ssl);
+}
+
+static void a_client_is_served_over_tls(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = serving(pool);
+	char got[64];
+	size_t n;
+
+	accept_client();
+	client_speaks_tls();
+	stream_serve_tls(seen.stream, tls);
+	CHECK(stream_is_tls(seen.stream) && seen.secured == 0);
+	AWAIT(seen.secured == 1 && server.shaken);
+	CHECK(SSL_get0_peer_certificate(server.ssl) != NULL && stream_certificate_end(seen.stream) == 0);
+	seen.reads = true;
+	stream_start_read(seen.stream);
+	CHECK(SSL_write_ex(server.ssl, "question", 8, &n) == 1);
+	AWAIT(seen.len == 8);
+	CHECK(stream_write(seen.stream, SLICE("answer"), &seen.why, &seen.err) == 6);
+	AWAIT(SSL_read_ex(server.ssl, got, sizeof got, &n) == 1);
+	CHECK(n == 6 && memcmp(got, "answer", 6) == 0);
+
+	/* What is finished is over in one direction only. */
+	stream_finish(seen.stream);
+	AWAIT(SSL_read_ex(server.ssl, got, sizeof got, &n) == 0 && SSL_get_shutdown(server.ssl) == SSL_RECEIVED_SHUTDOWN);
+	AWAIT(recv(server.fd, got, 1, 0) == 0);
+	CHECK(SSL_write_ex(server.ssl, "thanks", 6, &n) == 1);
+	AWAIT(seen.len == 14);
+	CHECK(memcmp(seen.bytes, "questionthanks", 14) == 0 && seen.failed == 0);
+	end();
+
+	/* The same object serves the next one. */
+	accept_client();
+	client_speaks_tls();
+	stream_serve_tls(seen.stream, tls);
+	server_hang_up(false);
+	AWAIT(seen.failed == 1);
+	CHECK(seen.why == STREAM_TLS && seen.secured == 0 && stream_peer(seen.stream) == NULL);
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
+static void a_client_without_tls_is_refused(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = serving(pool);
+
+	accept_client();
+	CHECK(write(server.fd, "GET / HTTP/1.1\r\n\r\n", 18) == 18);
+	stream_serve_tls(seen.stream, tls);
+	AWAIT(seen.failed == 1);
+	CHECK(seen.why == STREAM_TLS && seen.err.code == ERR_PROTOCOL && seen.secured == 0);
+	CHECK(stream_peer(seen.stream) == NULL && !stream_is_tls(seen.stream));
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
+static void a_certificate_s_end_is_known(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+
+	secure(tls, "good");
+	AWAIT(seen.secured == 1);
+	double days = (stream_certificate_end(seen.stream) - (double)time(NULL)) / 86400;
+	CHECK(days > 29 && days < 31);
+	stream_close(seen.stream);
+	CHECK(stream_certificate_end(seen.stream) == 0);
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
 int main(int argc, char **argv)
 {
 	(void)argc;
@@ -368,6 +528,10 @@ int main(int argc, char **argv)
 	a_port_without_tls_is_named();
 	tls_waits_for_the_other_direction(true);
 	tls_waits_for_the_other_direction(false);
+	a_handshake_that_ends_with_waiting_to_write();
+	a_client_is_served_over_tls();
+	a_client_without_tls_is_refused();
+	a_certificate_s_end_is_known();
 	ev_loop_destroy(loop);
 	command = mem_printf("rm -rf %s", folder);
 	CHECK(system(command) == 0);

@@ -2,7 +2,10 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,6 +125,19 @@ static void what_nobody_has_is_freed(void)
 	free(ca);
 }
 
+/* The key of the file `from`, under a passphrase. */
+static void lock_key(const char *from, const char *to)
+{
+	FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+	EVP_PKEY *key = in ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+	CHECK(key && out && PEM_write_PKCS8PrivateKey(out, key, EVP_aes_128_cbc(), "secret", 6, NULL, NULL) == 1);
+	EVP_PKEY_free(key);
+	if (in)
+		fclose(in);
+	if (out)
+		fclose(out);
+}
+
 static void a_bad_file_is_named_and_leaves_nothing(void)
 {
 	struct tls_pool *pool = tls_pool_create();
@@ -131,7 +147,85 @@ static void a_bad_file_is_named_and_leaves_nothing(void)
 	CHECK(tls_get(pool, &options, &err) == NULL);
 	CHECK_NAMED(strstr(err.text, "tls.ca: cannot read certificates from /nowhere/ca.pem"), err.text);
 	CHECK_NAMED(strstr(err.text, "No such file"), err.text);
+	CHECK_NAMED(ERR_peek_error() == 0, "the queue is left empty");
+
+	char *good = in_folder("good.pem"), *other = in_folder("other.pem"), *locked = in_folder("locked.pem"), *empty = in_folder("empty.pem");
+	lock_key(good, locked);
+	FILE *nothing = fopen(empty, "w");
+	CHECK(nothing && fclose(nothing) == 0);
+	const struct {
+		const char *cert, *key, *text;
+	} bad[] = {
+		{ good, NULL, "tls.cert and tls.key go together: set both or none" },
+		{ NULL, good, "tls.cert and tls.key go together: set both or none" },
+		{ empty, good, "tls.cert: cannot read a certificate from " },
+		{ good, other, "tls.key: cannot read the key of tls.cert from " },
+		{ good, locked, "tls.key: cannot read the key of tls.cert from " },
+	};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		options = (struct tls_options){ .cert = bad[i].cert, .key = bad[i].key };
+		CHECK(tls_get(pool, &options, &err) == NULL);
+		CHECK_NAMED(strncmp(err.text, bad[i].text, strlen(bad[i].text)) == 0, err.text);
+		CHECK(ERR_peek_error() == 0);
+	}
+	free(good);
+	free(other);
+	free(locked);
+	free(empty);
 	tls_pool_destroy(&pool);
+}
+
+static void a_server_s_is_not_a_client_s(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	char *good = in_folder("good.pem");
+	struct tls_options options = { .cert = good, .key = good };
+	struct err err;
+	struct tls *client = get(pool, &options);
+	options.server = true;
+	struct tls *server = get(pool, &options), *again = get(pool, &options);
+	CHECK(server != client && server == again);
+	/* Its clients show no certificate, so no authority is needed. */
+	options.verify = true;
+	options.ca = "/nowhere/ca.pem";
+	struct tls *careful = get(pool, &options);
+	SSL *one = tls_session(client, 0, "pbx.example", &err), *other = tls_serve(careful, 0, &err);
+	CHECK(one && other && !SSL_is_server(one) && SSL_is_server(other));
+	CHECK(SSL_get_verify_mode(one) == SSL_VERIFY_NONE && SSL_get_verify_mode(other) == SSL_VERIFY_NONE);
+	CHECK_NAMED(SSL_get_default_passwd_cb(one) && SSL_get_default_passwd_cb(other), "nobody is asked for a passphrase on the terminal");
+	SSL_free(one);
+	SSL_free(other);
+	tls_release(&client);
+	tls_release(&server);
+	tls_release(&again);
+	tls_release(&careful);
+	tls_pool_destroy(&pool);
+	free(good);
+}
+
+static void a_library_is_lent_what_was_read(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	char *ca = in_folder("ca.pem"), *good = in_folder("good.pem");
+	struct tls_options options = { .verify = true, .ca = ca };
+	SSL_CTX *to = SSL_CTX_new(TLS_client_method());
+	struct tls *tls = get(pool, &options);
+	SSL_CTX_set_min_proto_version(to, TLS1_VERSION);
+	CHECK(tls_lend(tls, to) == 0);
+	STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(to));
+	CHECK(sk_X509_OBJECT_num(trusted) == 1 && SSL_CTX_get0_certificate(to) == NULL);
+	CHECK(SSL_CTX_get_min_proto_version(to) == TLS1_2_VERSION);
+	tls_release(&tls);
+
+	options.cert = options.key = good;
+	tls = get(pool, &options);
+	CHECK(tls_lend(tls, to) == 0 && SSL_CTX_get0_certificate(to) && SSL_CTX_check_private_key(to) == 1);
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+	CHECK_NAMED(SSL_CTX_check_private_key(to) == 1, "it is good for as long as the borrower has it");
+	SSL_CTX_free(to);
+	free(ca);
+	free(good);
 }
 
 int main(int argc, char **argv)
@@ -148,6 +242,8 @@ int main(int argc, char **argv)
 	a_hundred_cost_hardly_more_than_one();
 	what_nobody_has_is_freed();
 	a_bad_file_is_named_and_leaves_nothing();
+	a_server_s_is_not_a_client_s();
+	a_library_is_lent_what_was_read();
 	command = mem_printf("rm -rf %s", folder);
 	CHECK(system(command) == 0);
 	free(command);
