@@ -5,6 +5,8 @@
 --   module     they need only hookswitch.so, not the program
 --   env        put before the command, like SCENARIO=tls
 --   only       parts of file names: a change elsewhere passes this step by
+--   last       true: a change of those files meets no further step
+-- A spec that a change has met already is left out of its further steps.
 --   sanitize   built with SANITIZE=1, and leaks are looked for: for what the steps before let through
 local function unit(name)
   return { unit = name .. "_test" }
@@ -29,6 +31,12 @@ end
 local function only(names, step)
   step.only = names
   return step
+end
+
+-- A change of these files meets this step and no later one.
+local function last(names, step)
+  step.last = true
+  return only(names, step)
 end
 
 local function scenario(words)
@@ -72,20 +80,28 @@ return {
     sanitized(module(specs("rules/files", "rules/reload", "rules/events", "rules/work", "rules/order", "rules/listening", "rules/acting"))) },
   config = { specs "cli/check", specs("link/login", "control/secrets", "control/roles", "engine/log", "engine/start", "engine/picture", "engine/persist",
       "web/http"), specs("engine/reload", "cli/help", "cli/replay", "link/reconnect"), sanitized(specs "cli/check") },
-  engine = { unit "engine", only({ "board" }, unit "board"), only({ "sink_request" }, unit "sink_request"), only({ "headers" }, unit "headers"), only({ "mapping" }, unit "mapping"), only({ "events" }, specs "engine/events"), specs("engine/losses", "control/disable", "link/ends", "engine/start", "engine/picture", "engine/work", "control/call",
-      "control/redact", "cli/replay"),
-    specs("engine/shutdown", "engine/leaks", "engine/log", "link/counts", "link/reconnect", "engine/session"), specs("engine/reload", "engine/persist",
-      "control/tail", "control/metrics", "control/ctl", "control/secrets"), specs "engine/events",
-    only({ "picture" }, specs("engine/picture_events", "control/live", "live/engine")),
-    only({ "restart", "loader" }, specs "rules/kill"), only({ "check", "plan", "mapping" }, specs("cli/check", "engine/web_sink")), only({ "mapping", "reload" }, specs "engine/journal"), only({ "reload", "plan", "board" }, specs "web/live"), only({ "sink" }, specs("engine/web_sink", "persist/sinks_kill")), only({ "sink" }, sanitized(specs "engine/web_sink")), only({ "http" }, specs "engine/http"),
-    sanitized(unit "engine"), only({ "board" }, sanitized(unit "board")), only({ "sink_request" }, sanitized(unit "sink_request")), sanitized(specs("engine/reload", "engine/shutdown", "engine/start", "engine/leaks", "cli/replay")) },
+  engine = { unit "engine", only({ "board" }, unit "board"), only({ "sink_request" }, unit "sink_request"), only({ "headers" }, unit "headers"),
+    only({ "mapping" }, unit "mapping"),
+    -- Nothing but the command goes through these files.
+    only({ "replay" }, specs("cli/replay", "control/record", "control/secrets", "engine/picture")), last({ "replay" }, sanitized(specs "cli/replay")),
+    only({ "check", "plan", "mapping" }, specs "cli/check"), only({ "picture" }, specs("engine/picture", "engine/picture_events", "control/live", "live/engine")),
+    only({ "metrics", "frame_counts" }, specs("control/metrics", "link/counts")), only({ "persistence" }, specs "engine/persist"),
+    only({ "sink" }, specs("engine/web_sink", "persist/sinks_kill")), only({ "events" }, specs "engine/events"), only({ "http" }, specs "engine/http"),
+    only({ "reload", "plan" }, specs "engine/reload"), only({ "restart", "loader" }, specs "rules/kill"),
+    only({ "mapping", "reload" }, specs "engine/journal"), only({ "reload", "plan", "board" }, specs "web/board_files"),
+    specs("control/redact", "engine/losses", "control/disable", "link/ends", "cli/check", "link/counts", "link/reconnect", "control/secrets", "engine/leaks", "engine/log",
+      "engine/start", "engine/picture", "control/call", "engine/shutdown", "control/tail", "engine/work", "control/metrics"),
+    specs("engine/reload", "engine/session", "engine/persist", "control/ctl"), specs("engine/events", "cli/replay"),
+    only({ "check", "plan", "mapping" }, specs "engine/web_sink"),
+    sanitized(unit "engine"), only({ "board" }, sanitized(unit "board")), only({ "sink_request" }, sanitized(unit "sink_request")),
+    only({ "sink" }, sanitized(specs "engine/web_sink")), sanitized(specs("engine/reload", "engine/shutdown", "engine/start", "engine/leaks")) },
   control = { unit "console", unit "capture", specs("control/redact", "control/disable", "control/completion", "control/record", "control/secrets", "control/call",
       "control/tail", "control/metrics", "control/roles", "control/ctl"), only({ "live", "table", "json", "render" }, specs "control/live"),
     only({ "top", "table", "render" }, specs "control/top"),
     only({ "work", "orders", "table", "state_file" }, specs("engine/work", "engine/persist")), specs("engine/start", "cli/help"), sanitized(unit "console"),
     sanitized(specs("control/ctl", "control/tail", "control/call")) },
   view = { specs("control/live", "control/call", "control/tail", "control/ctl", "web/lists") },
-  web = { unit "web_reader", only({ "group", "ring", "turn" }, unit "web_streams"), specs("web/http", "web/access", "web/attacks", "web/lists", "web/live", "web/act", "web/openapi", "web/hooks"), only({ "live", "turn" }, specs "web/readers"), sanitized(unit "web_reader"),
+  web = { unit "web_reader", only({ "group", "ring", "turn" }, unit "web_streams"), specs("web/http", "web/access", "web/attacks", "web/lists", "web/live", "web/board_files", "web/act", "web/openapi", "web/hooks"), only({ "live", "turn" }, specs "web/readers"), sanitized(unit "web_reader"),
     sanitized(specs("web/attacks", "web/live")) },
   sim = { specs "cli/sim" },
   cli = { specs("cli/help", "cli/check", "cli/replay"), specs("cli/daemon", "control/record") },

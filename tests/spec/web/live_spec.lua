@@ -19,15 +19,15 @@ describe("the stream of the live picture", function()
       end
       return frames
     end
-    -- The frames once one of them is as wanted: that one comes second.
-    function reader.await(wanted)
+    -- The frames once one of them is as wanted: that one comes second. `timeout` for what the simulated people take their time for.
+    function reader.await(wanted, timeout)
       local frames
       return helper.wait_for(function()
         frames = reader.frames()
         for _, frame in ipairs(frames) do
           if (type(wanted) == "string" and frame.event == wanted) or (type(wanted) == "function" and wanted(frame)) then return frames, frame end
         end
-      end, nil, function() return "a frame; there are\n" .. reader:stdout():sub(-2000) .. helper.read(reader.err) end)
+      end, timeout, function() return "a frame; there are\n" .. reader:stdout():sub(-2000) .. helper.read(reader.err) end)
     end
     return reader
   end
@@ -64,9 +64,7 @@ describe("the stream of the live picture", function()
     assert.matches("\nCache%-Control: no%-store\r\n", helper.read(reader.err))
     assert.are.same({ "snapshot", "begin", "reader" }, { frames[1].event, frames[1].data.part, frames[1].data.label })
     assert.are.same({ "read" }, frames[1].data.scopes)
-    reader.await "call.started"
-    reader.await "call.ended"
-    reader.await "agent.changed"
+    for _, event in ipairs { "call.started", "call.ended", "agent.changed" } do reader.await(event, 30) end
     -- Time stands still: what there is now has been told once nothing comes any more.
     d.sim:signal "STOP"
     helper.wait_for(function()
@@ -436,42 +434,5 @@ describe("the stream of events", function()
     reader:signal "CONT"
     local missed = helper.wait_for(function() return reader:stdout():match 'event: gap\ndata: {"missed":(%d+)}\n\n' end)
     assert.is_true(tonumber(missed) > 0)
-  end)
-end)
-
-describe("the board's files", function()
-  after_each(helper.cleanup)
-
-  local function with_board(files)
-    local project = helper.project { config = { web = { listen = "127.0.0.1:0", tokens = support.tokens() } } }
-    for name, text in pairs(files) do helper.write_file(project.folder .. "/lib/board/" .. name, text) end
-    local d = helper.daemon(project)
-    d.web_port = math.tointeger(d:await({ msg = "the API is served" }).port)
-    return d
-  end
-
-  it("are served without a token, under a strict policy, and follow a reload", function()
-    local d = with_board { ["index.html"] = "<!doctype html>", ["views/a.js"] = "export {}", [".hidden"] = "x", ["notes.md"] = "x" }
-    local status, headers = support.ask(d, { path = "/board?wall&queue=support" })
-    assert.are.same({ 307, "/board/?wall&queue=support" }, { status, headers.location })
-    local body
-    status, headers, body = support.ask(d, { path = "/board/" })
-    assert.are.same({ 200, "<!doctype html>", "text/html; charset=utf-8" }, { status, body, headers["content-type"] })
-    for _, part in ipairs { "default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'",
-      "require-trusted-types-for 'script'" } do
-      assert.truthy(headers["content-security-policy"]:find(part, 1, true), part)
-    end
-    assert.is_nil(headers["content-security-policy"]:find("unsafe", 1, true))
-    assert.are.equal(304, (support.ask(d, { path = "/board/", headers = { ["If-None-Match"] = headers.etag } })))
-    status, headers = support.ask(d, { path = "/board/views/a.js" })
-    assert.are.same({ 200, "text/javascript; charset=utf-8" }, { status, headers["content-type"] })
-    for _, path in ipairs { "/board/.hidden", "/board/notes.md", "/board/none", "/board/views/", "/board/views" } do
-      assert.are.equal(404, (support.ask(d, { path = path })), path)
-    end
-    assert.are.equal(400, (support.ask(d, { path = "/board/../hookswitch.lua" })))
-    assert.are.equal(405, (support.ask(d, { path = "/board/", method = "POST", body = "x" })))
-    helper.write_file(d.project.folder .. "/lib/board/index.html", "new")
-    assert.is_true(d:reload())
-    assert.are.equal("new", (select(3, support.ask(d, { path = "/board/" }))))
   end)
 end)
