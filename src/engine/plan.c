@@ -282,7 +282,6 @@ static int read_board(struct plan *plan)
 
 void plan_make(struct plan *plan)
 {
-	faults_init(&plan->faults);
 	/* A look goes on to the rules: one run names every fault. */
 	plan->config = (plan->looks_only ? config_look : config_load)(plan->path, redact_add_value, &plan->faults);
 	if (!plan->config)

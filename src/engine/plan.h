@@ -34,7 +34,7 @@ struct plan {
 	int (*open_state)(struct plan *plan, struct err *err);
 	const struct link_owner *owner; /* callbacks of the links; ctx is set to each server */
 	struct tls_pool *tls;         /* of HTTP, both ways; NULL (check): certificates are read and forgotten */
-	/* Out. */
+	/* Out: all zero before. */
 	struct faults faults;
 	struct config *config;
 	struct rule_set *rules;

@@ -388,7 +388,6 @@ static void begin(struct engine *e)
 	if (!e->stopping)
 		engine_enter(e, ENGINE_RELOADING);
 	if (loader_post(e->loader, e->stopping ? make_nothing : make, made, plan, &err)) {
-		faults_init(&plan->faults);
 		faults_add(&plan->faults, "%s", err.text);
 		finish(plan);
 	}

@@ -81,7 +81,6 @@ void engine_restart_rule(void *ctx, struct rule_source *source)
 	struct restart *r = mem_zalloc(sizeof *r);
 	struct err err;
 
-	faults_init(&r->faults);
 	r->engine = e;
 	r->source = rule_source_ref(source);
 	r->rules = mem_strdup(c->scripts.rules);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "check.h"
 #include "engine/internal.h"
@@ -218,6 +219,22 @@ static void the_longest_turn_is_of_this_minute_or_the_one_before(void)
 	CHECK(engine_longest_turn(engine) == 0 && engine->longest[0] == 0 && engine->longest[1] == 0);
 }
 
+static void what_the_loop_waits_and_works_is_counted(void)
+{
+	ev_timer late;
+	uint64_t before = clock_mono_ns();
+	double waited = engine->wait_seconds->value, turns = engine->turns->value;
+
+	ev_timer_init(&late, on_late, 0.02, 0);
+	ev_now_update(loop);
+	ev_timer_start(loop, &late);
+	ev_run(loop, 0);
+	waited = engine->wait_seconds->value - waited;
+	CHECK(waited > 0.01 && waited < (double)(clock_mono_ns() - before) / 1e9);
+	CHECK(engine->turns->value > turns && engine->turns->value == (double)engine->turn_seconds->count);
+	CHECK(!ev_is_active(&late));
+}
+
 /* ---- a start that fails ---- */
 
 /* In a process of its own, as a user whom the limit binds. */
@@ -355,6 +372,7 @@ int main(void)
 		every_watcher_sees_all();
 		who_forgets_is_not_called();
 		what_is_none_gets_nothing();
+		what_the_loop_waits_and_works_is_counted();
 		the_longest_turn_is_of_this_minute_or_the_one_before();
 		a_rule_that_fails_to_begin_anew_is_named();
 		a_rule_that_was_loaded_anew_for_an_engine_that_stops_is_dropped();

@@ -415,7 +415,8 @@ describe("requests in a replay", function()
 
   local RULE = [[
     ami.on("DialBegin", function()
-      local res, err = http.post("https://crm.example.net/api/x?token=wombat-4711", { n = 1 }, { headers = { Authorization = "Bearer wombat-4712" }, timeout = 2 })
+      local res, err = http.post("https://crm.example.net/api/x?token=wombat-4711", { n = 1 }, { timeout = 2,
+        headers = { Authorization = "Bearer wombat-4712", ["X-Session"] = "wombat-4713", ["X-Credential"] = "wombat-4714", ["X-Plain"] = "plain" } })
       log.info("ended", { status = res and res.status, body = res and res.body, type = res and res.headers.type, code = err and err.code })
     end)]]
 
@@ -429,7 +430,7 @@ describe("requests in a replay", function()
   it("are printed with their secrets masked, and end as cancelled", function()
     local line, log = run()
     assert.same({ rule = "probe", http = { method = "POST", url = "https://crm.example.net/api/x?token=[redacted]", body = '{"n":1}',
-      headers = { Authorization = "[redacted]", ["Content-Type"] = "application/json" } } }, line)
+      headers = { Authorization = "[redacted]", ["X-Session"] = "[redacted]", ["X-Credential"] = "[redacted]", ["X-Plain"] = "plain", ["Content-Type"] = "application/json" } } }, line)
     assert.matches('"msg":"ended"[^\n]*"code":"cancelled"', log)
   end)
 

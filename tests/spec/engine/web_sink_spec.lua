@@ -143,10 +143,12 @@ describe("a sink with a url", function()
     daemon:await { msg = "a sink cannot deliver", sink = "crm" }
     h.wait_for(function() return crm(daemon).try >= 3 end)
     assert.same({ 7, "fails" }, { crm(daemon).lines, crm(daemon).state })
+    assert.matches("refused", crm(daemon).error)
     assert.equal(1, daemon:metric("hookswitch_spool_failing", { sink = "crm" }))
     local server = h.httpd { "--port", tostring(dead) }
     await_empty(daemon)
     daemon:await { msg = "a sink delivers again", sink = "crm" }
+    assert.equal("", crm(daemon).error)
     assert.same(range(1, 7), arrived(server))
     for i, mode in ipairs { "500", "503", "late", "408", "302", "401" } do
       local before = #server.requests()
