@@ -1,10 +1,8 @@
 /* The arena of a Lua state: against a model, at its cap, with bursts of one size, under real Lua states, from several threads. */
-#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -355,68 +353,6 @@ static void slices(void)
 	arena_close(&a);
 }
 
-/* ---- what the system has back ---- */
-
-static bool is_mapped(const void *at)
-{
-	unsigned char resident;
-	void *page = (void *)((uintptr_t)at & ~(uintptr_t)4095);
-	return mincore(page, 1, &resident) == 0 || errno != ENOMEM;
-}
-
-/* Pages of address space. */
-static unsigned long address_space(void)
-{
-	FILE *file = fopen("/proc/self/statm", "r");
-	unsigned long pages = 0;
-	CHECK(file && fscanf(file, "%lu", &pages) == 1);
-	if (file)
-		fclose(file);
-	return pages;
-}
-
-static void nothing_stays_mapped(void)
-{
-	struct arena a;
-	unsigned long before = address_space();
-	arena_init(&a, 0, NULL);
-	unsigned char *cell = get(&a, 100), *run = get(&a, 20000), *large = get(&a, MIB), *freed = get(&a, 300 * KIB);
-	CHECK(is_mapped(cell) && is_mapped(run + 19999) && is_mapped(large + MIB - 1));
-	large = arena_lua(&a, large, MIB, 500 * KIB);
-	CHECK(is_mapped(large + 500 * KIB - 1));
-	CHECK_NAMED(!is_mapped(large + MIB - 1), "what a block no longer needs goes at once");
-	put(&a, freed, 300 * KIB);
-	CHECK_NAMED(arena_release_some(&a, 100 * KIB) && is_mapped(large) && !is_mapped(large + 450 * KIB), "a slice of it");
-	arena_close(&a);
-	CHECK(!is_mapped(cell) && !is_mapped(run + 19999) && !is_mapped(large) && !is_mapped(freed));
-#ifndef __SANITIZE_ADDRESS__
-	CHECK_NAMED(address_space() == before, "nor what was mapped for the alignment only");
-#else
-	(void)before;
-#endif
-}
-
-/* What is kept for the next burst is given back when it is asked for. */
-static void what_is_kept_is_bounded(void)
-{
-	struct arena a;
-	unsigned char *block[40];
-	arena_init(&a, 0, NULL);
-	for (size_t i = 0; i < 40; i++)
-		block[i] = get(&a, 100 * KIB);
-	for (size_t i = 0; i < 40; i++)
-		put(&a, block[i], 100 * KIB);
-	size_t mapped = 0;
-	for (size_t i = 0; i < 40; i++)
-		mapped += is_mapped(block[i]);
-	CHECK(mapped == 2 && a.used <= 256 * KIB);
-	arena_trim(&a);
-	for (size_t i = 0; i < 40; i++)
-		CHECK(!is_mapped(block[i]));
-	CHECK(a.used == 0);
-	arena_close(&a);
-}
-
 /* ---- where a block stays ---- */
 
 static void a_run_grows_where_it_is(void)
@@ -567,8 +503,6 @@ int main(void)
 	tight_is_more_than_three_quarters();
 	shrinks_at_the_cap();
 	slices();
-	nothing_stays_mapped();
-	what_is_kept_is_bounded();
 	a_run_grows_where_it_is();
 	under_lua();
 	threads();

@@ -485,6 +485,33 @@ test("collectgarbage only counts", function()
   refused("not available", rule.collectgarbage)
 end)
 
+-- All combinations of values as the first three arguments.
+test("arguments of a wrong type are refused where Lua refuses them", function()
+  local values, n = { nil, "x", "1", 2, 1.5, true, {}, { 3, 1, 2 }, math.abs, stock }, 10
+  local function compare(name, of_stock, of_rule)
+    for i = 0, n do
+      for k = 0, i == 0 and 0 or n do
+        for m = 0, k == 0 and 0 or n do
+          local count = i == 0 and 0 or k == 0 and 1 or m == 0 and 2 or 3
+          local function call(fn) return pcall(fn, unpack({ values[i], values[k], values[m] }, 1, count)) end
+          local good, why = call(of_rule)
+          local stock_good, stock_why = call(of_stock)
+          if good ~= stock_good then
+            error(("%s with %d arguments, %s, %s, %s:\n  stock: %s\n  rule:  %s"):format(name, count, tostring(values[i]),
+              tostring(values[k]), tostring(values[m]), tostring(stock_why), tostring(why)))
+          end
+        end
+      end
+    end
+  end
+  for _, name in ipairs { "xpcall", "rawset", "setmetatable" } do compare(name, stock[name], rule[name]) end
+  for _, lib in ipairs { "string", "table", "utf8" } do
+    for name, fn in pairs(stock[lib]) do
+      if type(fn) == "function" and rule[lib][name] then compare(lib .. "." .. name, fn, rule[lib][name]) end
+    end
+  end
+end)
+
 -- Deadlines and raises ------------------------------------------------------------------------------------------
 
 test("long calls look at the deadline", function()
@@ -497,6 +524,8 @@ test("long calls look at the deadline", function()
     find = function() return rstring.find(long, "a-b") end,
     ["plain find"] = function() return rstring.find(long, "b", 1, true) end,
     gsub = function() return rstring.gsub(long, ".", rstring.reverse) end,
+    ["gsub by a long template"] = function() return rstring.gsub("a", "(b?)", ("%1"):rep(2000), 1) end,
+    ["gsub by a slow table"] = function() return rstring.gsub(("a"):rep(20), ".", slow) end,
     gmatch = function() for _ in rstring.gmatch(long, "a-b") do end end,
     sort = function() return rule.table.sort(numbers, rule.math.ult) end,
     ["sort of few"] = function() return rule.table.sort(few) end,
