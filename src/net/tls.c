@@ -62,6 +62,29 @@ static int on_verify(int accepted, X509_STORE_CTX *store)
 	return accepted;
 }
 
+static _Thread_local bool passphrase_wanted;
+
+/* A key with a passphrase would make OpenSSL ask on the terminal. */
+static int no_passphrase(char *to, int size, int writing, void *ctx)
+{
+	(void)to, (void)size, (void)writing, (void)ctx;
+	passphrase_wanted = true;
+	return -1;
+}
+
+static int load_certificate(SSL_CTX *ctx, const char *path, const char *key, struct err *err)
+{
+	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+	if (SSL_CTX_use_certificate_chain_file(ctx, path) != 1)
+		return err_set(err, ERR_INVALID, "tls.cert: cannot read a certificate from %s: %s", path, queue_text(ERR_peek_error()));
+	passphrase_wanted = false;
+	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1)
+		return 0;
+	if (passphrase_wanted)
+		return err_set(err, ERR_INVALID, "tls.key: the key needs a passphrase, which nobody can enter: save it without one: %s", key);
+	return err_set(err, ERR_INVALID, "tls.key: cannot read the key of tls.cert from %s: %s", key, queue_text(ERR_peek_error()));
+}
+
 static int load_files(SSL_CTX *ctx, const struct tls_options *options, struct err *err)
 {
 	if (options->server) {
@@ -75,22 +98,7 @@ static int load_files(SSL_CTX *ctx, const struct tls_options *options, struct er
 	}
 	if (!options->cert != !options->key)
 		return err_set(err, ERR_INVALID, "tls.cert and tls.key go together: set both or none");
-	if (!options->cert)
-		return 0;
-	if (SSL_CTX_use_certificate_chain_file(ctx, options->cert) != 1)
-		return err_set(err, ERR_INVALID, "tls.cert: cannot read a certificate from %s: %s", options->cert,
-		               queue_text(ERR_peek_error()));
-	if (SSL_CTX_use_PrivateKey_file(ctx, options->key, SSL_FILETYPE_PEM) != 1)
-		return err_set(err, ERR_INVALID, "tls.key: cannot read the key of tls.cert from %s: %s", options->key,
-		               queue_text(ERR_peek_error()));
-	return 0;
-}
-
-/* A key with a passphrase would make OpenSSL ask on the terminal. */
-static int no_passphrase(char *to, int size, int writing, void *ctx)
-{
-	(void)to, (void)size, (void)writing, (void)ctx;
-	return -1;
+	return options->cert ? load_certificate(ctx, options->cert, options->key, err) : 0;
 }
 
 static SSL_CTX *make_context(const struct tls_options *options, struct err *err)
@@ -107,7 +115,6 @@ static SSL_CTX *make_context(const struct tls_options *options, struct err *err)
 	/* The write buffer moves between tries; an idle session keeps no buffers. */
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 	bool verify = options->verify && !options->server;
 	SSL_CTX_set_verify(ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, verify ? on_verify : NULL);
 	if (load_files(ctx, options, err)) {
