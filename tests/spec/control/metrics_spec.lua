@@ -185,6 +185,21 @@ hold]])
     assert.are.same({ 3, 0 }, { fate "dispatched", fate "shed" })
   end)
 
+  it("count the log's records by level, and the lines of sinks", function()
+    local d = helper.daemon { config = { sinks = { cdr = { file = "cdr.jsonl" } } }, rules = { ["writes.lua"] = [[
+      local cdr = sink.open "cdr"
+      ami.on("crm.write", function() for n = 1, 3 do cdr:write { n = n } end log.warn "one" log.warn "two" log.error "bad" end)]] } }
+    local function records(level) return d:metric("hookswitch_log_records_total", { level = level }) end
+    local before = { warn = records "warn", error = records "error" }
+    d:emit "crm.write"
+    d:await { msg = "bad" }
+    assert.same({ before.warn + 2, before.error + 1 }, { records "warn", records "error" })
+    assert.is_true(records "info" > 0)
+    helper.wait_for(function() return d:metric("hookswitch_sink_lines_total", { fate = "written" }) == 3 end)
+    for _, reason in ipairs { "throttled", "queue", "write" } do assert.equal(0, d:metric("hookswitch_log_lost_total", { reason = reason })) end
+    assert.equal(0, d:metric("hookswitch_sink_lines_total", { fate = "dropped" }))
+  end)
+
   it("show the longest turn of the last minute or two", function()
     local d = daemon()
     assert.is_true(d:metric "hookswitch_loop_longest_turn_seconds" < 1)

@@ -24,6 +24,8 @@ describe("the live picture of the engine", function()
       daemon:await { msg = "action sent", sent_by = "live", action = action }
     end
     helper.wait_for(function() return sum(daemon, "hookswitch_live_snapshots_total") >= 1 end)
+    helper.wait_for(function() return daemon:metric "hookswitch_live_full" == 1 end)
+    assert.is_true(daemon:metric "hookswitch_live_snapshot_seconds" > 0)
     assert.is_true(sum(daemon, "hookswitch_live_queue_members", { queue = "support" }) > 0)
     helper.wait_for(function() return sum(daemon, "hookswitch_live_calls") > 0 end)
     helper.wait_for(function() return sum(daemon, "hookswitch_live_events_total") > 100 end)
@@ -215,6 +217,8 @@ describe("the live picture of the engine", function()
       "action ListCommands",
       [[send Response: Success\r\nActionID: $id\r\nGetvar: x\r\n\r\n]],
       "send Event: QueueMemberAdded\\r\\nPrivilege: agent,all\\r\\n" .. member .. [[Paused: 0\r\n\r\n]],
+      [[send Event: Newchannel\r\nPrivilege: call,all\r\nChannel: PJSIP/9-00000001\r\nUniqueid: 1.1\r\nLinkedid: 1.1\r\nChannelState: 4\r\nContext: x\r\nExten: 100\r\n\r\n]],
+      [[send Event: QueueCallerJoin\r\nPrivilege: agent,all\r\nChannel: PJSIP/9-00000001\r\nUniqueid: 1.1\r\nLinkedid: 1.1\r\nQueue: support\r\nPosition: 1\r\nCount: 1\r\n\r\n]],
       peer_is "Registered",
       "action Getvar",
       [[send Response: Success\r\nActionID: $id\r\nValue: 1\r\n\r\n]],
@@ -230,13 +234,17 @@ describe("the live picture of the engine", function()
       for _, series in ipairs((helper.json(out)[name] or { series = {} }).series) do
         if series.value > 0 then found[#found + 1] = series.labels.state .. (more and " " .. series.labels[more] or "") end
       end
+      table.sort(found)
       return table.concat(found, ",")
     end
-    helper.wait_for(function() return states "hookswitch_live_endpoints" == "registered" end)
+    helper.wait_for(function() return states "hookswitch_live_endpoints" == "registered,unknown" end)
     assert.equal("NOT_INUSE support", states("hookswitch_live_queue_members", "queue"))
     assert.equal("free", states "hookswitch_live_agents")
+    assert.equal("queued", states "hookswitch_live_calls")
+    assert.equal(1, daemon:metric("hookswitch_live_queue_waiting", { queue = "support" }))
+    assert.is_true(daemon:metric("hookswitch_live_queue_longest_wait_seconds", { queue = "support" }) > 0)
     assert.equal(0, (daemon:ctl("call", "pbx1", "Action=Getvar", "Variable=A")))
-    helper.wait_for(function() return states "hookswitch_live_endpoints" == "unregistered" end)
+    helper.wait_for(function() return states "hookswitch_live_endpoints" == "unknown,unregistered" end)
     assert.equal("paused support", states("hookswitch_live_queue_members", "queue"))
     assert.equal("paused", states "hookswitch_live_agents")
   end)
