@@ -85,7 +85,7 @@ return {
     only({ "mapping" }, unit "mapping"),
     -- Nothing but the command goes through these files.
     only({ "replay" }, specs("cli/replay", "control/record", "control/secrets", "engine/picture")), last({ "replay" }, sanitized(specs "cli/replay")),
-    only({ "check", "plan", "mapping" }, specs "cli/check"), only({ "picture" }, specs("engine/picture", "engine/picture_events", "control/live", "live/engine")),
+    only({ "check", "plan", "mapping" }, specs("cli/check", "link/login")), only({ "picture" }, specs("engine/picture", "engine/picture_events", "control/live", "live/engine")),
     only({ "metrics", "frame_counts" }, specs("control/metrics", "link/counts")), only({ "persistence" }, specs "engine/persist"),
     only({ "sink" }, specs("engine/web_sink", "persist/sinks_kill")), only({ "events" }, specs "engine/events"), only({ "http" }, specs "engine/http"),
     only({ "reload", "plan" }, specs "engine/reload"), only({ "restart", "loader" }, specs "rules/kill"),
