@@ -93,7 +93,7 @@ return {
     specs("control/redact", "engine/losses", "control/disable", "link/ends", "cli/check", "link/counts", "link/reconnect", "control/secrets", "engine/leaks", "engine/log",
       "engine/start", "engine/picture", "control/call", "engine/shutdown", "control/tail", "engine/work", "control/metrics"),
     specs("engine/reload", "engine/session", "engine/persist", "control/ctl"), specs("engine/events", "cli/replay"),
-    only({ "check", "plan", "mapping" }, specs "engine/web_sink"),
+    only({ "check", "plan", "mapping" }, specs "engine/web_sink"), only({ "check" }, sanitized(specs "cli/check")),
     sanitized(unit "engine"), only({ "board" }, sanitized(unit "board")), only({ "sink_request" }, sanitized(unit "sink_request")),
     only({ "sink" }, sanitized(specs "engine/web_sink")), sanitized(specs("engine/reload", "engine/shutdown", "engine/start", "engine/leaks")) },
   control = { unit "console", unit "capture", specs("control/redact", "control/disable", "control/completion", "control/record", "control/secrets", "control/call",

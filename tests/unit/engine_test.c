@@ -108,6 +108,7 @@ static bool comes(const unsigned *count, unsigned wanted)
 
 struct listing {
 	unsigned count;
+	double age, left;
 	char sender[16];
 };
 
@@ -116,6 +117,8 @@ static void list_pending(void *ctx, const struct engine_pending *pending)
 	struct listing *listing = ctx;
 
 	listing->count++;
+	listing->age = pending->age;
+	listing->left = pending->left;
 	snprintf(listing->sender, sizeof listing->sender, "%s", pending->sender);
 }
 
@@ -157,7 +160,9 @@ static void every_watcher_sees_all(void)
 	CHECK(second.ready == 1 && second.events == first.events);
 
 	CHECK(ping(&err));
+	nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
 	CHECK(engine_pending_each(engine, 0, list_pending, &listing) && listing.count == 1 && strcmp(listing.sender, "test") == 0);
+	CHECK(listing.age >= 0.002 && listing.age < PATIENCE && listing.left > 0);
 	CHECK(first.sent == 1 && second.sent == 1 && strcmp(second.sender, "test") == 0);
 	CHECK(ended == 0);
 	CHECK(comes(&ended, 1));

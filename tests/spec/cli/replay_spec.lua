@@ -48,13 +48,14 @@ describe("replay", function()
     local rule = [[
       local out = sink.open "out"
       work.on("calls", function(job) out:write { try = job.try, n = job.n } end)
-      ami.once("Hangup", function() work.push("calls", { n = 1, list = { "a", true } }) end)]]
+      ami.once("Hangup", function() work.push("calls", { n = 1, list = { "a", true } }) work.push("calls", { n = 2 }) end)]]
     local code, lines, err = replay(rule, DIAL)
     assert.equal(0, code, err)
-    assert.same({ { rule = "probe", queue = "calls", job = { n = 1, list = { "a", true } } } }, lines)
+    local pushed = { { rule = "probe", queue = "calls", job = { n = 1, list = { "a", true } } }, { rule = "probe", queue = "calls", job = { n = 2 } } }
+    assert.same(pushed, lines)
     code, lines = replay(rule, "--jobs", DIAL)
     assert.equal(0, code)
-    assert.same({ sink = "out", line = '{"n":1,"try":1}' }, { sink = lines[2].sink, line = lines[2].line:gsub('"try":1,"n":1', '"n":1,"try":1') })
+    assert.same({ sink = "out", line = '{"n":1,"try":1}' }, { sink = lines[3].sink, line = lines[3].line:gsub('"try":1,"n":1', '"n":1,"try":1') })
   end)
 
   it("lets the rules' clocks pass between two frames, also when nothing is due in between", function()

@@ -487,6 +487,21 @@ end)
 describe("over reloads", function()
   after_each(h.cleanup)
 
+  it("the memory of rules that were replaced is free again", function()
+    -- A handful of them fits.
+    local rule = [[
+      local large = ("x"):rep(4 << 20)
+      ami.on("probe.size", function() log.info("size", { n = #large }) end)]]
+    local daemon = h.daemon { rules = { ["large.lua"] = rule }, config = { limits = { memory = 40 << 20, rule_memory = 20 << 20 } } }
+    for n = 1, 12 do
+      local good, reason = daemon:reload_all()
+      assert.is_true(good, n .. ": " .. tostring(reason))
+      h.wait_for(function() return #daemon:status().draining_rules == 0 end)
+    end
+    daemon:emit "probe.size"
+    daemon:await { msg = "size", n = 4 << 20 }
+  end)
+
   it("stores and metrics keep what they hold", function()
     local daemon = h.daemon { rules = { ["probe.lua"] = [[
       local s, m = store.open "kept", metric.counter("kept_total", "Kept.")
