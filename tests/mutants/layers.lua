@@ -89,7 +89,7 @@ return {
     only({ "metrics", "frame_counts" }, specs("control/metrics", "link/counts")), only({ "persistence" }, specs "engine/persist"),
     only({ "sink" }, specs("engine/web_sink", "persist/sinks_kill")), only({ "events" }, specs "engine/events"), only({ "http" }, specs "engine/http"),
     only({ "reload", "plan" }, specs "engine/reload"), only({ "restart", "loader" }, specs "rules/kill"),
-    only({ "mapping", "reload" }, specs "engine/journal"), only({ "reload", "plan", "board" }, specs "web/board_files"),
+    only({ "mapping", "reload" }, specs "engine/journal"), only({ "reload", "plan", "board" }, specs "web/board_files"), only({ "reload", "plan" }, specs "web/access"),
     specs("control/redact", "engine/losses", "control/disable", "link/ends", "cli/check", "link/counts", "link/reconnect", "control/secrets", "engine/leaks", "engine/log",
       "engine/start", "engine/picture", "control/call", "engine/shutdown", "control/tail", "engine/work", "control/metrics"),
     specs("engine/reload", "engine/session", "engine/persist", "control/ctl"), specs("engine/events", "cli/replay"),
