@@ -364,6 +364,16 @@ static void a_run_grows_where_it_is(void)
 	CHECK(arena_lua(&a, block, 2 * KIB, largest) == block);
 	CHECK_NAMED(arena_lua(&a, block, largest, largest + 1) != block, "larger ones stand in a mapping");
 	arena_close(&a);
+
+	/* Up to its chunk's last byte. */
+	arena_init(&a, 0, NULL);
+	CHECK(get(&a, largest) && get(&a, largest) && get(&a, 3 * KIB));
+	size_t size = 2 * KIB;
+	block = get(&a, size);
+	while (size < largest && arena_lua(&a, block, size, size + KIB) == block)
+		size += KIB;
+	CHECK(size > 10 * KIB && (uintptr_t)(block + size) % (64 * KIB) == 0);
+	arena_close(&a);
 }
 
 /* ---- under Lua ---- */

@@ -479,6 +479,29 @@ test("setmetatable refuses finalizers and protected metatables", function()
   assert(rule.rawset({}, 1, 2)[1] == 2)
 end)
 
+test("xpcall hands errors to its handler", function()
+  local function handler(e) return e, "more" end
+  for _, e in ipairs { "text", 7, {}, handler } do
+    local function fail() error(e, 0) end
+    agree("xpcall", stock.xpcall, rule.xpcall, fail, handler)
+    agree("xpcall", stock.xpcall, rule.xpcall, fail, function(x) return { x } == nil end)
+  end
+  agree("xpcall", stock.xpcall, rule.xpcall, error, function(e) return "got " .. e end, "an argument", 0)
+  agree("xpcall", stock.xpcall, rule.xpcall, function() return 1, nil, 3, nil end, handler)
+  agree("xpcall", stock.xpcall, rule.xpcall, select, handler, 2, "a", nil, "c", nil)
+  agree("xpcall", stock.xpcall, rule.xpcall, select, error, "#")
+  -- Also when the call has waited in between.
+  local waits = coroutine.wrap(function(...) return rule.xpcall(function(...) error(coroutine.yield(...)) end, function(e) return e .. "!" end, ...) end)
+  local a, b = waits("x", "y")
+  assert(a == "x" and b == "y")
+  local good, why = waits "why"
+  assert(good == false and why:find "why!$", why)
+  waits = coroutine.wrap(function() return rule.xpcall(coroutine.yield, error) end)
+  waits()
+  a, b, why = waits(1, nil)
+  assert(a == true and b == 1 and why == nil)
+end)
+
 test("collectgarbage only counts", function()
   assert(rule.collectgarbage("count") > 0)
   for _, what in ipairs { "collect", "stop", "step", "generational", "x" } do refused("not available", rule.collectgarbage, what) end
