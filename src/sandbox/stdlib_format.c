@@ -8,7 +8,7 @@
 
 /* One conversion: '%', flags, width, precision, letter. Longest: "%" + 5 flags + "99" + ".99" + "ll" + letter. */
 struct conversion {
-	char format[24]; /* for snprintf; without length modifier and letter */
+	char format[28]; /* for snprintf; without length modifier and letter */
 	size_t len;
 	char letter;
 	bool plain;    /* nothing between '%' and the letter */
@@ -71,7 +71,7 @@ static const char *read_conversion(lua_State *L, const char *at, const char *end
 	while (letter < end && strchr("-+#0 .123456789", *letter) && *letter)
 		letter++;
 	const char *past = letter < end ? letter + 1 : end;
-	if (letter == end || letter - begin > 20)
+	if (letter == end || letter - begin > 21)
 		invalid_conversion(L, begin, past);
 	c->letter = *letter;
 	c->plain = letter == at;

@@ -205,6 +205,8 @@ test("format agrees with Lua", function()
     agree("format", sstring.format, rstring.format, f, items[random(29)])
   end
   agree("format", sstring.format, rstring.format, "%d %s %%", 1)
+  -- The longest conversion has 20 characters before its letter.
+  for n = 17, 23 do agree("format", sstring.format, rstring.format, "<%" .. ("-"):rep(n) .. "d>", 5) end
   agree("format", sstring.format, rstring.format, "%d %s %5.1f|%q", 1, "x", 2.5, "y", "unused")
   agree("format", sstring.format, rstring.format, "%s", setmetatable({}, { __tostring = function() return "named" end }))
   agree("format", sstring.format, rstring.format, "%s", setmetatable({}, { __tostring = function() return 1 end }))
@@ -290,6 +292,23 @@ test("insert, remove, move, concat, pack and unpack agree with Lua", function()
   agree("concat", stock.table.concat, rule.table.concat, { "a", "b" }, ",", math.maxinteger - 1, math.maxinteger)
   agree("unpack", stock.table.unpack, rule.table.unpack, { 1 }, math.maxinteger - 1, math.maxinteger)
   agree("move", stock.table.move, rule.table.move, {}, 1, 10, math.maxinteger - 3)
+  -- What metamethods see of the order: from the end only where the ranges overlap upwards in one table.
+  local function order(move, to_first, ...)
+    local seen = {}
+    local function watched(name)
+      return stock.setmetatable({}, {
+        __index = function(_, i) seen[#seen + 1] = name .. "<" .. i return i end,
+        __newindex = function(_, i) seen[#seen + 1] = name .. ">" .. i end,
+      })
+    end
+    local from = watched "a"
+    move(from, 2, 4, to_first, ... and watched "b")
+    return table.concat(seen, " ")
+  end
+  for to_first = 1, 6 do
+    assert(order(stock.table.move, to_first) == order(rule.table.move, to_first), to_first)
+    assert(order(stock.table.move, to_first, true) == order(rule.table.move, to_first, true), to_first)
+  end
 end)
 
 test("table functions go through metamethods", function()
