@@ -436,7 +436,7 @@ describe("requests in a replay", function()
   end)
 
   it("end as --http says: a status, a timeout, or what a file has", function()
-    for how, wanted in pairs { ["200"] = '"status":200', ["404"] = '"status":404', ["timeout"] = '"code":"timeout"' } do
+    for how, wanted in pairs { ["100"] = '"status":100', ["200"] = '"status":200', ["599"] = '"status":599', ["404"] = '"status":404', ["timeout"] = '"code":"timeout"' } do
       local _, log = run("--http", how)
       assert.matches('"msg":"ended"[^\n]*' .. wanted, log)
     end
