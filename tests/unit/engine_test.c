@@ -320,6 +320,16 @@ static struct rule_source *source_of(const char *rule)
 	abort();
 }
 
+static void the_end_of_a_shortage_of_memory_is_noticed_once(void)
+{
+	engine->memory_short = true;
+	CHECK(logs("the system has memory again", 1, true));
+	CHECK(!engine->memory_short);
+	for (int turn = 0; turn < 3; turn++)
+		ev_run(loop, EVRUN_NOWAIT);
+	CHECK(!engine->memory_short && times_logged("the system has memory again") == 1);
+}
+
 static void a_rule_that_fails_to_begin_anew_is_named(void)
 {
 	CHECK(logs("sealed", 1, true));
@@ -379,6 +389,7 @@ int main(void)
 		what_is_none_gets_nothing();
 		what_the_loop_waits_and_works_is_counted();
 		the_longest_turn_is_of_this_minute_or_the_one_before();
+		the_end_of_a_shortage_of_memory_is_noticed_once();
 		a_rule_that_fails_to_begin_anew_is_named();
 		a_rule_that_was_loaded_anew_for_an_engine_that_stops_is_dropped();
 	} else if (faults.count > 0) {

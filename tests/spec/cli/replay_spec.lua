@@ -58,6 +58,16 @@ describe("replay", function()
     assert.same({ sink = "out", line = '{"n":1,"try":1}' }, { sink = lines[3].sink, line = lines[3].line:gsub('"try":1,"n":1', '"n":1,"try":1') })
   end)
 
+  it("is ready from the first frame where a capture has no banner", function()
+    local path = h.write_file(h.folder() .. "/bare.ami", "Event: UserEvent\r\nUserEvent: x\r\n\r\n")
+    local code, lines, err = replay([[
+      local out = sink.open "out"
+      ami.on("server.ready", function() out:write "ready" end)
+      ami.on("UserEvent", function() out:write "heard" end)]], path)
+    assert.equal(0, code, err)
+    assert.same({ { sink = "out", line = "ready" }, { sink = "out", line = "heard" } }, lines)
+  end)
+
   it("lets the rules' clocks pass between two frames, also when nothing is due in between", function()
     local path = capture { { "Event: UserEvent", "Timestamp: 1795210100.5" }, { "Event: UserEvent", "Timestamp: 1795210107.75" },
       { "Event: UserEvent", "Timestamp: 1795210200.5" } }
