@@ -6,7 +6,7 @@
 
 #include "sandbox/stdlib_parts.h"
 
-/* One conversion: '%', flags, width, precision, letter. Longest: "%" + 5 flags + "99" + ".99" + "ll" + letter. */
+/* One conversion: '%', flags, width, precision, letter. Longest: "%" + 20 characters + "ll" + letter. */
 struct conversion {
 	char format[28]; /* for snprintf; without length modifier and letter */
 	size_t len;

@@ -286,6 +286,22 @@ static void refusals(void)
 	CHECK(a.used == 0);
 }
 
+/* Also one that needs nothing but a free cell. */
+static void a_success_between_two_refusals_is_seen(void)
+{
+	struct arena a;
+	arena_init(&a, MIB, NULL);
+	CHECK(get(&a, 100) && get(&a, 100));
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK(get(&a, 2 * MIB) == NULL && a.refused == 0);
+		CHECK(get(&a, 100));
+	}
+	CHECK(get(&a, 2 * MIB) == NULL && get(&a, 2 * MIB) == NULL && a.refused == 1);
+	a.fail_at = 2;
+	CHECK_NAMED(get(&a, 100) && !get(&a, 100), "such a cell is counted, too");
+	arena_close(&a);
+}
+
 static void tight_is_more_than_three_quarters(void)
 {
 	struct arena_budget budget = { .limit = 4 * MIB };
@@ -510,6 +526,7 @@ int main(void)
 	bursts();
 	budget_is_shared();
 	refusals();
+	a_success_between_two_refusals_is_seen();
 	tight_is_more_than_three_quarters();
 	shrinks_at_the_cap();
 	slices();
