@@ -82,7 +82,7 @@ return {
   config = { specs "cli/check", specs("link/login", "control/secrets", "control/roles", "engine/log", "engine/start", "engine/picture", "engine/persist",
       "web/http"), specs("engine/reload", "cli/help", "cli/replay", "link/reconnect"), sanitized(specs "cli/check") },
   engine = { unit "engine", only({ "board" }, unit "board"), only({ "sink_request" }, unit "sink_request"), only({ "headers" }, unit "headers"),
-    only({ "mapping" }, unit "mapping"),
+    only({ "mapping" }, unit "mapping"), only({ "board" }, sanitized(unit "board")), only({ "sink_request" }, sanitized(unit "sink_request")),
     -- Nothing but the command goes through these files.
     only({ "replay" }, specs("cli/replay", "control/record", "control/secrets", "engine/picture")), last({ "replay" }, sanitized(specs "cli/replay")),
     only({ "check", "plan", "mapping" }, specs("cli/check", "link/login")), only({ "picture" }, specs("engine/picture", "engine/picture_events", "control/live", "live/engine")),
@@ -94,7 +94,7 @@ return {
       "engine/start", "engine/picture", "control/call", "engine/shutdown", "control/tail", "engine/work", "control/metrics"),
     specs("engine/reload", "engine/session", "engine/persist", "control/ctl"), specs("engine/events", "cli/replay"),
     only({ "check", "plan", "mapping" }, specs "engine/web_sink"), only({ "check" }, sanitized(specs "cli/check")),
-    sanitized(unit "engine"), only({ "board" }, sanitized(unit "board")), only({ "sink_request" }, sanitized(unit "sink_request")),
+    sanitized(unit "engine"),
     only({ "sink" }, sanitized(specs "engine/web_sink")), sanitized(specs("engine/reload", "engine/shutdown", "engine/start", "engine/leaks")) },
   control = { unit "console", unit "capture", specs("control/redact", "control/disable", "control/completion", "control/record", "control/secrets", "control/call",
       "control/tail", "control/metrics", "control/roles", "control/ctl"), only({ "live", "table", "json", "render" }, specs "control/live"),
