@@ -133,6 +133,7 @@ describe("a sink with a url", function()
     local digest = pipe:read("a"):match "= (%x+)"
     pipe:close()
     assert.equal("sha256=" .. digest, request.headers["X-Signature-256"])
+    assert.equal(0, daemon:stop())
   end)
 
   it("tries again under the same key while the other side is down, answers 500, or takes the body and says nothing", function()
