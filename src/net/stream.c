@@ -261,7 +261,8 @@ static void handshake(struct stream *stream)
 	}
 	struct err err;
 	if (tls_failed(stream->ssl, result, stream->name, &err))
-		err_set(&err, ERR_PROTOCOL, "the server closed the connection in the TLS handshake: does this port speak TLS?");
+		err_set(&err, ERR_PROTOCOL, SSL_is_server(stream->ssl) ? "the client closed the connection in the TLS handshake"
+		                                                       : "the server closed the connection in the TLS handshake: does this port speak TLS?");
 	fail(stream, STREAM_TLS, &err);
 }
 
@@ -373,7 +374,6 @@ void stream_serve_tls(struct stream *stream, struct tls *tls)
 {
 	struct err err;
 
-	stream->name = mem_strdup("the client");
 	stream->ssl = tls_serve(tls, stream->fd, &err);
 	if (!stream->ssl) {
 		fail(stream, STREAM_TLS, &err);

@@ -359,56 +359,84 @@ static void verify_failed(SSL *ssl, long why, const char *name, struct err *err)
 	}
 }
 
+/* Of a client that is served: what it wants of us, and what it sees of our certificate. */
+static void client_failed(unsigned long code, struct err *err)
+{
+	switch (ERR_GET_REASON(code)) {
+	case SSL_R_WRONG_VERSION_NUMBER:
+	case SSL_R_PACKET_LENGTH_TOO_LONG:
+	case SSL_R_HTTP_REQUEST:
+		err_set(err, ERR_PROTOCOL, "the client does not speak TLS: this port takes https:// only (%s)", queue_text(code));
+		break;
+	case SSL_R_UNSUPPORTED_PROTOCOL:
+		err_set(err, ERR_PROTOCOL, "the client's TLS is older than 1.2: upgrade it (%s)", queue_text(code));
+		break;
+	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+		err_set(err, ERR_PROTOCOL,
+		        "the client does not trust the certificate: it must know the authority, the name in it must be the one that the client asks "
+		        "for, and it must not have expired (%s)",
+		        queue_text(code));
+		break;
+	default:
+		err_set(err, ERR_PROTOCOL, "TLS failed with the client: %s", queue_text(code));
+	}
+}
+
+static void server_failed(SSL *ssl, unsigned long code, const char *name, struct err *err)
+{
+	switch (ERR_GET_REASON(code)) {
+	case SSL_R_CERTIFICATE_VERIFY_FAILED:
+		verify_failed(ssl, SSL_get_verify_result(ssl), name, err);
+		break;
+	case SSL_R_WRONG_VERSION_NUMBER:
+	case SSL_R_PACKET_LENGTH_TOO_LONG:
+	case SSL_R_HTTP_REQUEST:
+		err_set(err, ERR_PROTOCOL,
+		        "the server does not speak TLS here: AMI over TLS has its own port (tlsbindaddr, 5039 by default); use that "
+		        "port or switch tls off (%s)",
+		        queue_text(code));
+		break;
+	case SSL_R_UNSUPPORTED_PROTOCOL:
+	case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+		err_set(err, ERR_PROTOCOL, "the server's TLS is older than 1.2: upgrade it (%s)", queue_text(code));
+		break;
+	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+	case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+		err_set(err, ERR_PROTOCOL,
+		        "%s refused the handshake: it may want a client certificate (tls.cert and tls.key) that it trusts (%s)", name,
+		        queue_text(code));
+		break;
+	default:
+		err_set(err, ERR_PROTOCOL, "TLS failed with %s: %s", name, queue_text(code));
+	}
+}
+
 bool tls_failed(SSL *ssl, int result, const char *name, struct err *err)
 {
 	int saved = errno;
 	int kind = SSL_get_error(ssl, result);
 	unsigned long code = ERR_peek_last_error();
-	bool gone = false;
+	const char *peer = SSL_is_server(ssl) ? "client" : "server";
+	bool gone = true;
 
-	if (kind == SSL_ERROR_ZERO_RETURN) {
-		err_set(err, ERR_SYSTEM, "the server closed the connection");
-		gone = true;
+	if (kind == SSL_ERROR_ZERO_RETURN || (kind == SSL_ERROR_SYSCALL && code == 0 && saved == 0)) {
+		err_set(err, ERR_SYSTEM, "the %s closed the connection", peer);
 	} else if (kind == SSL_ERROR_SYSCALL && code == 0) {
 		errno = saved;
-		if (saved)
-			err_system(err, "the connection broke (%s)", strerrorname_np(saved) ? strerrorname_np(saved) : "?");
-		else
-			err_set(err, ERR_SYSTEM, "the server closed the connection");
-		gone = true;
+		err_system(err, "the connection broke (%s)", strerrorname_np(saved) ? strerrorname_np(saved) : "?");
+	} else if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+		err_set(err, ERR_SYSTEM, "the %s closed the connection without ending TLS", peer);
 	} else {
-		long why = SSL_get_verify_result(ssl);
-		switch (ERR_GET_REASON(code)) {
-		case SSL_R_CERTIFICATE_VERIFY_FAILED:
-			verify_failed(ssl, why, name, err);
-			break;
-		case SSL_R_WRONG_VERSION_NUMBER:
-		case SSL_R_PACKET_LENGTH_TOO_LONG:
-		case SSL_R_HTTP_REQUEST:
-			err_set(err, ERR_PROTOCOL,
-			        "the server does not speak TLS here: AMI over TLS has its own port (tlsbindaddr, 5039 by default); use that "
-			        "port or switch tls off (%s)",
-			        queue_text(code));
-			break;
-		case SSL_R_UNSUPPORTED_PROTOCOL:
-		case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
-			err_set(err, ERR_PROTOCOL, "the server's TLS is older than 1.2: upgrade it (%s)", queue_text(code));
-			break;
-		case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-		case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
-		case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
-		case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
-			err_set(err, ERR_PROTOCOL,
-			        "%s refused the handshake: it may want a client certificate (tls.cert and tls.key) that it trusts (%s)", name,
-			        queue_text(code));
-			break;
-		case SSL_R_UNEXPECTED_EOF_WHILE_READING:
-			err_set(err, ERR_SYSTEM, "the server closed the connection without ending TLS");
-			gone = true;
-			break;
-		default:
-			err_set(err, ERR_PROTOCOL, "TLS failed with %s: %s", name, queue_text(code));
-		}
+		gone = false;
+		if (SSL_is_server(ssl))
+			client_failed(code, err);
+		else
+			server_failed(ssl, code, name, err);
 	}
 	ERR_clear_error();
 	return gone;

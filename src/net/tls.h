@@ -37,7 +37,8 @@ int tls_lend(const struct tls *tls, SSL_CTX *to);
 SSL *tls_session(struct tls *tls, int fd, const char *name, struct err *err);
 /* A server's session on the accepted socket `fd`, handshake not begun. NULL with `err`. */
 SSL *tls_serve(struct tls *tls, int fd, struct err *err);
-/* Says in `err` why a call on `ssl` that returned `result` failed, with OpenSSL's name of it; empties the error queue.
+/* Says in `err` why a call on `ssl` that returned `result` failed, with OpenSSL's name of it; empties the error queue. `name`: of the
+ * server, for errors of a client session.
  * True when the peer just went away (`err` is ERR_SYSTEM then, else ERR_PROTOCOL). */
 bool tls_failed(SSL *ssl, int result, const char *name, struct err *err);
 

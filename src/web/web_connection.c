@@ -247,7 +247,7 @@ bool web_connection_is_full(const struct web_connection *c)
 
 const struct address *web_connection_peer(const struct web_connection *c)
 {
-	return stream_peer(c->stream);
+	return &c->peer;
 }
 
 /* ---- reading ---- */
@@ -390,7 +390,7 @@ static void on_failed(void *ctx, enum stream_failure why, const struct err *err)
 	(void)why;
 
 	enter(c);
-	web_listener_dropped(c->listener, WEB_DROP_TLS, NULL, err->text);
+	web_listener_dropped(c->listener, WEB_DROP_TLS, web_connection_peer(c), err->text);
 	web_connection_end(c);
 	leave(c);
 }
@@ -401,6 +401,7 @@ void web_connection_create(struct web_listener *listener, int fd, const struct a
 	struct web_connection *c = mem_zalloc(sizeof *c);
 
 	c->listener = listener;
+	c->peer = *peer;
 	c->since = clock_mono_ns();
 	list_append(&listener->connections, &c->node);
 	listener->count++;

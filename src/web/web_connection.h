@@ -22,6 +22,7 @@ struct web_connection {
 	struct list node;
 	struct web_listener *listener;
 	struct stream *stream; /* owned */
+	struct address peer;   /* the stream forgets it when it fails */
 	enum web_state state;
 	struct web_reader reader;
 	struct buf extra;      /* lines of the next answer's head, each with its end */

@@ -471,7 +471,59 @@ static void a_client_is_served_over_tls(void)
 	server_hang_up(false);
 	AWAIT(seen.failed == 1);
 	CHECK(seen.why == STREAM_TLS && seen.secured == 0 && stream_peer(seen.stream) == NULL);
+	CHECK_NAMED(strcmp(seen.err.text, "the client closed the connection in the TLS handshake") == 0, seen.err.text);
 	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
+/* An error of a client speaks of the client, not of a server's certificate or port. */
+static void a_client_s_error_is_named(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = serving(pool);
+	static const struct {
+		bool verifies;
+		int newest;
+		const char *error;
+	} clients[] = {
+		{ true, 0, "the client does not trust the certificate: it must know the authority" },
+		{ false, TLS1_1_VERSION, "the client's TLS is older than 1.2: upgrade it" },
+	};
+
+	for (size_t i = 0; i < sizeof clients / sizeof *clients; i++) {
+		accept_client();
+		client_speaks_tls();
+		SSL_set_verify(server.ssl, clients[i].verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+		SSL_set_min_proto_version(server.ssl, TLS1_VERSION);
+		SSL_set_max_proto_version(server.ssl, clients[i].newest);
+		SSL_set_security_level(server.ssl, 0);
+		stream_serve_tls(seen.stream, tls);
+		AWAIT(seen.failed == 1);
+		CHECK(seen.why == STREAM_TLS && seen.err.code == ERR_PROTOCOL && seen.secured == 0);
+		CHECK_NAMED(strncmp(seen.err.text, clients[i].error, strlen(clients[i].error)) == 0, seen.err.text);
+		end();
+	}
+	for (unsigned ends = 0; ends < 2; ends++) {
+		char got;
+		size_t n;
+		accept_client();
+		client_speaks_tls();
+		stream_serve_tls(seen.stream, tls);
+		AWAIT(seen.secured == 1 && server.shaken);
+		/* What it has not read would make its end a reset. */
+		CHECK(stream_write(seen.stream, SLICE("x"), &seen.why, &seen.err) == 1);
+		AWAIT(SSL_read_ex(server.ssl, &got, 1, &n) == 1);
+		if (ends)
+			SSL_shutdown(server.ssl);
+		server_hang_up(false);
+		seen.reads = true;
+		stream_start_read(seen.stream);
+		AWAIT(!seen.reads);
+		CHECK(seen.why == STREAM_EOF);
+		CHECK_NAMED(strcmp(seen.err.text, ends ? "the client closed the connection" : "the client closed the connection without ending TLS") == 0, seen.err.text);
+		end();
+	}
 	tls_release(&tls);
 	tls_pool_destroy(&pool);
 }
@@ -486,6 +538,7 @@ static void a_client_without_tls_is_refused(void)
 	stream_serve_tls(seen.stream, tls);
 	AWAIT(seen.failed == 1);
 	CHECK(seen.why == STREAM_TLS && seen.err.code == ERR_PROTOCOL && seen.secured == 0);
+	CHECK_NAMED(strstr(seen.err.text, "the client does not speak TLS: this port takes https:// only (http request)"), seen.err.text);
 	CHECK(stream_peer(seen.stream) == NULL && !stream_is_tls(seen.stream));
 	end();
 	tls_release(&tls);
@@ -530,6 +583,7 @@ int main(int argc, char **argv)
 	tls_waits_for_the_other_direction(false);
 	a_handshake_that_ends_with_waiting_to_write();
 	a_client_is_served_over_tls();
+	a_client_s_error_is_named();
 	a_client_without_tls_is_refused();
 	a_certificate_s_end_is_known();
 	ev_loop_destroy(loop);

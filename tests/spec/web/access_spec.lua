@@ -187,7 +187,9 @@ describe("the API", function()
     assert.are.same({ 0, "200 0" }, { get() })
     -- Who does not speak TLS is dropped, and that is counted.
     support.raw(d.web_port, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    d:await { msg = "web connection dropped", reason = "tls" }
+    local dropped = d:await { msg = "web connection dropped", reason = "tls" }
+    assert.matches("^the client does not trust the certificate", dropped.error)
+    assert.are.equal("127.0.0.1", dropped.address)
     assert.are.equal(1, d:metric("hookswitch_web_dropped_total", { reason = "tls" }) - 1)
     assert.is_nil(why and why:find(support.READ, 1, true))
   end)
