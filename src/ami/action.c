@@ -97,6 +97,17 @@ static int check_value(struct slice name, struct slice value, struct err *err)
 	return 0;
 }
 
+/* What a policy compares must be what Asterisk runs: it skips blanks and control bytes in front of a value, and takes one of several
+ * Action headers. */
+static int check_action(const struct action *action, struct slice value, struct err *err)
+{
+	if (action->named > 0)
+		return err_set(err, ERR_INVALID, "the action has more than one name: one Action header");
+	if (value.len > 0 && ((unsigned char)value.ptr[0] <= ' ' || (unsigned char)value.ptr[value.len - 1] <= ' '))
+		return err_set(err, ERR_INVALID, "the action's name begins or ends with a blank");
+	return 0;
+}
+
 /* There is memory for it: see action_add(). */
 static uint32_t store(struct action *action, struct slice s)
 {
@@ -106,7 +117,9 @@ static uint32_t store(struct action *action, struct slice s)
 
 int action_add(struct action *action, struct slice name, struct slice value, struct err *err)
 {
-	if (check_name(name, err) || check_value(name, value, err))
+	bool names_it = slice_eq_nocase(name, SLICE("Action"));
+
+	if (check_name(name, err) || check_value(name, value, err) || (names_it && check_action(action, value, err)))
 		return -1;
 	/* The ActionID takes one of the 128 lines. */
 	if (action->count + 1 >= ACTION_HEADERS_MAX)
@@ -123,7 +136,7 @@ int action_add(struct action *action, struct slice name, struct slice value, str
 	field->value = store(action, value);
 	field->value_len = (uint32_t)value.len;
 	action->count++;
-	if (action->named == 0 && slice_eq_nocase(name, SLICE("Action")))
+	if (names_it)
 		set_name(action, value);
 	return 0;
 }

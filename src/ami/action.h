@@ -22,7 +22,7 @@ struct action {
 		uint32_t value_len;
 	} *fields; /* owned */
 	uint32_t count, cap;
-	uint32_t named;                 /* its first Action header, from 1; 0: it has none yet */
+	uint32_t named;                 /* its Action header, from 1; 0: it has none yet */
 	const struct action_info *info; /* what the catalogue knows of that name; NULL: nothing */
 	const struct action_info *last; /* the same of the action that stood here before: mostly the next one is such a one again */
 };
@@ -32,7 +32,8 @@ void action_close(struct action *action);
 void action_clear(struct action *action);
 
 /* Adds one header. -1 with ERR_INVALID for an empty name, a name with a byte outside Q06/Q32, a value with CR, LF or NUL,
- * a line over Q30, a header too many (Q31), or the ActionID, which is the engine's; ERR_BACKPRESSURE without memory. */
+ * a line over Q30, a header too many (Q31), a second Action, one whose name begins or ends with a blank or control byte, or the ActionID,
+ * which is the engine's; ERR_BACKPRESSURE without memory. */
 int action_add(struct action *action, struct slice name, struct slice value, struct err *err);
 /* Adds the one `Variable` part `name=value` to the action's Variable lines: in the value a backslash goes before commas
  * (Q32) and before what else Asterisk's splitting would take away or hide commas with: backslashes, double quotes, and
@@ -42,7 +43,7 @@ int action_add(struct action *action, struct slice name, struct slice value, str
 int action_add_variable(struct action *action, struct slice name, struct slice value, struct err *err);
 /* The first value of that header, case ignored (Q34); false when absent. */
 bool action_get(const struct action *action, struct slice name, struct slice *value);
-/* Its name, the first Action header; empty when it has none. */
+/* Its name, the Action header; empty when it has none. */
 struct slice action_name(const struct action *action);
 struct slice action_field_name(const struct action *action, uint32_t i);
 struct slice action_field_value(const struct action *action, uint32_t i);

@@ -165,7 +165,6 @@ static bool has_names(const struct value *value)
 static int build_action(const struct value *body, struct action *action, struct err *err)
 {
 	struct slice async;
-	uint32_t names = 0;
 
 	for (size_t i = 0; i < body->table.count; i++) {
 		struct slice name = text_of(&body->table.pairs[i].key);
@@ -176,14 +175,9 @@ static int build_action(const struct value *body, struct action *action, struct 
 		if (rc)
 			return -1;
 	}
-	for (uint32_t i = 0; i < action->count; i++)
-		names += slice_eq_nocase(action_field_name(action, i), SLICE("Action"));
 	struct slice called = action_name(action);
-	if (called.len == 0 || names != 1)
-		return err_set(err, ERR_INVALID, "the action has not one name: \"Action\" is a text");
-	/* Asterisk skips blanks and control bytes in front: " Command" would pass by the policy as a name that it does not have. */
-	if ((unsigned char)called.ptr[0] <= ' ' || (unsigned char)called.ptr[called.len - 1] <= ' ')
-		return err_set(err, ERR_INVALID, "the action's name begins or ends with a blank");
+	if (called.len == 0)
+		return err_set(err, ERR_INVALID, "the action has no name: \"Action\" is a text");
 	if (slice_eq_nocase(called, SLICE("Originate")) && !action_get(action, SLICE("Async"), &async))
 		return action_add(action, SLICE("Async"), SLICE("true"), err);
 	return 0;

@@ -172,13 +172,6 @@ int action_build(lua_State *L, int index, struct action *action, struct err *err
 	struct slice name = action_name(action);
 	if (name.len == 0)
 		return err_set(err, ERR_INVALID, "the action has no name: Action = \"…\" is missing");
-	/* Asterisk skips blanks and control bytes in front: " Command" would pass by the policy as a name that it does not have. */
-	if ((unsigned char)name.ptr[0] <= ' ' || (unsigned char)name.ptr[name.len - 1] <= ' ')
-		return err_set(err, ERR_INVALID, "the action's name begins or ends with a blank");
-	/* A list, or "action" beside "Action": what would be sent is not what was checked. */
-	for (uint32_t i = 0, names = 0; i < action->count; i++)
-		if (slice_eq_nocase(action_field_name(action, i), SLICE("Action")) && ++names > 1)
-			return err_set(err, ERR_INVALID, "the action has more than one name");
 	if (slice_eq_nocase(name, SLICE("Originate")) && !action_get(action, SLICE("Async"), &async))
 		return action_add(action, SLICE("Async"), SLICE("true"), err);
 	return 0;

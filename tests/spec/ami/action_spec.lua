@@ -22,6 +22,13 @@ describe("an action", function()
     refused({}, "Action")
   end)
 
+  it("has one name, which is what Asterisk reads: it skips blanks and control bytes in front", function()
+    refused({ { "Action", "Ping" }, { "action", "Command" } }, "more than one name")
+    refused({ { "Action", "" }, { "Action", "Ping" } }, "more than one name")
+    for _, name in ipairs { " Command", "Command ", "\tCommand", "\1Command", "Command\1" } do refused({ { "Action", name } }, "begins or ends with a blank") end
+    assert.equal("Action: No Such\r\nAction2:  x \r\n\r\n", serialize { { "Action", "No Such" }, { "Action2", " x " } })
+  end)
+
   describe("line", function()
     it("Q30 may have 1022 bytes and not one more", function()
       local name = "Variable"
@@ -176,11 +183,13 @@ describe("an action", function()
   it("Q34 the first header of a name wins, whatever the case", function()
     local p = hookswitch.pending.new()
     p:written(100)
-    local id = p:add { { "ACTION", "Ping" }, { "action", "Originate" }, { "Async", "true" } }
-    assert.equal("Ping", p:each()[1].action)
+    -- One that is synchronous ends with its answer.
+    local id = p:add { { "ACTION", "Originate" }, { "ASYNC", "false" }, { "async", "true" } }
+    assert.equal("Originate", p:each()[1].action)
     local r = p:feed("Response: Success\r\nActionID: " .. id .. "\r\n\r\n")
     assert.equal("completed", r[1][1])
-    assert.equal("Action: Ping\r\naction: Originate\r\n\r\n", serialize { { "ACTION", "Ping" }, { "action", "Originate" } })
+    assert.equal("Action: Originate\r\nASYNC: false\r\nasync: true\r\n\r\n",
+      serialize { { "ACTION", "Originate" }, { "ASYNC", "false" }, { "async", "true" } })
   end)
 
   it("P2 that does not fit into the output leaves nothing there", function()

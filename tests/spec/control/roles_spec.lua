@@ -74,6 +74,13 @@ describe("sockets of the console with roles", function()
       assert.are.equal(1, code)
       assert.is_false(helper.json(out).success)
     end
+    -- Nor one that is another by the time that Asterisk reads it.
+    for fault, headers in pairs { ["more than one name"] = { "Action=Ping", "Action=Command", "Command=core show version" },
+      ["begins or ends with a blank"] = { "Action= Ping" } } do
+      local code, _, err = d.ask("act", "call", "pbx1", table.unpack(headers))
+      assert.are.equal(2, code)
+      assert.is_truthy(err:find(fault, 1, true), err)
+    end
     local code, out = d.ask("act", "call", "pbx1", "Action=QueueStatus")
     assert.are.equal(0, code)
     assert.matches("QueueParams", out)

@@ -96,8 +96,8 @@ describe("an action over the API", function()
     local d = support.live()
     for body, fault in pairs {
       ['{"Action":"Ping","X":"a\\r\\nAction: Logoff"}'] = "line", ['{"Action":"Ping","X\\r\\nAction":"Logoff"}'] = "name",
-      ['{"Action":" Ping"}'] = "blank", ['{"Action":["Ping","Logoff"]}'] = "one name", ['{"Action":"Ping","action":"Logoff"}'] = "one name",
-      ['{}'] = "one name", ['{"Action":""}'] = "one name", ['{"Action":"Ping","ActionID":"1"}'] = "ActionID", ['{"Action":"Ping","X":{"a":1}}'] = "list is expected",
+      ['{"Action":" Ping"}'] = "blank", ['{"Action":["Ping","Logoff"]}'] = "more than one name", ['{"Action":"Ping","action":"Logoff"}'] = "more than one name",
+      ['{}'] = "has no name", ['{"Action":""}'] = "has no name", ['{"Action":"Ping","ActionID":"1"}'] = "ActionID", ['{"Action":"Ping","X":{"a":1}}'] = "list is expected",
       ['{"Action":"Ping","X":[{}]}'] = "is expected",
     } do
       local status, _, answer = post(d, "/api/servers/pbx1/actions", body)
