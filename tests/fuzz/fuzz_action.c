@@ -125,6 +125,7 @@ static void check_written(const struct action *action, const struct pair *kept, 
 	REQUIRE(action_get(action, SLICE("Action"), &name));
 	struct pair line = read_line(&rest);
 	REQUIRE(slice_eq(line.name, SLICE("Action")) && slice_eq(line.value, name));
+	REQUIRE((unsigned char)name.ptr[0] > ' ' && (unsigned char)name.ptr[name.len - 1] > ' ');
 	size_t lines = 1;
 	if (id.len > 0) {
 		line = read_line(&rest);
@@ -139,7 +140,7 @@ static void check_written(const struct action *action, const struct pair *kept, 
 		}
 		line = read_line(&rest);
 		REQUIRE(slice_eq(line.name, kept[i].name) && slice_eq(line.value, kept[i].value));
-		REQUIRE(!slice_eq_nocase(line.name, SLICE("ActionID")));
+		REQUIRE(!slice_eq_nocase(line.name, SLICE("ActionID")) && !slice_eq_nocase(line.name, SLICE("Action")));
 		lines++;
 	}
 	line = read_line(&rest);
