@@ -154,7 +154,6 @@ static int lib_setmetatable(lua_State *L)
 		lua_pushliteral(L, "__gc");
 		if (lua_rawget(L, 2) != LUA_TNIL)
 			return luaL_error(L, "'__gc' is not available to rules (use '__close' and a <close> variable)");
-		lua_settop(L, 2);
 		/* Set later it has no effect, see stdlib_end_weak_tables(). */
 		lua_pushliteral(L, "__mode");
 		if (lua_rawget(L, 2) != LUA_TNIL)
@@ -179,7 +178,6 @@ static int lib_collectgarbage(lua_State *L)
 static int guarded_handler(lua_State *L)
 {
 	const struct stdlib_options *lib = lua_touserdata(L, lua_upvalueindex(2));
-	lua_settop(L, 1);
 	if (lib->passed && lib->passed())
 		return 1;
 	lua_pushvalue(L, lua_upvalueindex(1));

@@ -145,7 +145,6 @@ static void add_pointer(lua_State *L, luaL_Buffer *out, struct conversion *c, in
 {
 	const void *value = lua_topointer(L, arg);
 	char number[STDLIB_NUMBER_SIZE] = "(null)";
-	luaL_checkany(L, arg);
 	if (value)
 		stdlib_number(L, value, number);
 	conversion_end(c, "s");
@@ -156,16 +155,14 @@ static void add_pointer(lua_State *L, luaL_Buffer *out, struct conversion *c, in
 static void add_text(lua_State *L, luaL_Buffer *out, struct conversion *c, int arg)
 {
 	size_t len;
-
-	luaL_checkany(L, arg);
 	const char *text = stdlib_tostring(L, arg, &len);
-	/* Without a precision, what is longer than any width needs no padding, and may hold zeros. */
+	luaL_argcheck(L, c->plain || strlen(text) == len, arg, "string contains zeros");
+	/* Without a precision, what is longer than any width needs no padding. */
 	if (c->plain || (!c->precise && len >= 100)) {
 		stdlib_check_bytes(L, luaL_bufflen(out), len);
 		luaL_addvalue(out);
 		return;
 	}
-	luaL_argcheck(L, strlen(text) == len, arg, "string contains zeros");
 	/* Width and precision are at most 99, and a text without precision is shorter than 100. The text stays on the
 	 * stack meanwhile; the buffer must not be touched above it, so it is made aside. */
 	char made[128];

@@ -286,9 +286,6 @@ static int lib_gsub(lua_State *L)
 
 	luaL_argexpected(L, sub.type == LUA_TNUMBER || sub.type == LUA_TSTRING || sub.type == LUA_TTABLE ||
 	                            sub.type == LUA_TFUNCTION, 3, "string/function/table");
-	/* A number becomes its text now, not once for each match. */
-	if (sub.type == LUA_TNUMBER)
-		lua_tostring(L, 3);
 	bool anchored = take_anchor(&text);
 	pattern_open(L, &sub.p, s, text);
 	luaL_buffinit(L, &sub.out);

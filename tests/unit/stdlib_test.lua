@@ -125,6 +125,26 @@ test("patterns fail as in Lua", function()
   refused("invalid capture index %2", rstring.find, "aaa", "(a)%2")
   refused("invalid capture index %1", rstring.find, "aaa", "(a%1)")
   refused("invalid capture index %3", rstring.gsub, "abc", "b", "%3")
+  refused("invalid capture index %2 in replacement string", rstring.gsub, "abc", "(b)", "%2")
+  for _, p in ipairs { "[a-]+", "[]-]+", "[+-]+", "[^a-]+", "[a-c-]+", "[%a-z]+" } do agree("match", sstring.match, rstring.match, "xb-a]+z", p) end
+  agree("gsub", sstring.gsub, rstring.gsub, "abcdefghi", ("(.)"):rep(9), "%9%8%1")
+  agree("match", sstring.match, rstring.match, "abc", ("()"):rep(32))
+end)
+
+test("nothing behind the subject is read", function()
+  assert(not rstring.find("abc", "%f[\xA5]") and not rstring.match("abc", "x()") and not rstring.find("abc", "%f[\xA5]", 4))
+end)
+
+test("a long replacement is made whole, and what nothing changes is the text itself", function()
+  local long = ("abcdefghij"):rep(500)
+  agree("gsub", sstring.gsub, rstring.gsub, long, "%a", { a = false, b = "BB", c = 3 })
+  agree("gsub", sstring.gsub, rstring.gsub, long, "%a", function(c) return c == "b" and "BB" or c == "c" and 3 or c ~= "d" and nil end)
+  agree("gsub", sstring.gsub, rstring.gsub, long, "(a)(.)", "%2%%%1%0")
+  agree("gsub", sstring.gsub, rstring.gsub, long, "a", 42)
+  for _, by in ipairs { {}, function() end, { a = false } } do
+    local same_text, n = rstring.gsub(long, "a", by)
+    assert(n == 500 and rstring.format("%p", same_text) == rstring.format("%p", long))
+  end
 end)
 
 -- Each of these runs for seconds to years in Lua's own library.
@@ -168,6 +188,27 @@ test("plain find of a near miss in a megabyte is quick", function()
   assert(cpu() - start < 1, "took " .. cpu() - start)
 end)
 
+test("plain find looks at every place, in parts or not", function()
+  local hay = ("a"):rep(65536 - 3) .. "needle" .. ("a"):rep(70000) .. "end"
+  for _, what in ipairs { "needle", "aneedlea", "end", ("a"):rep(300) .. "end", ("a"):rep(69000) .. "end", "needle" .. ("a"):rep(69999), "nowhere" } do
+    for _, from in ipairs { 1, 2, 60000, 65533, 65534, 65535, 70000 } do agree("find", sstring.find, rstring.find, hay, what, from, true) end
+  end
+  for n = 254, 258 do
+    local what = ("b"):rep(n)
+    for at = 65536 - 2 * n, 65536 + 2 * n, n // 2 do
+      local text = ("a"):rep(at) .. what .. ("a"):rep(70000)
+      local first, last = rstring.find(text, what, 1, true)
+      assert(first == at + 1 and last == at + n)
+    end
+  end
+end)
+
+test("a match has its steps, and more for each byte of the subject", function()
+  assert(small.string.find("", ("x?"):rep(49)) == 1 and small.string.find("y", ("x?"):rep(57)) == 1)
+  refused("too expensive", small.string.find, "", ("x?"):rep(50))
+  refused("too expensive", small.string.find, "y", ("x?"):rep(58))
+end)
+
 -- Other strings -------------------------------------------------------------------------------------------------
 
 test("sub, byte, rep, reverse, upper, lower, len, char agree with Lua", function()
@@ -200,6 +241,14 @@ local items = { 0, 1, -1, 42, 65, 1 << 40, math.mininteger, 0.0, -0.0, 1.5, -2.2
   "10", "0x10", "1e1", "a\0b", "long text that is longer than some", "", true, nil, ("y"):rep(150), "quote\"\\\n\r\0001\t" }
 
 test("format agrees with Lua", function()
+  for _, letter in ipairs(letters) do
+    for i = 1, 29 do agree("format", sstring.format, rstring.format, "<%" .. letter .. ">", items[i]) end
+    for _, item in ipairs { 65, 1.5, "x", ("y"):rep(99), ("y"):rep(99) .. "\0", ("y"):rep(100), ("y"):rep(128) } do
+      for _, modifier in ipairs { "5", "-12", "05", "+", ".3", "9.3", "99", ".99", "99.99", "100", ".100", ".", "5.", "1.2.3" } do
+        agree("format", sstring.format, rstring.format, "<%" .. modifier .. letter .. ">", item)
+      end
+    end
+  end
   for _ = 1, 20000 do
     local f = "<%" .. pick(flags) .. pick(widths) .. pick(precisions) .. pick(letters) .. ">"
     agree("format", sstring.format, rstring.format, f, items[random(29)])
@@ -217,6 +266,27 @@ test("format agrees with Lua", function()
     agree("format", sstring.format, rstring.format, "%q", edge)
   end
   assert(rstring.format("%p%p", 1, {}):find "^%(null%)%x+$")
+  assert(rstring.format("%20p|%-20p|", 1, print):find "^              %(null%)|%x+    |$")
+  -- Nothing of one conversion is left to the next.
+  agree("format", sstring.format, rstring.format, "%.3d|%5s|%d", 1, ("y"):rep(150), 2)
+  refused("invalid conversion '%z' to 'format'", rstring.format, "%z", 1)
+  refused("invalid conversion '%5' to 'format'", rstring.format, "%5", 1)
+  refused("invalid conversion '%" .. ("0"):rep(19) .. "' to 'format'", rstring.format, "%" .. ("0"):rep(50) .. "d", 1)
+  refused("cannot have modifiers", rstring.format, "%5q", 1)
+end)
+
+test("a long format is made whole, whatever it is given", function()
+  local long = ("long text "):rep(300)
+  local object = setmetatable({}, { __tostring = function() return long end })
+  agree("format", sstring.format, rstring.format, long .. "%5s|%-7s|" .. long .. "%s" .. long, 1, true, "x")
+  agree("format", sstring.format, rstring.format, "%s%s%s%s|%5s", object, object, long, object, 1)
+  agree("format", sstring.format, rstring.format, long .. "%q" .. long .. "%q%q", long, 1.5, nil)
+  local named = setmetatable({}, { __name = "thing" })
+  local text = rstring.format(long .. "%s%s%s" .. long, named, {}, named)
+  local number = rstring.format("%p", named)
+  assert(#text == 2 * #long + 2 * #("thing: " .. number) + #("table: " .. number))
+  text = rstring.format(long .. "%p%p" .. long .. "%p", named, named, named)
+  assert(text == long .. number .. number .. long .. number)
 end)
 
 test("texts are capped", function()
@@ -238,6 +308,86 @@ test("texts are capped", function()
   refused("text too long", rstring.pack, "s4s4", big, "x")
   refused("too long", rstring.unpack, ("b"):rep(100000), big)
   refused("too long", rstring.byte, big, 1, -1)
+  refused("text too long", rstring.rep, ("x"):rep(16), 1 << 60)
+  refused("text too long", rstring.format, big .. "%5s", "x")
+  refused("text too long", rstring.format, big .. "xx%d", 1)
+  refused("text too long", rstring.format, big .. "x")
+  refused("text too long", rstring.pack, "s4", big)
+  -- A separator behind a single text goes nowhere.
+  assert(rstring.rep(("x"):rep(5000), 1, "0123456789") == ("x"):rep(5000))
+end)
+
+test("a text that becomes too long is given up before it is made", function()
+  local third = ("x"):rep(6 << 20)
+  local whole = third .. third
+  local literal = "%s" .. whole
+  local cases = {
+    concat = function() rule.table.concat({ "", "", "" }, third) end,
+    ["concat of long elements"] = function() rule.table.concat { third, third, third } end,
+    gsub = function() rstring.gsub("xxx", "x", function() return third end) end,
+    ["gsub by a text"] = function() rstring.gsub("xxx", "x", third) end,
+    ["gsub by a capture"] = function() rstring.gsub(third, "(x+)", "%1%1") end,
+    format = function() rstring.format("%s%s%s", third, third, third) end,
+    ["format of a literal"] = function() rstring.format(literal, third) end,
+    rep = function() rstring.rep(third, 3) end,
+    upper = function() rstring.upper(whole) end,
+    pack = function() rstring.pack("s4s4s4", third, third, third) end,
+  }
+  for name, fn in pairs(cases) do
+    local bytes = greatest(fn)
+    assert(bytes <= 9 << 20, name .. " asked for " .. bytes)
+  end
+  -- What grows by single bytes doubles.
+  local zeros = ("\0"):rep(8 << 20)
+  assert(greatest(function() rstring.format("%q", zeros) end) <= 16 << 20)
+end)
+
+test("each limit is exact", function()
+  local function just(fn, part, last, first_refused)
+    assert(pcall(fn, unpack(last)))
+    refused(part, fn, unpack(first_refused))
+  end
+  local function x(n) return ("x"):rep(n) end
+  just(small.string.rep, "text too long (more than 100 bytes in one call)", { "x", 100 }, { "x", 101 })
+  just(small.string.upper, "text too long", { x(100) }, { x(101) })
+  just(small.string.format, "text too long", { "%s%s", x(50), x(50) }, { "%s%s", x(50), x(51) })
+  just(small.string.format, "text too long", { x(100) }, { x(101) })
+  just(small.string.format, "text too long", { x(95) .. "%5s", 1 }, { x(96) .. "%5s", 1 })
+  just(small.string.format, "text too long", { "%q", x(98) }, { "%q", x(99) })
+  just(small.string.gsub, "text too long", { x(50), "x", "xx" }, { x(51), "x", "xx" })
+  just(small.table.concat, "text too long", { { x(49), x(50) }, "," }, { { x(50), x(50) }, "," })
+  just(small.string.pack, "text too long", { "z", x(67) }, { "z", x(68) })
+  just(small.string.pack, "text too long", { "z", x(67) }, { "z", x(99) })
+  just(small.string.pack, "text too long", { "c67", "" }, { "c68", "" })
+  just(small.string.pack, "text too long", { "bbb", 1, 2, 3 }, { "bbbb", 1, 2, 3, 4 })
+  just(small.string.byte, "more than 3 values", { "abc", 1, -1 }, { "abcd", 1, -1 })
+  just(small.utf8.codepoint, "more than 3 values", { "abc", 1, -1 }, { "abcd", 1, -1 })
+  just(small.table.unpack, "more than 3", { { 1, 2, 3 } }, { { 1, 2, 3, 4 } })
+  just(small.string.unpack, "format too long", { "bbb", "abc" }, { "bbbb", "abcd" })
+  just(small.string.packsize, "format too long", { "bbb" }, { "bbbb" })
+  just(small.table.concat, "too many elements (more than 5 in one call)", { { 1, 2, 3, 4, 5 } }, { { 1, 2, 3, 4, 5, 6 } })
+  just(small.table.sort, "too many elements", { { 1, 2, 3, 4, 5 } }, { { 1, 2, 3, 4, 5, 6 } })
+  just(small.table.insert, "too many elements", { { 1, 2, 3, 4 }, 1, 0 }, { { 1, 2, 3, 4, 5 }, 1, 0 })
+  just(small.table.remove, "too many elements", { { 1, 2, 3, 4, 5 }, 1 }, { { 1, 2, 3, 4, 5, 6 }, 1 })
+  just(small.table.move, "too many elements", { {}, 1, 5, 2 }, { {}, 1, 6, 2 })
+  just(rule.os.date, "format too long", { x(256) }, { x(257) })
+end)
+
+test("a call has slots for all that it returns", function()
+  assert(select("#", rstring.byte(("x"):rep(5000), 1, -1)) == 5000)
+  assert(select("#", rule.utf8.codepoint(("x"):rep(5000), 1, -1)) == 5000)
+  assert(select("#", rule.table.unpack({}, 1, 5000)) == 5000)
+  -- In a coroutine the stack is short.
+  for n = 1, 12 do
+    local function nested(i)
+      if i > 0 then
+        local first = nested(i - 1)
+        return first
+      end
+      return select("#", rstring.match("abc", ("()"):rep(32)))
+    end
+    assert(coroutine.wrap(nested)(n) == 32)
+  end
 end)
 
 test("pack, packsize and unpack work", function()
@@ -292,6 +442,13 @@ test("insert, remove, move, concat, pack and unpack agree with Lua", function()
   agree("concat", stock.table.concat, rule.table.concat, { "a", "b" }, ",", math.maxinteger - 1, math.maxinteger)
   agree("unpack", stock.table.unpack, rule.table.unpack, { 1 }, math.maxinteger - 1, math.maxinteger)
   agree("move", stock.table.move, rule.table.move, {}, 1, 10, math.maxinteger - 3)
+  for n = 1, 3 do
+    for to_first = math.maxinteger - 3, math.maxinteger do
+      agree("move", on_copy(stock.table.move), on_copy(rule.table.move), { 1, 2, 3 }, 1, n, to_first)
+    end
+  end
+  local list = { 1, 2, 3 }
+  assert(rule.table.move(list, 1, 3, 2, list) == list and table.concat(list, ",") == "1,1,2,3")
   -- What metamethods see of the order: from the end only where the ranges overlap upwards in one table.
   local function order(move, to_first, ...)
     local seen = {}
@@ -357,6 +514,10 @@ test("sort is stable, and leaves the list alone when a comparison raises", funct
   for i = 2, 1000 do
     assert(t[i - 1].key < t[i].key or (t[i - 1].key == t[i].key and t[i - 1].at < t[i].at))
   end
+  local sorted, compared = {}, 0
+  for i = 1, 1024 do sorted[i] = i end
+  rule.table.sort(sorted, function(a, b) compared = compared + 1 return a < b end)
+  assert(compared == 1023, "a sorted list costs one comparison for each pair of neighbours")
   local list, n = { 5, 4, 3, 2, 1 }, 0
   refused("no more", rule.table.sort, list, function(a, b) n = n + 1 if n > 3 then error("no more") end return a < b end)
   assert(table.concat(list) == "54321")
@@ -389,7 +550,7 @@ end)
 -- utf8, os, math, base ------------------------------------------------------------------------------------------
 
 local sequences = { "a", "\u{7f}", "\u{80}", "é", "€", "\u{ffff}", "\u{10ffff}", "\u{110000}", "\u{7fffffff}", "\xff", "\xc0\x80", "\xe2\x82",
-  "\x80", "\u{d800}", "\xed\xa0\x80", "\xf8\x80\x80\x80\x80", "z", "", "\u{200000}", "\u{4000000}" }
+  "\x80", "\u{d800}", "\u{dfff}", "\xed\xa0\x80", "\xf8\x80\x80\x80\x80", "z", "", "\u{200000}", "\u{4000000}" }
 
 test("utf8 agrees with Lua", function()
   local function all(codes)
@@ -418,6 +579,8 @@ test("utf8 agrees with Lua", function()
   end
   agree("char", stock.utf8.char, rule.utf8.char)
   assert(stock.utf8.charpattern == rule.utf8.charpattern)
+  refused("bad argument #1", rule.utf8.codes, "\x80a")
+  refused("invalid UTF-8 code", rule.utf8.codes "", "\x80a", 0)
   refused("too long", rule.utf8.codepoint, ("x"):rep(1 << 20), 1, -1)
 end)
 
@@ -433,15 +596,35 @@ test("os has time, date, clock and difftime only, on the given clock", function(
   for _, f in ipairs { "%c", "!%c", "%x %X %p", "!%Y%m%dT%H%M%SZ", "%%", "", "!", "%Ey %OH", "%Q", "%E", "%EQ", "%", "%j %U %w", "text" } do
     agree("date", stock.os.date, rule.os.date, f, 1700000000)
   end
+  for _, when in ipairs { 0, 1700000000, 1720000000, -1, 951782400 } do
+    for _, f in ipairs { "*t", "!*t" } do
+      local a, b = stock.os.date(f, when), rule.os.date(f, when)
+      for k, v in pairs(a) do assert(b[k] == v, k) end
+      for k, v in pairs(b) do assert(a[k] == v, k) end
+    end
+    agree("date", stock.os.date, rule.os.date, "%c %H %Z|!", when)
+  end
+  for _, f in ipairs { "%\0", "%\0x", "%E\0", "%O", "%Oc", "%EH" } do refused("invalid conversion specifier", rule.os.date, f, 0) end
   agree("date", stock.os.date, rule.os.date, "%Y", math.maxinteger)
   agree("date", stock.os.date, rule.os.date, "%Y", 1.5)
   refused("too long", rule.os.date, ("%c"):rep(1000), 0)
   for _, t in ipairs { { year = 2024, month = 2, day = 30 }, { year = 2024, month = 13, day = 1, hour = -5, min = 99, sec = 3600 },
     { year = 2024, month = 7, day = 1, isdst = true }, { year = 2024, month = 1 }, { year = "2024", month = "1", day = "2" },
     { year = 2024, month = 1, day = 1.5 }, { year = 1 << 40, month = 1, day = 1 }, { year = 2147483647, month = 1, day = 1 },
-    { year = 2024, month = 1, day = 1, sec = 1 << 31 } } do
+    { year = 2024, month = 1, day = 1, sec = 1 << 31 }, { year = 2024, month = 1, day = 1, sec = (1 << 31) - 1 },
+    { year = 2024, month = 1, day = 1, sec = -(1 << 31) }, { year = 2024, month = 1, day = 1, sec = -(1 << 31) - 1 },
+    { year = (1 << 31) + 1899, month = 1, day = 1 }, { year = (1 << 31) + 1900, month = 1, day = 1 },
+    { year = (1 << 31) + 1899, month = 12, day = 32 }, { year = 1900 - (1 << 31), month = 1, day = 1 }, { year = 1899 - (1 << 31), month = 1, day = 1 },
+    { year = 2024, month = 7, day = 1, isdst = false }, { year = 2024, month = 1, day = 1, isdst = true }, { year = 2024, month = 7, day = 1 },
+    { year = 1969, month = 12, day = 31, hour = 23, min = 59, sec = 59 } } do
     agree("time", stock.os.time, rule.os.time, t)
   end
+  -- Lua takes this second for an error.
+  assert(rule.os.time { year = 1970, month = 1, day = 1, hour = 0, min = 59, sec = 59 } == -1)
+  refused("field 'hour' is not an integer", rule.os.time, { year = 2024, month = 1, day = 1, hour = "x" })
+  refused("field 'min' is not an integer", rule.os.time, { year = 2024, month = 1, day = 1, min = 1.5 })
+  refused("field 'day' missing in date table", rule.os.time, { year = 2024, month = 1 })
+  refused("field 'sec' is out-of-bound", rule.os.time, { year = 2024, month = 1, day = 1, sec = 1 << 31 })
   local t = { year = 2024, month = 14, day = 1 }
   rule.os.time(t)
   assert(t.year == 2025 and t.month == 2 and t.yday == 32)
@@ -477,10 +660,42 @@ test("the library tables cannot be changed or reached", function()
     local iterate, state = rule.pairs(lib)
     assert(state == lib)
     for k, v in iterate, state do assert(lib[k] == v) end
+    assert(lib[iterate(state)] ~= nil)
+    refused("'" .. name .. "' is read-only (field 'find' was assigned)", function() lib.find = 1 end)
   end
   local list = sealed { 1, 2, 3, x = 4 }
   assert(#list == 3 and list.x == 4 and list[2] == 2)
   refused("'thing' is read-only", function() list[4] = 1 end)
+  refused("(field 'x' was assigned)", function() list.x = 1 end)
+  local _, why = pcall(function() list[4] = 1 end)
+  assert(not sstring.find(why, "field", 1, true), why)
+  refused("read-only", rule.rawset, rule.setmetatable({}, marked {}), 1, 2)
+end)
+
+test("rawset sets in what is not sealed, whatever its metatable", function()
+  assert(rule.rawset({}, 1, 2, 3)[1] == 2)
+  local t = rule.setmetatable({}, { __newindex = error })
+  assert(rule.rawset(t, 1, 2) == t and t[1] == 2 and rule.rawset(t, 3, 4, 5)[3] == 4)
+end)
+
+test("tostring gives an object a number of its own in place of its address", function()
+  local function no_address(v, name)
+    local text = rule.tostring(v)
+    assert(text == name .. ": " .. rstring.format("%p", v) and text == rule.tostring(v) and text == text_of(v), text)
+    assert(text ~= stock.tostring(v))
+  end
+  no_address({}, "table")
+  no_address(print, "function")
+  no_address(coroutine.create(print), "thread")
+  no_address(setmetatable({}, { __name = "thing" }), "thing")
+  no_address(setmetatable({}, { __name = 5 }), "table")
+  no_address(setmetatable({}, {}), "table")
+  for _, v in ipairs { 1, 1.5, "text", true, false, 1 / 0 } do assert(rule.tostring(v) == stock.tostring(v) and text_of(v) == stock.tostring(v)) end
+  assert(rule.tostring(nil) == "nil" and text_of(nil) == "nil")
+  local on
+  local object = setmetatable({}, { __tostring = function() on = can_be_killed() return "named" end, __name = "thing" })
+  assert(text_of(object) == "named" and on)
+  refused("'__tostring' must return a string", rule.tostring, setmetatable({}, { __tostring = function() return {} end }))
 end)
 
 test("setmetatable refuses finalizers and protected metatables", function()
@@ -488,6 +703,11 @@ test("setmetatable refuses finalizers and protected metatables", function()
   refused("__gc", rule.setmetatable, {}, { __gc = false })
   refused("protected", rule.setmetatable, rule.setmetatable({}, { __metatable = 1 }), {})
   refused("nil or table", rule.setmetatable, {}, 1)
+  refused("__mode", rule.setmetatable, {}, { __mode = "k" })
+  refused("__mode", rule.setmetatable, {}, { __mode = false })
+  assert(rule.getmetatable(rule.setmetatable({}, nil, 5)) == nil)
+  local plain = {}
+  assert(rule.getmetatable(rule.setmetatable({}, plain, 5)) == plain)
   local mt = { __index = function(_, k) return k end }
   assert(rule.setmetatable({}, mt).x == "x" and rule.getmetatable(rule.setmetatable({}, mt)) == mt)
   mt = {}
@@ -521,6 +741,15 @@ test("xpcall hands errors to its handler", function()
   assert(a == true and b == 1 and why == nil)
 end)
 
+test("after the deadline xpcall does not call its handler", function()
+  local called = 0
+  local function handler(e) called = called + 1 return e .. "!" end
+  local fine, good, why = too_late(function() return rule.xpcall(error, handler, "why", 0) end)
+  assert(fine and good == false and why == "why" and called == 0)
+  good, why = rule.xpcall(error, handler, "why", 0)
+  assert(good == false and why == "why!" and called == 1)
+end)
+
 test("collectgarbage only counts", function()
   assert(rule.collectgarbage("count") > 0)
   for _, what in ipairs { "collect", "stop", "step", "generational", "x" } do refused("not available", rule.collectgarbage, what) end
@@ -546,7 +775,7 @@ test("arguments of a wrong type are refused where Lua refuses them", function()
       end
     end
   end
-  for _, name in ipairs { "xpcall", "rawset", "setmetatable" } do compare(name, stock[name], rule[name]) end
+  for _, name in ipairs { "xpcall", "rawset", "setmetatable", "tostring" } do compare(name, stock[name], rule[name]) end
   for _, lib in ipairs { "string", "table", "utf8" } do
     for name, fn in pairs(stock[lib]) do
       if type(fn) == "function" and rule[lib][name] then compare(lib .. "." .. name, fn, rule[lib][name]) end
@@ -582,11 +811,51 @@ test("long calls look at the deadline", function()
     ["offset back"] = function() return rule.utf8.offset(long, -(1 << 19)) end,
     ["offset of the character"] = function() return rule.utf8.offset(("\x80"):rep(1 << 20), 0, 1 << 20) end,
     format = function() return rstring.format(("%d"):rep(2000), rule.table.unpack(numbers, 1, 2000)) end,
+    ["format of long texts"] = function() return rstring.format(("%.1s"):rep(10), long, long, long, long, long, long, long, long, long, long) end,
+    ["sort of long texts"] = function() return rule.table.sort { long .. "c", long .. "b", long .. "a", long .. "d" } end,
+    ["sort of objects"] = function()
+      local mt, objects = { __lt = function(a, b) return a[1] < b[1] end }, {}
+      for i = 1, 25 do objects[i] = setmetatable({ -i }, mt) end
+      return rule.table.sort(objects)
+    end,
   }
   for name, fn in pairs(cases) do
     local ok, why = granted(3, fn)
     assert(not ok and sstring.find(why, "deadline", 1, true), name .. " did not ask: " .. tostring(why))
   end
+end)
+
+test("each part of a long call asks for the deadline", function()
+  local written
+  local slow = rule.setmetatable({}, { __len = function() return 50 end, __index = function(_, i) return i end,
+    __newindex = function() written = true end })
+  -- Sorting reads and writes each of the 50, whose access may cost 2048 steps.
+  assert(checks(function() rule.table.sort(slow) end) >= 48)
+  written = false
+  assert(not granted(20, function() rule.table.sort(slow) end) and not written)
+  assert(not granted(35, function() rule.table.sort(slow) end) and written)
+  -- What is read counts, and what is written.
+  local plain = {}
+  for i = 1, 50 do plain[i] = i end
+  assert(checks(function() rule.table.move(slow, 1, 50, 1, {}) end) >= 24)
+  assert(checks(function() rule.table.move(plain, 1, 50, 1, slow) end) >= 24)
+  assert(checks(function() rule.table.move(slow, 1, 50, 2) end) >= 49)
+  assert(checks(function() rule.table.move(plain, 1, 50, 2) end) == 0)
+  assert(checks(function() rule.table.concat(slow) end) >= 24)
+  assert(checks(function() rule.table.concat(plain) end) == 0)
+end)
+
+test("a text to compile is reported with its place", function()
+  -- Behind a pcall, so that the test's own handler of errors does not see what Lua says first.
+  local function compile(...) return select(2, pcall(compiled, ...)) end
+  assert(compile("return 1", "=a") == "" and compile("", "=a") == "")
+  local why = compile("\n\nx x", "@dir/b.lua")
+  assert(why == "dir/b.lua:3: syntax error near 'x'", why)
+  assert(compile("return " .. ("("):rep(300), "=a"):find "^a:1: nested too deeply; Lua takes less than 200 levels")
+  assert(compile("--\n--\n\nreturn " .. ("{"):rep(300) .. "\n\n", "@b.lua"):find "^b.lua:4: nested too deeply")
+  assert(compile("return 'C stack overflow", "=a"):find "unfinished string")
+  assert(compile("\27Lua", "=a"):find "attempt to load a binary chunk")
+  assert(compile("x = 1\ny = 2", "=a") == "" and compile("x = 1\ny = = 2\n", "=a"):find "^a:2:")
 end)
 
 local function busy()
