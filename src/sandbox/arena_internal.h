@@ -41,7 +41,7 @@ struct chunk {
 	struct list of_length;     /* in arena.chunks or arena.empty */
 	uint64_t free;           /* units, one bit each */
 	uint16_t taken;          /* pages that count as used, one bit each */
-	uint8_t first[UNITS];    /* of each unit in use: the first one of its span */
+	uint8_t first[UNITS];    /* of each unit that a block can begin in: the first one of its span */
 	struct span spans[UNITS]; /* at the number of their first unit */
 };
 

@@ -121,11 +121,11 @@ static uint64_t runs_of(uint64_t free, unsigned count)
 	return free;
 }
 
-/* The power of two that fits into the longest run, from 1; 0: nothing is free. */
+/* The power of two that fits into the longest run, from 1; 0: nothing is free. A chunk's first units never are. */
 static unsigned length_of(uint64_t free)
 {
 	unsigned length = 0;
-	for (unsigned step = 1; free && length < ARENA_LENGTHS - 1; step *= 2, length++)
+	for (unsigned step = 1; free; step *= 2, length++)
 		free &= free >> step;
 	return length;
 }
@@ -171,7 +171,6 @@ static struct span *run_in(struct arena *a, struct chunk *chunk, unsigned count)
 	place_chunk(a, chunk);
 	struct span *span = &chunk->spans[first];
 	memset(&chunk->first[first], (int)first, count);
-	list_init(&span->of_class);
 	span->units = (uint8_t)count;
 	span->class = RUN_CLASS;
 	return span;
@@ -244,7 +243,6 @@ bool arena_resize_run(struct arena *a, struct span *span, size_t size)
 		uint64_t more = first + want <= UNITS ? unit_mask(first + have, want - have) : ~UINT64_C(0);
 		if ((chunk->free & more) != more || !take_units(a, chunk, first + have, want - have))
 			return false;
-		memset(&chunk->first[first], (int)first, want);
 	} else {
 		chunk->free |= want < have ? unit_mask(first + want, have - want) : 0;
 	}
@@ -280,7 +278,6 @@ void *arena_take_large(struct arena *a, size_t size)
 			return NULL;
 		}
 		large->bytes = bytes;
-		list_init(&large->of_arena);
 	}
 	arena_push(&a->large, &large->of_arena);
 	return large + 1;
