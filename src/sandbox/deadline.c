@@ -131,11 +131,16 @@ int deadline_start(struct err *err)
 	struct itimerspec every = { .it_interval = { .tv_nsec = TICK_NS }, .it_value = { .tv_nsec = TICK_NS } };
 	timer_t timer;
 
-	if (sigaction(SIGRTMIN, &action, NULL) == -1 || timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) == -1)
-		return err_system(err, "cannot make the timer that limits rules");
+	if (sigaction(SIGRTMIN, &action, NULL) == -1 || timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) == -1) {
+		err_system(err, "cannot make the timer that limits rules");
+		kill_stop();
+		return -1;
+	}
 	if (timer_settime(timer, 0, &every, NULL) == -1) {
+		err_system(err, "cannot start the timer that limits rules");
 		timer_delete(timer);
-		return err_system(err, "cannot start the timer that limits rules");
+		kill_stop();
+		return -1;
 	}
 	state.timer = timer;
 	state.started = true;

@@ -201,8 +201,10 @@ static void a_limit_is_exact(void)
 	CHECK(!arena_charge(&a, MIB) && a.by_budget && budget.used == 0 && a.used == 0);
 	CHECK(!arena_charge(&a, MIB + 1));
 	CHECK_NAMED(!a.by_budget, "the last failure is what counts");
-	CHECK(arena_charge(&a, MIB - 1));
-	arena_credit(&a, MIB - 1);
+	CHECK(arena_charge(&a, MIB - 1) && a.charged == MIB - 1);
+	arena_credit(&a, MIB - 2);
+	CHECK(a.charged == 1 && a.used == 1 && budget.used == 1);
+	arena_credit(&a, 1);
 	arena_close(&a);
 }
 

@@ -54,6 +54,19 @@ static void the_first_spans_of_a_size_are_short(void)
 	CHECK_NAMED(units_of_span(640, 0) == 2 && units_of_span(896, 0) == 2, "one unit would hold a single cell");
 	CHECK(units_of_span(512, 7) == 1 && units_of_span(512, 8) == 4 && units_of_span(512, 15) == 4 && units_of_span(512, 16) == 8);
 	CHECK(units_of_span(640, 7) == 2 && units_of_span(640, 8) == 4);
+
+	/* Those that are gone do not count. */
+	struct arena a;
+	unsigned char *cell[20];
+	arena_init(&a, 0, NULL);
+	for (size_t i = 0; i < 20; i++)
+		cell[i] = get(&a, 512);
+	CHECK(cell[18] == cell[0] + 9 * KIB);
+	for (size_t i = 0; i < 20; i++)
+		put(&a, cell[i], 512);
+	arena_trim(&a);
+	CHECK(get(&a, 512) == cell[0] && get(&a, 1025) == cell[0] + KIB);
+	arena_close(&a);
 }
 
 static void the_last_span_of_a_size_stays(void)
@@ -168,10 +181,12 @@ static void the_owner_hears_of_collections_and_failures(void)
 	arena_init(&a, 4 * MIB, &budget);
 	a.on_collect = on_collect;
 	a.on_refused = on_refused;
-	CHECK(get(&a, 100) && was_heard(""));
+	unsigned char *cell = get(&a, 100);
+	CHECK(cell && was_heard(""));
 	CHECK(!get(&a, 3 * MIB) && a.by_budget && was_heard("c"));
 	CHECK_NAMED(get(&a, 100) && was_heard("e"), "the collection has helped");
 	CHECK(!get(&a, 3 * MIB) && was_heard("c"));
+	CHECK_NAMED(arena_lua(&a, cell, 100, 100) == cell && was_heard(""), "what does not grow asks for nothing");
 	CHECK_NAMED(!get(&a, 3 * MIB) && was_heard("er"), "it has not");
 	CHECK(!get(&a, 3 * MIB) && was_heard("c"));
 	arena_call_ended(&a);

@@ -1,10 +1,14 @@
 /* The time limit of rules: when a call ends and with which words, what counts towards it, and that nothing is left of it. All
  * times are CPU time. */
+#include <dlfcn.h>
+#include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "check.h"
 #include "sandbox/deadline.h"
@@ -12,6 +16,33 @@
 #define LONG 1000.0 /* seconds that nobody waits for */
 
 static lua_State *L;
+
+/* The n-th call from now on fails; 0: none. */
+static unsigned create_that_fails, settime_that_fails;
+
+int timer_create(clockid_t clock, struct sigevent *event, timer_t *timer)
+{
+	static int (*real)(clockid_t, struct sigevent *, timer_t *);
+	if (create_that_fails > 0 && --create_that_fails == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "timer_create");
+	return real(clock, event, timer);
+}
+
+int timer_settime(timer_t timer, int flags, const struct itimerspec *when, struct itimerspec *before)
+{
+	static int (*real)(timer_t, int, const struct itimerspec *, struct itimerspec *);
+	if (settime_that_fails > 0 && --settime_that_fails == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "timer_settime");
+	return real(timer, flags, when, before);
+}
 
 /* How many timers this process has, where the kernel reports them. */
 static int timers(void)
@@ -67,8 +98,8 @@ static bool time_counts(void)
 
 static int lua_await_time(lua_State *from)
 {
-	(void)from;
 	CHECK(comes(time_counts));
+	CHECK_NAMED(deadline_passed() || lua_gethook(from) == NULL, "before the deadline there is no hook");
 	return 0;
 }
 
@@ -125,6 +156,20 @@ static void nothing_is_left_of_a_thread_s_timers(void)
 	CHECK(timers() == started);
 }
 
+static void a_start_that_fails_leaves_nothing(void)
+{
+	static const char *const texts[] = { "cannot make the timer that ends stuck rules", "cannot make the timer that limits rules",
+		                             "cannot start the timer that limits rules" };
+	int before = timers();
+	for (unsigned i = 0; i < 3; i++) {
+		struct err err = { 0 };
+		create_that_fails = i < 2 ? i + 1 : 0;
+		settime_that_fails = i == 2;
+		CHECK(deadline_start(&err) == -1 && strstr(err.text, texts[i]) && strstr(err.text, strerror(i < 2 ? EAGAIN : EINVAL)));
+		CHECK(timers() == before && create_that_fails == 0 && settime_that_fails == 0);
+	}
+}
+
 /* ---- the end of a call ---- */
 
 static void a_call_ends_at_its_deadline(void)
@@ -138,7 +183,7 @@ static void a_call_ends_at_its_deadline(void)
 	CHECK(deadline_seconds() >= 0.03 && deadline_seconds() <= (double)(deadline_cpu_ns() - began) / 1e9);
 	CHECK(deadline_passed() && !deadline_is_memory());
 	CHECK_NAMED(deadline_end(), "it was over its deadline");
-	CHECK(!deadline_passed());
+	CHECK(!deadline_passed() && lua_gethook(L) == NULL);
 	CHECK_NAMED(is(run("for i = 1, 100 do end"), ""), "what comes next has no hook");
 
 	deadline_begin(L, LONG, LONG);
@@ -305,6 +350,7 @@ int main(void)
 	lua_register(L, "no_memory", lua_no_memory);
 	lua_register(L, "place", lua_place);
 	lua_register(L, "short", lua_short);
+	a_start_that_fails_leaves_nothing();
 	nothing_is_left_of_a_thread_s_timers();
 	a_call_ends_at_its_deadline();
 	a_long_loop_in_c_asks();
