@@ -62,7 +62,7 @@ return {
     sanitized(unit "persist"), sanitized(unit "persist_faults"), sanitized(unit "persist_damage") },
   sandbox = { module(specs("rules/faults", "rules/waiting", "rules/files", "rules/output")), unit "stdlib", unit "arena", unit "arena_memory", only({ "arena" }, unit "arena_place"),
     only({ "pattern" }, unit "pattern"), only({ "deadline" }, unit "deadline"), only({ "kill" }, unit "kill_retry"), unit "kill", unit "kill_api", module(specs("rules/memory", "rules/hostile")), specs "rules/kill", only({ "deadline" }, specs "engine/shutdown"),
-    only({ "arena" }, sanitized(unit "arena")), only({ "arena" }, sanitized(unit "arena_memory")) },
+    only({ "arena" }, sanitized(unit "arena")), only({ "arena" }, sanitized(unit "arena_memory")), only({ "kill" }, sanitized(unit "kill_retry")) },
   value = { unit "json", unit "stdlib", module(specs("rules/output", "rules/store", "rules/settings")) },
   link = { unit "link", specs("link/counts", "link/ends", "engine/losses", "link/deadlines", "link/writes", "link/reconnect", "link/login"),
     specs("engine/session", "engine/leaks", "engine/log", "engine/shutdown", "control/metrics", "control/call", "control/record", "control/ctl"),

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -136,8 +137,12 @@ static void due_within(void *arg)
 static bool ends_at_once(int on, uintptr_t pc)
 {
 	struct attempt attempt = { .on = on, .pc = pc };
-	block(SIGRTMIN);
+	for (int sig = 1; sig <= SIGRTMAX; sig++)
+		block(sig);
 	bool ended = !kill_run(due_within, &attempt);
+	for (int sig = 1; sig < SIGRTMIN; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP && sig < 32)
+			CHECK_NAMED(is_blocked(sig), "only its own signals");
 	CHECK(ended == !attempt.went_on);
 	CHECK(!kill_state.on && !kill_state.due && !kill_state.target);
 	CHECK(ended ? was_set(0, 0) : was_set(1, 1));
@@ -151,6 +156,34 @@ static void only_lua_s_code_is_left(void)
 	CHECK(ends_at_once(1, lua_begin) && ends_at_once(1, lua_end - 1));
 	CHECK(!ends_at_once(1, lua_begin - 1) && !ends_at_once(1, lua_end) && !ends_at_once(1, (uintptr_t)&kill_run));
 	CHECK(!ends_at_once(0, lua_begin));
+}
+
+/* As the timer does it. */
+static void try_again(void)
+{
+	struct sigaction handler;
+	sigaction(SIGRTMIN + 1, NULL, &handler);
+	handler.sa_sigaction(SIGRTMIN + 1, NULL, interrupted_at(lua_begin));
+}
+
+static void tries_again(void *arg)
+{
+	bool *went_on = arg;
+	kill_state.on = 1;
+	try_again();
+	*went_on = true;
+	kill_state.due = 1;
+	try_again();
+	CHECK_NAMED(false, "it is ended at the second try");
+}
+
+static void the_timer_ends_what_is_due(void)
+{
+	bool went_on = false;
+	CHECK(!kill_run(tries_again, &went_on) && went_on);
+	kill_state.on = kill_state.due = 1;
+	try_again();
+	kill_state.on = kill_state.due = 0;
 }
 
 static void where_nothing_runs_nothing_is_due(void)
@@ -208,6 +241,38 @@ static void a_run_leaves_the_flags_as_they_were(void)
 	CHECK(was_set(0, 0));
 }
 
+/* ---- errors ---- */
+
+/* By the name that Lua calls, which depends on how it was built. */
+static void jump_by(void *name)
+{
+	static jmp_buf place;
+	static int was;
+	static void (*jump)(void *env, int value);
+	*(void **)&jump = dlsym(RTLD_DEFAULT, name);
+	was = kill_state.on;
+	if (setjmp(place) == 0)
+		jump(place, 1);
+	CHECK(kill_state.on == (kill_state.target && !kill_state.keeps ? 1 : was));
+	kill_state.on = was;
+}
+
+static void jump_kept(void *name)
+{
+	kill_state.keeps = 1;
+	jump_by(name);
+}
+
+static void an_error_turns_the_flag_on(void)
+{
+	static char names[][16] = { "__longjmp_chk", "_longjmp" };
+	for (size_t i = 0; i < 2; i++) {
+		CHECK(kill_run(jump_by, names[i]) && kill_run(jump_kept, names[i]));
+		jump_by(names[i]);
+	}
+	CHECK(was_set(0, 0));
+}
+
 /* ---- start and stop ---- */
 
 static void stops_meanwhile(void *arg)
@@ -254,11 +319,14 @@ int main(void)
 {
 	uintptr_t inside = (uintptr_t)dlsym(RTLD_DEFAULT, "lua_newstate");
 	dl_iterate_phdr(find_segment, &inside);
+	an_error_turns_the_flag_on();
 	a_start_can_fail();
 	only_lua_s_code_is_left();
+	the_timer_ends_what_is_due();
 	where_nothing_runs_nothing_is_due();
 	what_is_due_is_taken_when_it_may();
 	a_run_leaves_the_flags_as_they_were();
+	an_error_turns_the_flag_on();
 	nothing_is_left_of_a_stop();
 	kill_stop();
 	return check_report();
