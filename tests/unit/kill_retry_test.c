@@ -180,7 +180,10 @@ static void tries_again(void *arg)
 static void the_timer_ends_what_is_due(void)
 {
 	bool went_on = false;
+	struct sigaction handler;
 	CHECK(!kill_run(tries_again, &went_on) && went_on);
+	sigaction(SIGRTMIN + 1, NULL, &handler);
+	CHECK_NAMED(sigismember(&handler.sa_mask, SIGRTMIN), "the tick waits meanwhile");
 	kill_state.on = kill_state.due = 1;
 	try_again();
 	kill_state.on = kill_state.due = 0;
