@@ -159,13 +159,14 @@ static int lua_marked(lua_State *L)
 	return lua_gettop(L);
 }
 
-/* text_of(v): through an index from the top; the flag of kill.h is as it was */
+/* text_of(v): through an index from the top; the flag of kill.h stays off */
 static int lua_text_of(lua_State *L)
 {
 	size_t len = 0;
-	int was = kill_state.on, top = lua_gettop(L);
+	int top = lua_gettop(L);
+	kill_state.on = 0;
 	const char *text = stdlib_tostring(L, -1, &len);
-	CHECK(kill_state.on == was && lua_gettop(L) == top + 1 && lua_tostring(L, -1) == text && lua_rawlen(L, -1) == len);
+	CHECK(!kill_state.on && lua_gettop(L) == top + 1 && lua_tostring(L, -1) == text && lua_rawlen(L, -1) == len);
 	return 1;
 }
 
