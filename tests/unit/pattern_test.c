@@ -47,12 +47,14 @@ static int find_cut(const char *subject, size_t subject_len, const char *text, s
 
 static void nothing_behind_the_texts_is_read(void)
 {
+	struct pattern p;
 	/* A pattern that would go on. */
 	CHECK(find("a", "[a]") == 1 && find_cut("a", 1, "[a]", 2) == -2);
 	CHECK(find("b", "[^a]") == 1 && find_cut("b", 1, "[^a]", 1) == -2);
 	CHECK(find_cut("]", 1, "[%]]", 3) == -2);
 	CHECK(find("aaa", "a*") == 3 && find_cut("aaa", 3, "a*", 1) == 1);
-	CHECK(find("a", "%f[a]") == 0 && find_cut("a", 1, "%f[a]", 2) == -2);
+	CHECK(find("a", "%f[a]") == 0);
+	CHECK(match(&p, "a", 1, "%f[a]", 2, 1000) == -2 && strstr(p.error, "missing '['"));
 	CHECK(find("()", "%b()") == 2 && find_cut("()", 2, "%b()", 3) == -2);
 	CHECK(find("5", "%d") == 1 && find_cut("5", 1, "%d", 1) == -2);
 	CHECK(find("a$", "a$b") == -1 && find_cut("a", 1, "a$b", 2) == 1);
@@ -124,6 +126,8 @@ static void a_long_match_asks_for_the_deadline(void)
 	/* A budget that was set anew and is smaller. */
 	p.steps = 5000;
 	CHECK(pattern_match(&p, 0, &end) == 1 && polls == 2);
+	p.steps = p.next_poll = 90000;
+	CHECK_NAMED(pattern_match(&p, 0, &end) == 1 && polls == 3, "it was due just now");
 	p.poll = NULL;
 	p.steps = 100000;
 	p.subject.len = sizeof subject;
