@@ -675,6 +675,8 @@ end)
 test("rawset sets in what is not sealed, whatever its metatable", function()
   assert(rule.rawset({}, 1, 2, 3)[1] == 2)
   local t = rule.setmetatable({}, { __newindex = error })
+  refused("bad argument #2", rule.rawset, t)
+  refused("bad argument #3", rule.rawset, t, 1)
   assert(rule.rawset(t, 1, 2) == t and t[1] == 2 and rule.rawset(t, 3, 4, 5)[3] == 4)
 end)
 
