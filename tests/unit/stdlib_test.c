@@ -266,6 +266,7 @@ static int lua_sealed(lua_State *L)
 {
 	lua_settop(L, 1);
 	stdlib_seal(L, "thing");
+	CHECK(lua_gettop(L) == 1);
 	return 1;
 }
 
