@@ -118,12 +118,12 @@ static void __attribute__((noinline)) scribble_on_the_stack(void)
 		words[i] = 1;
 }
 
-/* granted(n, fn): pcall(fn) with n checks of the deadline; -1: any number */
+/* granted(n, fn, ...): pcall(fn, ...) with n checks of the deadline; -1: any number */
 static int lua_granted(lua_State *L)
 {
 	checks_left = (long)luaL_checkinteger(L, 1);
 	scribble_on_the_stack();
-	int rc = lua_pcall(L, 0, LUA_MULTRET, 0);
+	int rc = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
 	checks_left = -1;
 	lua_pushboolean(L, rc == LUA_OK);
 	lua_replace(L, 1);
