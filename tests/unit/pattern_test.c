@@ -81,6 +81,7 @@ static void captures_are_as_deep_as_they_are_found(void)
 	CHECK(match(&p, "aa", 2, "(a)%2", 5, 1000) == -2 && p.error_index == 2);
 	CHECK(match(&p, "aa", 2, "%1", 2, 1000) == -2 && p.error_index == 1);
 	CHECK(match(&p, "aa", 2, "%0", 2, 1000) == -2 && p.error_index == 0);
+	CHECK(match(&p, "9", 1, "%9", 2, 1000) == -2 && p.error_index == 9);
 	CHECK_NAMED(match(&p, "aa", 2, "%", 1, 1000) == -2 && p.error_index == -1, "this fault is about no capture");
 }
 
