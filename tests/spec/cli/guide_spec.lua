@@ -252,7 +252,8 @@ describe("the guide", function()
           table.sort(parts)
           line = table.concat(parts, " ")
         end
-        lines[#lines + 1] = (line:gsub("^[%d-]+ [%d:.]+ ", ""))
+        -- How long a call took is a matter of the machine.
+        if not line:find("warn  a slow call", 1, true) then lines[#lines + 1] = (line:gsub("^[%d-]+ [%d:.]+ ", "")) end
       end
       table.sort(lines)
       return table.concat(lines, "\n")

@@ -43,7 +43,7 @@ describe("a job", function()
   it("is run after kill -9, and once only when its end was on disk", function()
     local project = h.project(options())
     local daemon = h.daemon(project)
-    push(daemon, "later", "end", "Delay=1")
+    push(daemon, "later", "end", "Delay=4") -- not before the process has ended
     push(daemon, "now")
     daemon:await { msg = "end", n = "now" }
     h.wait_for(function() return queue(daemon).done == 1 and h.json((select(2, daemon:ctl("persist", "status", "--json")))).dirty_bytes == 0 end)
