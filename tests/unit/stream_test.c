@@ -277,9 +277,9 @@ static void a_silent_address_gets_its_share_of_the_time(void)
 	list[0] = list[1] = silent;
 	list[2] = server.address;
 	uint64_t from = clock_mono_ns();
-	stream_connect(seen.stream, list, 3, 0.6);
+	stream_connect(seen.stream, list, 3, 3);
 	AWAIT(seen.connected == 1);
-	CHECK(since(from) > 0.39);
+	CHECK(since(from) > 1.9);
 	CHECK(address_port(stream_peer(seen.stream)) == address_port(&server.address));
 	stream_close(seen.stream);
 
