@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "sandbox/deadline.h"
+#include "timers.h"
 
 #define LONG 1000.0 /* seconds that nobody waits for */
 
@@ -42,20 +43,6 @@ int timer_settime(timer_t timer, int flags, const struct itimerspec *when, struc
 	if (!real)
 		*(void **)&real = dlsym(RTLD_NEXT, "timer_settime");
 	return real(timer, flags, when, before);
-}
-
-/* How many timers this process has, where the kernel reports them. */
-static int timers(void)
-{
-	FILE *file = fopen("/proc/self/timers", "r");
-	char line[256];
-	int count = 0;
-	if (!file)
-		return -1;
-	while (fgets(line, sizeof line, file))
-		count += strncmp(line, "ID:", 3) == 0;
-	fclose(file);
-	return count;
 }
 
 static void start(void)

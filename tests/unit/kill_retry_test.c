@@ -14,6 +14,7 @@
 
 #include "check.h"
 #include "sandbox/kill.h"
+#include "timers.h"
 
 /* ---- the system's calls ---- */
 
@@ -52,20 +53,6 @@ static bool was_set(unsigned on, unsigned off)
 		printf("armed %u times, disarmed %u times\n", armed, disarmed);
 	armed = disarmed = 0;
 	return same;
-}
-
-/* How many timers this process has; -1 where the kernel does not say. */
-static int timers(void)
-{
-	FILE *file = fopen("/proc/self/timers", "r");
-	char line[256];
-	int count = 0;
-	if (!file)
-		return -1;
-	while (fgets(line, sizeof line, file))
-		count += strncmp(line, "ID:", 3) == 0;
-	fclose(file);
-	return count;
 }
 
 static bool is_blocked(int sig)
