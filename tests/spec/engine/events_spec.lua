@@ -250,10 +250,12 @@ serve]], helper.LOGIN .. "\nserve")
     daemon:ready "auto"
     daemon:ready "all"
 
-    local function heard(name, event)
+    -- What stands behind `before` in the file's lines.
+    local function heard(name, event, before)
       local keys = {}
       for _, line in ipairs(helper.exists(folder .. "/" .. name) and helper.lines(helper.read(folder .. "/" .. name)) or {}) do
-        if line:match "^[^|]*" == event then keys[#keys + 1] = line end
+        local key = line:sub(1, #before) == before and line:sub(#before + 1)
+        if key and key:match "^[^|]*" == event then keys[#keys + 1] = key end
       end
       return keys
     end
@@ -270,17 +272,18 @@ serve]], helper.LOGIN .. "\nserve")
       os.execute("kill -USR1 " .. daemon.pid) -- the sink is opened anew
       daemon.project.rule("probe.lua", ([[
         local sink, key = sink.open "probe", require "_key"
-        -- %d
-        local function hear(ev) sink:write(key(ev)) end
+        -- The rule of the round before may still hear the same.
+        local function hear(ev) sink:write("%d " .. key(ev)) end
         local function begin() log.info("begins", { round = %d }) ami.on(%s, { server = "auto" }, hear) end
         if %s then timer.after(%f, begin) else begin() end]]):format(round, round, spelled, late, delay))
       local what = ("%s, way %d, %f s, seed %d"):format(name, way, delay, seed)
       assert.is_true(daemon:reload())
       daemon:await { msg = "begins", round = round }
-      helper.wait_for(function() return #heard("probe", name) >= 10 end, nil, "ten of " .. what)
-      local probe, all = heard("probe", name), heard("all", name)
+      local mark = round .. " "
+      helper.wait_for(function() return #heard("probe", name, mark) >= 10 end, nil, "ten of " .. what)
+      local probe, all = heard("probe", name, mark), heard("all", name, "")
       helper.wait_for(function()
-        all = heard("all", name)
+        all = heard("all", name, "")
         for _, key in ipairs(all) do if key == probe[#probe] then return true end end
       end, nil, "the same in the other session: " .. what)
       -- Two events may be the same, and the subscription may begin between them.
