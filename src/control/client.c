@@ -71,6 +71,10 @@ bool client_flush(struct client *client)
 	struct ev_loop *loop = client->console->loop;
 	size_t sent = 0;
 
+	if (client->cut) {
+		drop(client, DROP_ANSWER);
+		return false;
+	}
 	while (buf_len(&client->out) > 0 && sent < SENT_PER_TURN) {
 		struct slice bytes = buf_slice(&client->out);
 		if (bytes.len > SENT_PER_TURN - sent)
@@ -161,8 +165,8 @@ void client_finish(struct client *client, int code)
 {
 	client->cancel = NULL;
 	wrap_answer(client, code);
-	if (buf_len(&client->out) > CONSOLE_ANSWER_MAX ||
-	    client->console->waiting + buf_len(&client->out) > CONSOLE_WAITING_MAX) {
+	if (!client->cut && (buf_len(&client->out) > CONSOLE_ANSWER_MAX ||
+	    client->console->waiting + buf_len(&client->out) > CONSOLE_WAITING_MAX)) {
 		console_dropped(client->console, DROP_ANSWER, client);
 		buf_close(&client->out);
 		code = client_refuse(client, 1, "the answer is too long, or too many wait for their clients; ask for less or later");

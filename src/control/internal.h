@@ -70,6 +70,7 @@ struct client {
 	bool no_more;     /* it sends no more */
 	bool as_json;     /* its answer, a text, becomes a JSON object when it is whole */
 	bool begun;       /* its answer's first bytes are sent, and with them the exit code */
+	bool cut;         /* something of its answer was left out: it gets no more, and is closed when bytes are sent next */
 	char in[CONSOLE_REQUEST_MAX];
 	size_t in_len;
 	struct buf out;   /* begins with the line of the exit code until that is sent */

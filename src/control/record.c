@@ -23,11 +23,11 @@ static void write_block(void *ctx, struct slice bytes, double at)
 	struct client *client = record->client;
 
 	client_flush_later(client);
-	/* Beyond its bound the client is closed by the flush that comes: what it would get has a hole. */
-	if (buf_len(&client->out) > CONSOLE_ANSWER_MAX)
-		return;
-	buf_printf(&client->out, "B %zu %.6f\n", bytes.len, at);
-	buf_append(&client->out, bytes);
+	/* What would come behind a block that is left out has a hole. */
+	if (client->cut || buf_len(&client->out) > CONSOLE_ANSWER_MAX)
+		client->cut = true;
+	else
+		client->cut = buf_printf(&client->out, "B %zu %.6f\n", bytes.len, at) || buf_append(&client->out, bytes);
 }
 
 static void on_bytes(void *ctx, struct slice bytes, double at)

@@ -148,6 +148,33 @@ describe("ctl record", function()
     assert.is_true(#times(out) >= 2)
   end)
 
+  -- More comes while the client takes nothing than may wait for it; then it goes on reading.
+  it("has no hole: a client that is too slow is closed, and counted", function()
+    local frames, pad = {}, ("x"):rep(1000)
+    for i = 1, 24000 do frames[i] = ("Event: Numbered\r\nNumber: %d\r\nPad: %s\r\n\r\n"):format(i, pad) end
+    local folder, bytes = helper.folder(), table.concat(frames)
+    helper.write_file(folder .. "/numbered.ami", "Asterisk Call Manager/13.0.0\r\n" .. bytes)
+    local d = helper.daemon { servers = { pbx1 = helper.server(helper.sim("--play", folder .. "/numbered.ami", "--on-ping")) } }
+    d:ready "pbx1"
+    local out = folder .. "/taken.ami"
+    local process = start(d, out)
+    helper.wait_for(function() return helper.exists(out) and #helper.read(out) > 0 end)
+    process:signal "STOP"
+    d:ctl("call", "pbx1", "Action=Ping")
+    local function dropped(reason) return d:metric("hookswitch_console_dropped_total", { reason = reason }) end
+    helper.wait_for(function() return d:metric "hookswitch_server_bytes_in_total" > #bytes or dropped "slow" == 1 end, 20)
+    process:signal "CONT"
+    assert.are.equal(3, process:ended())
+    assert.matches("too slow for what the server sends", process:stderr())
+    assert.are.equal(1, dropped "answer" + dropped "slow") -- slow: of a loaded machine that took longer than the patience with it
+    local last = 0
+    for number in helper.read(out):gmatch "\r\nNumber: (%d+)\r\n" do
+      assert.are.equal(last + 1, tonumber(number))
+      last = tonumber(number)
+    end
+    assert.is_true(last < #frames)
+  end)
+
   it("ends when asked to, and leaves the session as it is", function()
     local d = helper.daemon { servers = { pbx1 = helper.server(helper.sim("--events", "0", "--rate", "500")) } }
     d:ready "pbx1"
