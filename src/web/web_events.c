@@ -302,7 +302,7 @@ void web_serve_events(const struct web_ask *ask)
 	filter = mem_zalloc(sizeof *filter);
 	filter->holders = 1;
 	list_init(&filter->node);
-	filter->sight = web_sse_sight(ask, read_parameter, filter, "name=GLOB and where=HEADER:GLOB, up to 16 of each, and server");
+	filter->sight = web_sse_sight(ask, false, read_parameter, filter, "name=GLOB and where=HEADER:GLOB, up to 16 of each, and server");
 	if (!filter->sight) {
 		filter_release(&filter);
 		return;

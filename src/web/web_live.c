@@ -398,7 +398,7 @@ void web_serve_live(const struct web_ask *ask)
 		web_fail(ask->web, ask->c, 503, (struct slice){ "", 0 }, "the live picture is off; set live.enabled and reload");
 		return;
 	}
-	if (!web_sse_allowed(ask) || !(sight = web_sse_sight(ask, NULL, NULL, "queue and server")))
+	if (!web_sse_allowed(ask) || !(sight = web_sse_sight(ask, true, NULL, NULL, "queue and server")))
 		return;
 	check_generation(live);
 	slice_to_text(web_request_header(ask->request, SLICE("Last-Event-ID")), text, sizeof text);

@@ -66,7 +66,7 @@ void web_sse_frame(struct buf *out, const char *event, const char *id, struct sl
 	web_sse_close(out);
 }
 
-struct web_token *web_sse_sight(const struct web_ask *ask, web_sse_parameter_fn *other, void *ctx, const char *known)
+struct web_token *web_sse_sight(const struct web_ask *ask, bool by_queue, web_sse_parameter_fn *other, void *ctx, const char *known)
 {
 	struct web_token *sight = web_token_copy(ask->token);
 	size_t cursor = 0, name_len;
@@ -80,7 +80,7 @@ struct web_token *web_sse_sight(const struct web_ask *ask, web_sse_parameter_fn 
 		good = false;
 		if (got == -1) {
 			web_fail(ask->web, ask->c, 400, none, "the query is badly encoded");
-		} else if (slice_eq(name, SLICE("queue")) || slice_eq(name, SLICE("server"))) {
+		} else if ((by_queue && slice_eq(name, SLICE("queue"))) || slice_eq(name, SLICE("server"))) {
 			bool queue = name.ptr[0] == 'q';
 			good = queue ? web_token_sees_queue(ask->token, value) : web_token_sees_server(ask->token, value);
 			if (!good)

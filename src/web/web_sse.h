@@ -23,9 +23,9 @@ void web_sse_close(struct buf *out);
 /* A stream of web_sse_begin() is over. */
 void web_sse_ended(struct web *web);
 
-/* The rights of a reader: those of its token, narrowed by the query's `queue` and `server`. NULL: it would see nothing, or another
- * parameter stands there that `other` does not take; the fault is answered. Released by the caller. */
+/* The rights of a reader: those of its token, narrowed by the query's `server`, and by its `queue` where the stream can be (`by_queue`). NULL:
+ * it would see nothing, or another parameter stands there that `other` does not take; the fault is answered. Released by the caller. */
 typedef bool web_sse_parameter_fn(void *ctx, struct slice name, struct slice value);
-struct web_token *web_sse_sight(const struct web_ask *ask, web_sse_parameter_fn *other, void *ctx, const char *known);
+struct web_token *web_sse_sight(const struct web_ask *ask, bool by_queue, web_sse_parameter_fn *other, void *ctx, const char *known);
 
 #endif

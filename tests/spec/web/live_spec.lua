@@ -373,6 +373,7 @@ describe("the stream of events", function()
     assert.are.equal(403, (support.ask(d, { path = "/api/events", token = support.WALL })))
     assert.are.equal(400, (support.ask(d, "/api/events?where=Queue")))
     assert.are.equal(400, (support.ask(d, "/api/events?nonsense=1")))
+    assert.are.equal(400, (support.ask(d, "/api/events?queue=support"))) -- events are not chosen by queue: it would get all of them
   end)
 
   it("gives each of many readers at a time exactly what its own filter and token allow", function()
