@@ -11,6 +11,8 @@
 #include "observe/log.h"
 #include "value/json_value.h"
 
+#define PARAMETERS_MAX 64 /* of a query; each name is compared with those before it */
+
 static const struct slice none = { "", 0 };
 
 /* A request on its way to a rule. */
@@ -35,20 +37,30 @@ static void add_text(struct value *table, const char *name, struct slice text)
 	value_add(table, value_text(slice_cstr(name)), value_text(text));
 }
 
-static struct value query_of(const struct web_request *request)
+/* False: the fault is answered. */
+static bool read_query(struct web *web, struct web_connection *c, const struct web_request *request, struct value *out)
 {
-	struct value table = { .type = VALUE_TABLE };
 	size_t cursor = 0, name_len;
 	struct buf text;
+	int got;
 
+	*out = (struct value){ .type = VALUE_TABLE };
 	buf_init(&text, 0);
-	while (web_request_query(request->query, &cursor, &text, &name_len) == 1) {
+	while ((got = web_request_query(request->query, &cursor, &text, &name_len)) == 1 && out->table.count <= PARAMETERS_MAX) {
 		struct slice whole = buf_slice(&text), name = slice_make(whole.ptr, name_len);
-		if (!value_get(&table, name)) /* the first of a name, as everywhere */
-			value_add(&table, value_text(name), value_text(slice_make(whole.ptr + name_len, whole.len - name_len)));
+		if (!value_get(out, name)) /* the first of a name, as everywhere */
+			value_add(out, value_text(name), value_text(slice_make(whole.ptr + name_len, whole.len - name_len)));
 	}
 	buf_close(&text);
-	return table;
+	bool many = out->table.count > PARAMETERS_MAX;
+	if (got == 0 && !many)
+		return true;
+	value_close(out);
+	if (many)
+		web_fail(web, c, 400, none, "a query has at most %d parameters", PARAMETERS_MAX);
+	else
+		web_fail(web, c, 400, none, "the query is badly encoded");
+	return false;
 }
 
 /* Names in lower case; without the token. */
@@ -79,16 +91,20 @@ static bool is_json(const struct web_request *request)
 static bool make_request(struct web *web, struct web_connection *c, const struct web_request *request, const struct address *client, const char *token,
                          bool object, struct value *out)
 {
-	struct value json = { .type = VALUE_NIL };
+	struct value json = { .type = VALUE_NIL }, query;
 	char ip[ADDRESS_TEXT_MAX];
 
-	if (object ? !web_read_object(web, c, request, &json) : is_json(request) && !web_read_json(web, c, request, &json))
+	if (!read_query(web, c, request, &query))
 		return false;
+	if (object ? !web_read_object(web, c, request, &json) : is_json(request) && !web_read_json(web, c, request, &json)) {
+		value_close(&query);
+		return false;
+	}
 	address_text(client, ip);
 	*out = (struct value){ .type = VALUE_TABLE };
 	add_text(out, "method", request->method);
 	add_text(out, "path", request->path);
-	value_add(out, value_text(SLICE("query")), query_of(request));
+	value_add(out, value_text(SLICE("query")), query);
 	value_add(out, value_text(SLICE("headers")), headers_of(request));
 	add_text(out, "body", request->body);
 	if (json.type != VALUE_NIL)

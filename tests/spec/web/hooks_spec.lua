@@ -144,6 +144,30 @@ describe("an endpoint of a rule", function()
     assert.are.equal(500, (get "spins"))
   end)
 
+  it("gets no part of a query: one that is badly encoded or has too many parameters is refused", function()
+    local d = daemon [[
+      web.on("GET", "/hooks/query", function(req)
+        local count = 0
+        for _ in pairs(req.query) do count = count + 1 end
+        return 200, { count = count }
+      end)
+    ]]
+    local function ask(query)
+      local status, _, body = support.ask(d, { path = "/hooks/query?" .. query, token = support.ALL })
+      return status, body.error or body.count
+    end
+    local function names(count)
+      local list = {}
+      for i = 1, count do list[i] = "name" .. i end
+      return table.concat(list, "&")
+    end
+    assert.are.same({ 200, 64 }, { ask(names(64)) })
+    assert.are.same({ 200, 64 }, { ask(names(64) .. "&" .. names(64)) })
+    assert.are.same({ 400, "a query has at most 64 parameters" }, { ask(names(65)) })
+    assert.are.same({ 400, "a query has at most 64 parameters" }, { ask(names(1500)) })
+    for _, query in ipairs { "user=%zz&admin=1", "a=1&b=%4", "%00" } do assert.are.same({ 400, "the query is badly encoded" }, { ask(query) }) end
+  end)
+
   it("has no body where a status has none, which would be taken for the next answer", function()
     local d = daemon [[
       web.on("POST", "/hooks/bare", function(req) return tonumber(req.query.status), req.body, { ["X-A"] = "b" } end)
