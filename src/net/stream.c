@@ -266,13 +266,21 @@ static void handshake(struct stream *stream)
 	fail(stream, STREAM_TLS, &err);
 }
 
+static void handshake_ready(struct stream *stream)
+{
+	if (stream->handler->handshake)
+		stream->handler->handshake(stream->ctx);
+	else
+		handshake(stream);
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
 	(void)loop, (void)events;
 	struct stream *stream = io->data;
 
 	if (stream->phase == HANDSHAKE) {
-		handshake(stream);
+		handshake_ready(stream);
 	} else if (stream->write_wants_read) {
 		/* Once: the watcher is level-triggered and comes back for the reader. */
 		stream->write_wants_read = false;
@@ -291,7 +299,7 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 	if (stream->phase == CONNECTING) {
 		connect_ended(stream);
 	} else if (stream->phase == HANDSHAKE) {
-		handshake(stream);
+		handshake_ready(stream);
 	} else if (stream->read_wants_write) {
 		stream->read_wants_write = false;
 		update_writer(stream);
@@ -381,7 +389,6 @@ void stream_serve_tls(struct stream *stream, struct tls *tls)
 	}
 	stream->phase = HANDSHAKE;
 	update_reader(stream);
-	handshake(stream);
 }
 
 void stream_poll(struct stream *stream)

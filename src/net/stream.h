@@ -30,11 +30,12 @@ enum stream_failure {
 	STREAM_SYSTEM,  /* this host's own trouble: no descriptors, no memory */
 };
 
-/* Each may close or destroy the stream; only one is called at a time. */
+/* Each may close or destroy the stream; only one is called at a time, but for those that stream_poll() calls. */
 struct stream_handler {
 	void (*connected)(void *ctx); /* TCP is up, TCP_NODELAY and keepalive are set; nothing is read yet */
 	void (*secured)(void *ctx);   /* the handshake is done, the certificate checked */
 	void (*failed)(void *ctx, enum stream_failure why, const struct err *err); /* no address answered, or the handshake failed */
+	void (*handshake)(void *ctx); /* its next step is stream_poll()'s to take, now or when this is called again; NULL: it is taken at once */
 	void (*readable)(void *ctx);  /* after stream_start_read() */
 	void (*writable)(void *ctx);  /* while stream_want_write() says so */
 };
@@ -53,7 +54,7 @@ void stream_connect(struct stream *stream, const struct address *addresses, size
 void stream_start_tls(struct stream *stream, struct tls *tls, const char *name);
 /* Takes over `fd`, the connected, non-blocking socket of a client at `peer` (copied): from CLOSED to OPEN. */
 void stream_accept(struct stream *stream, int fd, const struct address *peer);
-/* The server's side of stream_start_tls(), with a `tls` of tls_options.server. */
+/* The server's side of stream_start_tls(), with a `tls` of tls_options.server. The client speaks first. */
 void stream_serve_tls(struct stream *stream, struct tls *tls);
 /* Does at once what the socket is ready for while connecting or in the handshake: for deadlines that are due. */
 void stream_poll(struct stream *stream);

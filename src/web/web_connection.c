@@ -375,6 +375,22 @@ static void on_writable(void *ctx)
 	web_turn_end(turn);
 }
 
+/* A step computes for a millisecond. */
+static void on_handshake(void *ctx)
+{
+	struct web_connection *c = ctx;
+	struct web_turn *turn = &c->listener->handshakes;
+
+	/* The loop calls again. */
+	if (web_turn_is_over(turn))
+		return;
+	web_turn_begin(turn);
+	enter(c);
+	stream_poll(c->stream);
+	leave(c);
+	web_turn_end(turn);
+}
+
 static void on_secured(void *ctx)
 {
 	struct web_connection *c = ctx;
@@ -397,7 +413,8 @@ static void on_failed(void *ctx, enum stream_failure why, const struct err *err)
 
 void web_connection_create(struct web_listener *listener, int fd, const struct address *peer)
 {
-	static const struct stream_handler handler = { .secured = on_secured, .failed = on_failed, .readable = on_readable, .writable = on_writable };
+	static const struct stream_handler handler = { .secured = on_secured, .failed = on_failed, .handshake = on_handshake, .readable = on_readable,
+	                                               .writable = on_writable };
 	struct web_connection *c = mem_zalloc(sizeof *c);
 
 	c->listener = listener;

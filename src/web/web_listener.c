@@ -156,6 +156,7 @@ struct web_listener *web_listener_create(struct ev_loop *loop, const struct web_
 	l->address = address;
 	l->fd = fd;
 	list_init(&l->connections);
+	web_turn_init(&l->handshakes, loop);
 	web_turn_init(&l->reading, loop);
 	web_turn_init(&l->streaming, loop);
 	ev_timer_init(&l->sweep, on_sweep, 0, SWEEP);

@@ -41,7 +41,7 @@ struct web_listener {
 	ev_timer accept_pause, sweep;
 	struct list connections;
 	int64_t count;
-	struct web_turn reading, streaming; /* of requests, of streams */
+	struct web_turn handshakes, reading, streaming; /* reading: of requests */
 	struct series *dropped[WEB_DROPS];
 };
 

@@ -1,5 +1,6 @@
-/* The time that clients may take of one turn of the loop: requests, all together, and streams, all together. Many of them delay an event
- * by that much, not by their number (P5). What is left waits for the next turn, behind the events that have come. */
+/* The time that clients may take of one turn of the loop: TLS handshakes, all together, requests, all together, and streams, all together.
+ * Many of them delay an event by that much, not by their number (P5). What is left waits for the next turn, behind the events that have
+ * come. */
 #ifndef WEB_WEB_TURN_H
 #define WEB_WEB_TURN_H
 

@@ -100,4 +100,24 @@ describe("a crowd", function()
     turns = d:metric "hookswitch_loop_turns_total" - turns
     assert.is_true(turns > count / 8, ("%d turns"):format(turns))
   end)
+
+  -- A ClientHello is all that a client need send to have a key made and something signed.
+  it("that begins TLS at once is answered in many turns", function()
+    local count, folder = 200, helper.certificates()
+    local hello = "1603010045010000410303" .. ("5a"):rep(32) .. "000002c02b01000016000a00040002001d000d000400020403000b00020100"
+    local d = support.daemon({}, { tls = { cert = folder .. "/good.pem", key = folder .. "/good.pem" }, connections = count + 50, streams = count })
+    local turns = d:metric "hookswitch_loop_turns_total"
+    d:signal "STOP"
+    local crowd = helper.start("bash", { "-c", [[
+      for ((i = 0; i < $1; i++)); do exec {fd}<>/dev/tcp/127.0.0.1/$2; printf "$3" >&$fd; fds+=($fd); done
+      echo asked
+      for fd in ${fds[@]}; do head -c 1 <&$fd >/dev/null; done
+      echo answered
+    ]], "bash", tostring(count), tostring(d.web_port), (hello:gsub("%x%x", "\\x%0")) })
+    helper.wait_for(function() return crowd:stdout():find("asked\n", 1, true) end)
+    d:signal "CONT"
+    helper.wait_for(function() return crowd:stdout():find("answered\n", 1, true) end)
+    turns = d:metric "hookswitch_loop_turns_total" - turns
+    assert.is_true(turns > count / 8, ("%d turns"):format(turns))
+  end)
 end)
