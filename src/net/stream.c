@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+#define RECORDS_MAX 256 /* of TLS in one read: each costs a microsecond, however few bytes it holds */
+
 enum phase { CLOSED, CONNECTING, OPEN, HANDSHAKE };
 
 struct stream {
@@ -446,7 +448,7 @@ static ssize_t tls_read(struct stream *stream, char *to, size_t space, enum stre
 		*err = *stream->broken_err;
 		return -1;
 	}
-	while (got < space) {
+	for (unsigned records = 0; got < space && records < RECORDS_MAX; records++) {
 		size_t n = 0;
 		ERR_clear_error();
 		errno = 0;

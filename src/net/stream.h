@@ -63,7 +63,8 @@ void stream_start_read(struct stream *stream);
 void stream_stop_read(struct stream *stream);
 void stream_want_write(struct stream *stream, bool wanted);
 
-/* Bytes read (> 0); 0: nothing now; -1: the connection is over, `*why` and `err` say how. */
+/* Bytes read (> 0), perhaps fewer than there are: readable() comes again; 0: nothing now; -1: the connection is over, `*why` and `err` say
+ * how. */
 ssize_t stream_read(struct stream *stream, char *to, size_t space, enum stream_failure *why, struct err *err);
 /* Bytes taken (> 0); 0: none now, ask for writable(); -1 as above. With TLS, bytes of a call that returned 0 may have left
  * already. */

@@ -88,6 +88,29 @@ static void tls_carries_bytes_both_ways(void)
 	tls_pool_destroy(&pool);
 }
 
+/* A peer that puts each byte into a record of its own must not make one read long. */
+static void many_small_records_come_in_several_reads(void)
+{
+	struct tls_pool *pool = tls_pool_create();
+	struct tls *tls = make_tls(pool, true);
+	const size_t count = 2000;
+
+	secure(tls, "good");
+	AWAIT(seen.secured == 1 && server.shaken);
+	for (size_t i = 0, n; i < count; i++)
+		CHECK(SSL_write_ex(server.ssl, &"abcdefg"[i % 7], 1, &n) == 1);
+	usleep(5000);
+	seen.reads = true;
+	stream_start_read(seen.stream);
+	AWAIT(seen.len == count);
+	CHECK(seen.readable >= count / 256);
+	for (size_t i = 0; i < count; i++)
+		CHECK(seen.bytes[i] == "abcdefg"[i % 7]);
+	end();
+	tls_release(&tls);
+	tls_pool_destroy(&pool);
+}
+
 static void tls_hands_out_everything_before_the_end(void)
 {
 	struct tls_pool *pool = tls_pool_create();
@@ -572,6 +595,7 @@ int main(int argc, char **argv)
 	free(command);
 	loop_open();
 	tls_carries_bytes_both_ways();
+	many_small_records_come_in_several_reads();
 	tls_hands_out_everything_before_the_end();
 	tls_that_breaks_is_named();
 	bytes_behind_the_handshake_are_not_lost();
