@@ -53,8 +53,3 @@ void http_client_configure(struct http_client *c, const struct http_client_setti
 	tls_release(&c->tls);
 	c->tls = tls;
 }
-
-uint32_t http_client_open(const struct http_client *client)
-{
-	return client->count;
-}

@@ -48,7 +48,5 @@ typedef void http_done_fn(void *ctx, struct http_response *response);
  * ERR_OVERFLOW (larger than request_bytes), ERR_BACKPRESSURE. `policy` is the option that a denial names. */
 int http_client_start(struct http_client *client, struct http_access *access, const struct http_user *user, const char *policy,
                       const struct http_request *request, http_done_fn *done, void *ctx, struct err *err);
-/* Requests that wait or are under way. */
-uint32_t http_client_open(const struct http_client *client);
 
 #endif
