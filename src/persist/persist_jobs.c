@@ -504,10 +504,10 @@ bool persist_jobs_load(struct persist *p, int64_t id, struct slice row)
 	return true;
 }
 
-/* What ran when the process ended has had its try. */
+/* What ran when the process ended has had its try. One that dies may push out any other, the next one too. */
 void persist_jobs_loaded(struct persist *p)
 {
-	list_each_safe(it, &p->jobs.all) {
+	list_each(it, &p->jobs.all) {
 		struct job *job = list_entry(it, struct job, all);
 		if (job->state == PERSIST_JOB_DONE) {
 			enter_due(p, job, persist_when(p, job->changed + job->dedup));

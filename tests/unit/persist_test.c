@@ -284,6 +284,35 @@ static void a_job_that_crashes_the_process_ends_as_dead(void)
 	remove_folder();
 }
 
+static void leave_one_running_and_one_dead(void)
+{
+	push_and_wait("q", "runs");
+	int64_t dies = push_and_wait("q", "is dead");
+	take_and_wait("q", 1);
+	take_and_wait("q", 1);
+	persist_job_failed(p, dies, SLICE("x"), 0, clock_mono_ns());
+	sync_state();
+}
+
+/* The one that dies at the start pushes out the one behind it. */
+static void dead_jobs_are_bounded_at_the_start(void)
+{
+	struct persist_job job;
+	struct persist_queue_stats stats;
+	int64_t after = 0;
+	fresh_folder();
+	test_options.limits = (struct persist_limits){ .queue_dead = 1 };
+	in_killed_child(leave_one_running_and_one_dead);
+	CHECK(query("SELECT count(*) FROM job") == 2);
+	open_state(NULL);
+	CHECK(persist_jobs_next(p, &after, &job) && slice_eq(job.body, SLICE("runs")) && job.state == PERSIST_JOB_DEAD);
+	CHECK(!persist_jobs_next(p, &after, &job) && persist_queue_stats(p, SLICE("q"), &stats) && stats.dead == 1 && stats.dropped == 1);
+	CHECK(sync_state() && query("SELECT count(*) FROM job") == 1);
+	close_state();
+	test_options.limits = (struct persist_limits){ 0 };
+	remove_folder();
+}
+
 static void jobs_have_order_and_time(void)
 {
 	struct answer answer = { 0 };
@@ -631,6 +660,7 @@ int main(void)
 	jobs_run_and_go();
 	jobs_fail_and_die();
 	a_job_that_crashes_the_process_ends_as_dead();
+	dead_jobs_are_bounded_at_the_start();
 	jobs_have_order_and_time();
 	a_name_counts_once();
 	queues_are_bounded();
