@@ -38,6 +38,7 @@ struct job {
 	bool tries_known;   /* it says so itself */
 	uint64_t due;       /* in memory's time */
 	int64_t dedup;      /* ms */
+	uint64_t counts_until; /* in memory's time: its name, once it is done or dead */
 	int64_t pushed, changed; /* the engine's time */
 };
 

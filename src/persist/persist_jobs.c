@@ -218,11 +218,11 @@ static void pushed_again(void *ctx, struct change *change, const struct err *err
 	change->fn(change->arg, err ? 0 : change->id, err);
 }
 
-static bool name_counts(struct persist *p, const struct job *job)
+static bool name_counts(const struct persist *p, const struct job *job)
 {
 	if (job->state != PERSIST_JOB_DONE && job->state != PERSIST_JOB_DEAD)
 		return true;
-	return job->changed + job->dedup > persist_time(p);
+	return job->counts_until > p->now;
 }
 
 static int check_push(struct persist *p, const struct persist_push *push, struct err *err)
@@ -285,6 +285,11 @@ int persist_job_push(struct persist *p, const struct persist_push *push, uint64_
 
 /* Running */
 
+static void keep_name(struct persist *p, struct job *job)
+{
+	job->counts_until = p->now + (uint64_t)job->dedup * CLOCK_NS_PER_MS;
+}
+
 static void taken(void *ctx, struct change *change, const struct err *err)
 {
 	struct persist *p = ctx;
@@ -341,7 +346,8 @@ int persist_job_done(struct persist *p, int64_t id, uint64_t now)
 		return 0;
 	}
 	become(p, job, PERSIST_JOB_DONE);
-	enter_due(p, job, now + (uint64_t)job->dedup * CLOCK_NS_PER_MS);
+	keep_name(p, job);
+	enter_due(p, job, job->counts_until);
 	save(p, job, NULL, NULL, NULL);
 	return 0;
 }
@@ -351,6 +357,7 @@ static void die(struct persist *p, struct job *job)
 {
 	struct queue *queue = job->queue;
 	become(p, job, PERSIST_JOB_DEAD);
+	keep_name(p, job);
 	queue->stats.died++;
 	save(p, job, NULL, NULL, NULL);
 	log_write(LOG_WARN, "job is dead: its last try has failed", F_TEXT("queue", queue->name), F_INT("id", job->id),
@@ -501,6 +508,7 @@ bool persist_jobs_load(struct persist *p, int64_t id, struct slice row)
 	job->due = persist_when(p, due);
 	become(p, job, (enum persist_job_state)state);
 	job->changed = changed;
+	job->counts_until = persist_when(p, changed + dedup);
 	return true;
 }
 
@@ -510,7 +518,7 @@ void persist_jobs_loaded(struct persist *p)
 	list_each(it, &p->jobs.all) {
 		struct job *job = list_entry(it, struct job, all);
 		if (job->state == PERSIST_JOB_DONE) {
-			enter_due(p, job, persist_when(p, job->changed + job->dedup));
+			enter_due(p, job, job->counts_until);
 		} else if (job->state == PERSIST_JOB_RUNNING) {
 			set_error(job, SLICE("the process ended during this try"));
 			job->due = p->now;

@@ -395,6 +395,29 @@ static void a_name_counts_once(void)
 	remove_folder();
 }
 
+static int64_t push_named(const char *name, uint64_t dedup)
+{
+	struct answer answer = { 0 };
+	const struct persist_push push = { .queue = SLICE("q"), .name = slice_cstr(name), .body = SLICE("a body"), .dedup = dedup };
+	return persist_job_push(p, &push, clock_mono_ns(), on_answer, &answer, NULL) == 0 && POLL_UNTIL(answer.count == 1) ? answer.id : 0;
+}
+
+/* No jump of the wall clock makes a customer's job run twice. */
+static void a_name_counts_whatever_the_wall_clock_does(void)
+{
+	fresh_folder();
+	open_state(NULL);
+	int64_t done = push_named("done", 3600 * SECOND), dead = push_named("dead", 3600 * SECOND);
+	CHECK(take_and_wait("q", 1) == done && persist_job_done(p, done, clock_mono_ns()) == 0);
+	CHECK(take_and_wait("q", 1) == dead && persist_job_failed(p, dead, SLICE("x"), 0, clock_mono_ns()) == 1);
+	wall_jump = 86400;
+	persist_poll(p, clock_mono_ns());
+	CHECK(push_named("done", 3600 * SECOND) == done && push_named("dead", 3600 * SECOND) == dead);
+	wall_jump = 0;
+	close_state();
+	remove_folder();
+}
+
 static void queues_are_bounded(void)
 {
 	struct answer answer;
@@ -663,6 +686,7 @@ int main(void)
 	dead_jobs_are_bounded_at_the_start();
 	jobs_have_order_and_time();
 	a_name_counts_once();
+	a_name_counts_whatever_the_wall_clock_does();
 	queues_are_bounded();
 	batches_stay_the_same();
 	a_bad_line_is_found_by_splitting();
