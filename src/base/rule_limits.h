@@ -59,7 +59,7 @@
 	X(queues, size_t, 1, 100000, 1000, "queues", ALL, \
 	  "Names of queues that jobs may be pushed to. Beyond, `work.push` fails as `overflow`.") \
 	X(queue_jobs, size_t, 1, 10000000, 10000, "jobs", ALL, \
-	  "Jobs of one queue that wait or run. Beyond, `work.push` fails as `backpressure`.") \
+	  "Jobs of one queue that wait or run. Beyond, `work.push` fails as `backpressure`. As many ids of done jobs are remembered for their `dedup`. Beyond, the oldest is forgotten, which is counted and logged.") \
 	X(queue_dead, size_t, 1, 1000000, 1000, "jobs", ALL, \
 	  "Dead jobs of one queue. Beyond, the oldest is dropped, which is counted and logged.") \
 	X(job_bytes, size_t, 64, 64 * RULE_LIMITS_MIB, 64 * RULE_LIMITS_KIB, "bytes", EACH, \

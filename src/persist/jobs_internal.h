@@ -5,12 +5,13 @@
 #include "persist/internal.h"
 #include "persist/persist_jobs.h"
 
-/* In which a queue's jobs stand; those on their way to the disk and remembered ones in none. */
+/* In which a queue's jobs stand; those on their way to the disk in none. */
 enum job_list {
 	JOB_LIST_READY, /* by when they became so */
 	JOB_LIST_LATER,
 	JOB_LIST_BUSY,  /* starting and running */
 	JOB_LIST_DEAD,  /* the oldest death first */
+	JOB_LIST_DONE,  /* remembered, the oldest end first */
 	JOB_LISTS
 };
 
@@ -18,6 +19,7 @@ struct queue {
 	char *name;
 	struct heap ready;   /* by priority, then by age */
 	struct list lists[JOB_LISTS];
+	size_t remembered;   /* jobs that are done and whose names count */
 	struct persist_queue_stats stats; /* waiting … dead are kept up to date; ready and oldest are not */
 };
 

@@ -41,7 +41,8 @@ struct persist_limits {
 	size_t store_entries; /* of each writer; 10,000 */
 	size_t store_bytes;   /* of each writer, with what the entries cost in memory; 16 MiB */
 	size_t queues;        /* names; 1,000 */
-	size_t queue_jobs;    /* of each queue, waiting and running; 10,000 */
+	size_t queue_jobs;    /* of each queue, waiting and running, and as many that are remembered for `dedup`; 10,000. Beyond it a push
+	                       * fails, and the oldest that is remembered is forgotten, counted and logged */
 	size_t queue_dead;    /* dead jobs of each queue; 1,000. Beyond it the oldest is dropped, counted and logged */
 	size_t job_bytes;     /* a body; 64 KiB */
 	size_t spool_lines;   /* of each spool; 100,000 */

@@ -3,6 +3,9 @@
 #include "observe/log.h"
 #include "persist/jobs_internal.h"
 
+/* Counted nowhere: not yet, or not any more. */
+#define NO_STATE PERSIST_JOB_STATES
+
 static const char *const state_names[PERSIST_JOB_STATES] = { "waiting", "waiting", "waiting", "running", "done", "dead" };
 
 /* Names and ids */
@@ -96,6 +99,8 @@ static size_t *counter(struct queue *queue, enum persist_job_state state)
 		return &queue->stats.running;
 	case PERSIST_JOB_DEAD:
 		return &queue->stats.dead;
+	case PERSIST_JOB_DONE:
+		return &queue->remembered;
 	default:
 		return NULL;
 	}
@@ -122,6 +127,8 @@ static void become(struct persist *p, struct job *job, enum persist_job_state st
 		enter_list(job, JOB_LIST_BUSY);
 	} else if (state == PERSIST_JOB_DEAD) {
 		enter_list(job, JOB_LIST_DEAD);
+	} else if (state == PERSIST_JOB_DONE) {
+		enter_list(job, JOB_LIST_DONE);
 	}
 }
 
@@ -154,7 +161,7 @@ static struct job *create(struct persist *p, int64_t id, struct slice queue, str
 	job->name = mem_slicedup(name);
 	job->error = mem_strdup("");
 	job->body = slice_make(mem_slicedup(body), body.len);
-	job->state = PERSIST_JOB_DONE; /* counted nowhere yet */
+	job->state = NO_STATE;
 	list_init(&job->state_list);
 	list_append(&p->jobs.all, &job->all);
 	map_set(&p->jobs.ids, id_key(&id), job);
@@ -162,18 +169,24 @@ static struct job *create(struct persist *p, int64_t id, struct slice queue, str
 	return job;
 }
 
+static void free_body(struct job *job)
+{
+	free((void *)(uintptr_t)job->body.ptr);
+	job->body = (struct slice){ NULL, 0 };
+}
+
 static void free_job(struct job *job)
 {
 	free(job->name);
 	free(job->error);
-	free((void *)(uintptr_t)job->body.ptr);
+	free_body(job);
 	free(job);
 }
 
 /* Out of memory and off the disk. */
 static void erase(struct persist *p, struct job *job)
 {
-	become(p, job, PERSIST_JOB_DONE);
+	become(p, job, NO_STATE);
 	forget_name(p, job);
 	map_remove(&p->jobs.ids, id_key(&job->id));
 	if (p->jobs.copied == &job->all)
@@ -333,6 +346,18 @@ static struct job *find_running(struct persist *p, int64_t id)
 	return job && job->state == PERSIST_JOB_RUNNING ? job : NULL;
 }
 
+/* What is remembered has a bound as well. */
+static void forget_oldest(struct persist *p, struct queue *queue)
+{
+	for (size_t n = 0; n < PERSIST_SLICE && queue->remembered > p->options.limits.queue_jobs; n++) {
+		struct job *oldest = list_entry(queue->lists[JOB_LIST_DONE].next, struct job, state_list);
+		queue->stats.forgotten++;
+		log_write(LOG_WARN, "id of a job forgotten before its dedup was over: there are too many", F_TEXT("queue", queue->name),
+		          F_INT("id", oldest->id), F_INT("remembered", queue->remembered));
+		erase(p, oldest);
+	}
+}
+
 int persist_job_done(struct persist *p, int64_t id, uint64_t now)
 {
 	struct job *job = find_running(p, id);
@@ -346,9 +371,11 @@ int persist_job_done(struct persist *p, int64_t id, uint64_t now)
 		return 0;
 	}
 	become(p, job, PERSIST_JOB_DONE);
+	free_body(job); /* nobody needs more than its name */
 	keep_name(p, job);
 	enter_due(p, job, job->counts_until);
 	save(p, job, NULL, NULL, NULL);
+	forget_oldest(p, job->queue);
 	return 0;
 }
 

@@ -58,6 +58,7 @@ struct persist_queue_stats {
 	double oldest;                        /* seconds that the first of the ready ones has been ready; 0: none */
 	/* Since the process began. */
 	uint64_t pushed, duplicates, done, failed, died, dropped;
+	uint64_t forgotten; /* done jobs whose names did not count for all of `dedup`: there were too many */
 };
 
 /* `fn(arg, id, NULL)` once the job is on disk; the id of the older one when the name is known. 0, or -1 and `fn` is never called:

@@ -26,7 +26,7 @@ void jobs_add_metrics(struct host *h)
 	jobs->m.dead = add(h, METRIC_GAUGE, "hookswitch_jobs_dead", "Jobs of a queue whose last try has failed.", NULL);
 	jobs->m.oldest = add(h, METRIC_GAUGE, "hookswitch_jobs_oldest_seconds", "Time for which the first of the jobs that could begin has waited.", NULL);
 	jobs->m.served = add(h, METRIC_GAUGE, "hookswitch_jobs_served", "1 while a rule is loaded that serves the queue.", NULL);
-	jobs->m.total = add(h, METRIC_COUNTER, "hookswitch_jobs_total", "Jobs by what became of them: pushed, duplicate, done, failed (a try), died, dropped.", "fate");
+	jobs->m.total = add(h, METRIC_COUNTER, "hookswitch_jobs_total", "Jobs by what became of them: pushed, duplicate, done, failed (a try), died, dropped, forgotten (its id, before its dedup was over).", "fate");
 	jobs->m.wait_seconds = add(h, METRIC_HISTOGRAM, "hookswitch_jobs_wait_seconds", "Time from when a job could begin until it did.", NULL);
 	jobs->m.run_seconds = add(h, METRIC_HISTOGRAM, "hookswitch_jobs_run_seconds", "Time that tries of jobs took.", NULL);
 }
@@ -62,6 +62,7 @@ void jobs_collect(struct host *host)
 		set(jobs->m.total, queue, "failed", (double)s.failed);
 		set(jobs->m.total, queue, "died", (double)s.died);
 		set(jobs->m.total, queue, "dropped", (double)s.dropped);
+		set(jobs->m.total, queue, "forgotten", (double)s.forgotten);
 	}
 }
 

@@ -418,6 +418,35 @@ static void a_name_counts_whatever_the_wall_clock_does(void)
 	remove_folder();
 }
 
+/* What is only remembered has a bound too. */
+static void remembered_jobs_are_bounded(void)
+{
+	static const char *const names[] = { "a", "b", "c" };
+	struct persist_queue_stats stats;
+	int64_t ids[3];
+	fresh_folder();
+	test_options.limits = (struct persist_limits){ .queue_jobs = 2 };
+	open_state(NULL);
+	for (int i = 0; i < 3; i++) {
+		ids[i] = push_named(names[i], 3600 * SECOND);
+		CHECK(take_and_wait("q", 1) == ids[i] && persist_job_done(p, ids[i], clock_mono_ns()) == 0);
+	}
+	CHECK(persist_queue_stats(p, SLICE("q"), &stats) && stats.done == 3 && stats.forgotten == 1);
+	CHECK(sync_state() && query("SELECT count(*) FROM job") == 2 && query("SELECT sum(length(body)) FROM job") == 0);
+	close_state();
+	/* Over a restart too, and with a smaller limit. */
+	test_options.limits.queue_jobs = 1;
+	open_state(NULL);
+	CHECK(push_named("b", 3600 * SECOND) == ids[1] && push_named("c", 3600 * SECOND) == ids[2]);
+	int64_t id = push_named("a", 3600 * SECOND);
+	CHECK(id > ids[2] && take_and_wait("q", 1) == id && persist_job_done(p, id, clock_mono_ns()) == 0);
+	CHECK(persist_queue_stats(p, SLICE("q"), &stats) && stats.forgotten == 2);
+	CHECK(sync_state() && query("SELECT id FROM job") == id && query("SELECT count(*) FROM job") == 1);
+	close_state();
+	test_options.limits = (struct persist_limits){ 0 };
+	remove_folder();
+}
+
 static void queues_are_bounded(void)
 {
 	struct answer answer;
@@ -687,6 +716,7 @@ int main(void)
 	jobs_have_order_and_time();
 	a_name_counts_once();
 	a_name_counts_whatever_the_wall_clock_does();
+	remembered_jobs_are_bounded();
 	queues_are_bounded();
 	batches_stay_the_same();
 	a_bad_line_is_found_by_splitting();

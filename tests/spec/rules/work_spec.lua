@@ -360,6 +360,25 @@ describe("work.on", function()
     assert.equal(2, t:metric 'hookswitch_jobs_total{queue="q",fate="died"}')
   end)
 
+  it("remembers no more ids than limits.queue_jobs, counted and logged", function()
+    local t
+    local records = support.logged(function()
+      t = support.run(rule("{ id = ev.N, dedup = 3600 }", nil, "note(job.n)"), { limits = { queue_jobs = 2 } })
+      for _, n in ipairs { "a", "b", "c", "c", "a" } do
+        t:event("Hangup", { N = n })
+        t:advance()
+        t:work()
+      end
+    end)
+    local ran = {}
+    for _, text in ipairs(t:said()) do
+      if #text == 1 then ran[#ran + 1] = text end
+    end
+    assert.same({ "a", "b", "c", "a" }, ran)
+    assert.equal("q", support.record(records, "id of a job forgotten before its dedup was over: there are too many").queue)
+    assert.equal(2, t:metric 'hookswitch_jobs_total{queue="q",fate="forgotten"}')
+  end)
+
   it("logs an error with queue and job", function()
     local t
     local records = support.logged(function()
