@@ -606,25 +606,25 @@ bool persist_spools_load_batch(struct persist *p, int64_t id, struct slice row)
 	return true;
 }
 
-/* Batches must be the spool's oldest lines, in order, without a gap; one that is not so was never tried (it is half of a split that
- * was cut short), or a damaged file has lost a part of it. */
+/* Batches must be the spool's oldest lines, in order. One without lines is half of a split that was cut short, and was never tried; one
+ * that lacks some was delivered by a process that ended before all of them were gone, or a damaged file has lost them: the other side
+ * knows what is left by its key. */
 static void check_batches(struct persist_spool *s)
 {
 	struct list *it = s->lines.next;
 	list_each_safe(node, &s->batches) {
 		struct batch *batch = list_entry(node, struct batch, node);
-		struct list *from = it;
+		int64_t last = batch->last;
 		for (; it != &s->lines; it = it->next) {
 			int64_t id = list_entry(it, const struct line, node)->id;
-			if (id < batch->first || id > batch->last)
+			if (id < batch->first || id > last)
 				break;
+			batch->last = id;
 			batch->count++;
 		}
 		s->batched += batch->count;
-		if (batch->count > 0 && list_entry(from, const struct line, node)->id == batch->first)
-			continue;
-		it = from;
-		remove_batch(s, batch);
+		if (batch->count == 0)
+			remove_batch(s, batch);
 	}
 }
 

@@ -602,6 +602,29 @@ static void half_a_split_is_forgotten(void)
 	remove_folder();
 }
 
+/* What a process leaves that ends while a delivered batch goes, or what is salvaged of one: the other side knows the rest by its
+ * key. */
+static void the_rest_of_a_batch_keeps_its_key(const char *gone, const char *left)
+{
+	char command[400], text[100], key[PERSIST_SPOOL_KEY_LEN + 1];
+	struct persist_batch batch;
+	struct persist_spool *s = spool_of_five();
+	batch_and_wait(s, 3);
+	persist_spool_head(s, 0, &batch);
+	strcpy(key, batch.key);
+	close_state();
+	snprintf(command, sizeof command, "sqlite3 %s \"DELETE FROM line WHERE text='%s'\"", state_file, gone);
+	CHECK(system(command) == 0);
+	open_state(NULL);
+	s = persist_spool_open(p, SLICE("crm"), NULL);
+	CHECK(persist_spool_head(s, 0, &batch) && batch.lines == 2 && strcmp(batch.key, key) == 0);
+	CHECK(head_lines(s, text, sizeof text) == 2 && strcmp(text, left) == 0);
+	CHECK(persist_spool_ack(s, batch.id, clock_mono_ns()) == 0 && batch_and_wait(s, 3));
+	CHECK(head_lines(s, text, sizeof text) == 2 && strcmp(text, "d e ") == 0);
+	close_state();
+	remove_folder();
+}
+
 static void lines_expire_and_spools_are_bounded(void)
 {
 	struct answer answer = { 0 };
@@ -721,6 +744,8 @@ int main(void)
 	batches_stay_the_same();
 	a_bad_line_is_found_by_splitting();
 	half_a_split_is_forgotten();
+	the_rest_of_a_batch_keeps_its_key("a", "b c ");
+	the_rest_of_a_batch_keeps_its_key("c", "a b ");
 	lines_expire_and_spools_are_bounded();
 	one_engine_for_a_file();
 	backs_up_while_it_runs();
