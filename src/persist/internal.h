@@ -69,7 +69,7 @@ void persist_submit(struct persist *p, enum change_kind kind, enum row_table tab
 void persist_submit_n(struct persist *p, enum change_kind kind, enum row_table table, int64_t id, change_fn *done, persist_fn *fn,
                       void *arg, int64_t n);
 /* 0, or -1 with ERR_BACKPRESSURE: `size` more bytes would pass dirty_bytes. */
-int persist_check_room(struct persist *p, size_t size, struct err *err);
+int persist_check_room(const struct persist *p, size_t size, struct err *err);
 /* 0, or -1 with ERR_BACKPRESSURE: nothing can wait for the disk now. */
 int persist_check_disk(struct persist *p, struct err *err);
 /* An id that was never used, in any table. */
@@ -87,6 +87,8 @@ bool persist_stores_load(struct persist *p, int64_t id, struct slice row);
 bool persist_stores_load_log(struct persist *p, struct slice row);
 bool persist_stores_copy(struct persist *p, size_t max);
 void persist_stores_sweep(struct persist *p);
+/* False: what has expired stays, because nothing more may wait for the disk. */
+bool persist_stores_may_sweep(const struct persist *p);
 
 void persist_jobs_init(struct persist *p);
 void persist_jobs_close(struct persist *p);

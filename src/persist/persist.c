@@ -13,6 +13,8 @@
 #define TIME_EVERY 1000 /* ms */
 /* While something waits for its time, the time on disk is never older. */
 #define TIME_IDLE (60 * CLOCK_NS_PER_S)
+/* While there is no space for the end of what has expired. */
+#define SWEEP_AGAIN CLOCK_NS_PER_S
 
 /* Time */
 
@@ -107,7 +109,7 @@ void persist_submit(struct persist *p, enum change_kind kind, enum row_table tab
 	persist_submit_n(p, kind, table, id, done, fn, arg, 0);
 }
 
-int persist_check_room(struct persist *p, size_t size, struct err *err)
+int persist_check_room(const struct persist *p, size_t size, struct err *err)
 {
 	size_t dirty = p->writer ? disk_thread_dirty(p->writer) : 0;
 	if (dirty + size <= p->options.dirty_bytes)
@@ -378,7 +380,7 @@ uint64_t persist_next(const struct persist *p)
 	if (p->copying != COPY_NONE && disk_thread_dirty(p->writer) <= p->options.dirty_bytes / 2)
 		return p->now;
 	if (entry)
-		next = entry->key;
+		next = entry->key > p->now || persist_stores_may_sweep(p) ? entry->key : p->now + SWEEP_AGAIN;
 	if (job && job->key < next)
 		next = job->key;
 	if (next != UINT64_MAX && p->writer && p->now + TIME_IDLE < next)

@@ -446,11 +446,16 @@ bool persist_stores_copy(struct persist *p, size_t max)
 	return stores->copied == &stores->entries;
 }
 
+bool persist_stores_may_sweep(const struct persist *p)
+{
+	return persist_check_room(p, sizeof(struct change), NULL) == 0;
+}
+
 void persist_stores_sweep(struct persist *p)
 {
 	for (size_t n = 0; n < PERSIST_SLICE; n++) {
 		struct heap_node *top = heap_top(&p->stores.expiry);
-		if (!top || top->key > p->now || persist_check_room(p, sizeof(struct change), NULL))
+		if (!top || top->key > p->now || !persist_stores_may_sweep(p))
 			return;
 		forget(p, heap_entry(top, struct entry, expiry));
 	}

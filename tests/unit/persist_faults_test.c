@@ -135,6 +135,37 @@ static void what_cannot_be_written_is_bounded(void)
 	remove_folder();
 }
 
+/* It stays until there is space for its end, and the loop does not turn for it all the time. */
+static void what_expires_meanwhile_waits(void)
+{
+	char key[20];
+	struct answer answer;
+	fresh_folder();
+	test_options.dirty_bytes = 100000;
+	open_state(NULL);
+	for (int n = 0; n < 10; n++) {
+		snprintf(key, sizeof key, "expires %d", n);
+		set("s", key, "x", 10 * CLOCK_NS_PER_MS);
+	}
+	uint64_t expired = clock_mono_ns() + 10 * CLOCK_NS_PER_MS;
+	CHECK(sync_state());
+	atomic_store(&fault_write, SQLITE_FULL);
+	CHECK(push("q", "x", &answer) == 0 && POLL_UNTIL(answer.count == 1));
+	for (int n = 0; snprintf(key, sizeof key, "%d", n), set("full", key, "", 0) == 0; n++)
+		continue;
+	while (clock_mono_ns() < expired)
+		wake_wait(&loop_wake, expired);
+	persist_poll(p, clock_mono_ns());
+	uint64_t now = clock_mono_ns();
+	CHECK(persist_next(p) > now + 100 * CLOCK_NS_PER_MS && persist_next(p) < now + 2 * SECOND);
+	atomic_store(&fault_write, 0);
+	struct persist_store *s = persist_store_open(p, SLICE("s"), NULL);
+	CHECK(POLL_UNTIL(!is_failing()) && POLL_UNTIL(persist_store_usage(s).entries == 0));
+	close_state();
+	test_options.dirty_bytes = 0;
+	remove_folder();
+}
+
 /* Sets and syncs until `bytes` were written, or a sync fails; the longest WAL on the way. */
 static size_t write_bytes(size_t bytes)
 {
@@ -448,6 +479,7 @@ int main(void)
 	what_comes_during_a_failing_commit_fails();
 	a_try_that_cannot_begin_takes_nothing_back();
 	what_cannot_be_written_is_bounded();
+	what_expires_meanwhile_waits();
 	the_wal_is_bounded();
 	changes_that_do_not_reach_the_disk_are_counted_at_the_end();
 	one_failure_anywhere(SQLITE_FULL, 12);
