@@ -425,10 +425,13 @@ static void end(struct disk_thread *w)
 	struct err err;
 
 	drain(w);
-	atomic_store(&w->lost, w->group.write_count);
-	if (w->group.write_count > 0)
+	/* Of a file that could not be written anew, what came since the damage; as one. */
+	bool rewriting = atomic_load(&w->rewriting);
+	size_t lost = w->group.write_count + rewriting;
+	atomic_store(&w->lost, lost);
+	if (lost > 0)
 		log_write(LOG_ERROR, "persistent state: changes were lost, the disk did not take them in time", F_TEXT("file", w->path),
-		          F_INT("count", w->group.write_count));
+		          F_INT("count", lost));
 	group_failed(&w->group, &w->to_loop, &late);
 	for (size_t i = 0; i < w->group.write_count; i++)
 		change_free(w->group.writes[i]);
@@ -440,7 +443,6 @@ static void end(struct disk_thread *w)
 	}
 	if (w->backup)
 		end_backup(w, &late);
-	bool rewriting = atomic_load(&w->rewriting);
 	if (w->disk && !rewriting && !atomic_load(&w->failing))
 		disk_checkpoint(w->disk, &err);
 	disk_close(&w->disk, !rewriting);
@@ -556,6 +558,11 @@ size_t disk_thread_dirty(const struct disk_thread *w)
 bool disk_thread_failing(const struct disk_thread *w)
 {
 	return atomic_load(&w->failing);
+}
+
+bool disk_thread_rewriting(const struct disk_thread *w)
+{
+	return atomic_load(&w->rewriting);
 }
 
 uint64_t disk_thread_copy_wanted(const struct disk_thread *w)

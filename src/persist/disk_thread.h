@@ -55,6 +55,7 @@ struct change *disk_thread_take(struct disk_thread *writer);
 /* Bytes of changes that are not on disk yet. */
 size_t disk_thread_dirty(const struct disk_thread *writer);
 bool disk_thread_failing(const struct disk_thread *writer);
+bool disk_thread_rewriting(const struct disk_thread *writer);
 /* Rises each time when the loop must push a copy of all it holds, then CHANGE_REWROTE with this number in `n`. */
 uint64_t disk_thread_copy_wanted(const struct disk_thread *writer);
 void disk_thread_status(struct disk_thread *writer, struct disk_thread_status *out);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "observe/log.h"
 #include "persist/crc.h"
@@ -285,27 +286,6 @@ static void answer(struct persist *p, struct change *list)
 	}
 }
 
-int persist_close(struct persist **persist, uint64_t now, double seconds)
-{
-	struct persist *p = *persist;
-	size_t lost = 0;
-
-	if (!p)
-		return 0;
-	p->now = now;
-	persist_jobs_release_all(p);
-	persist_time(p);
-	if (p->writer) {
-		struct change *list;
-		save_time(p);
-		lost = disk_thread_close(&p->writer, clock_mono_ns() + clock_from_seconds(seconds), &list);
-		answer(p, list);
-	}
-	answer(p, change_queue_take(&p->local));
-	destroy(persist);
-	return lost > 0 ? -1 : 0;
-}
-
 /* A copy of everything, for a file that is written anew */
 
 static void copy_slice(struct persist *p)
@@ -353,6 +333,38 @@ static void copy(struct persist *p)
 	}
 	if (p->copying != COPY_NONE)
 		copy_slice(p);
+}
+
+/* What came since the damage is nowhere but in memory and in the new file. */
+static void end_rewrite(struct persist *p, uint64_t deadline)
+{
+	while (disk_thread_rewriting(p->writer) && clock_mono_ns() < deadline) {
+		copy(p);
+		nanosleep(&(struct timespec){ .tv_nsec = (long)CLOCK_NS_PER_MS }, NULL);
+	}
+}
+
+int persist_close(struct persist **persist, uint64_t now, double seconds)
+{
+	struct persist *p = *persist;
+	uint64_t deadline = clock_mono_ns() + clock_from_seconds(seconds);
+	size_t lost = 0;
+
+	if (!p)
+		return 0;
+	p->now = now;
+	persist_jobs_release_all(p);
+	persist_time(p);
+	if (p->writer) {
+		struct change *list;
+		end_rewrite(p, deadline);
+		save_time(p);
+		lost = disk_thread_close(&p->writer, deadline, &list);
+		answer(p, list);
+	}
+	answer(p, change_queue_take(&p->local));
+	destroy(persist);
+	return lost > 0 ? -1 : 0;
 }
 
 /* Running */
