@@ -295,6 +295,16 @@ describe("replay", function()
     assert.is_true(told.quiet and told.loud)
   end)
 
+  it("ends what waits as a stop of the daemon does: <close> variables run", function()
+    local code, _, err = replay([[
+      ami.once("Hangup", function()
+        local parked <close> = setmetatable({}, { __close = function() log.info("closed") end })
+        timer.sleep(86400)
+      end)]], DIAL)
+    assert.equal(0, code, err)
+    assert.matches("closed", err, 1, true)
+  end)
+
   it("goes on after a rule's error and logs it with file, line and event", function()
     local code, lines, err = replay([[
       local out = sink.open "out"
