@@ -30,6 +30,17 @@ describe("a session", function()
     assert.equal(0, daemon:stop())
   end)
 
+  it("has nothing but a rule's timer to wake for: one that is set while a later one stands is in time", function()
+    local peer = h.peer(h.LOGIN .. [[
+
+send Event: UserEvent\r\nUserEvent: Go\r\n\r\n
+hold]])
+    local daemon = h.daemon { config = { live = { enabled = false } }, servers = { pbx1 = h.server(peer) }, rules = { ["probe.lua"] = [[
+      timer.after(60, function() end)
+      ami.on("UserEvent", function() timer.after(0.1, function() log.info("rang") end) end)]] } }
+    daemon:await({ msg = "rang" }, { timeout = 5 })
+  end)
+
   it("gives a list's items to the one who asked, and an error's text", function()
     local daemon = h.daemon { servers = { pbx1 = h.server(h.sim()) }, rules = { ["probe.lua"] = [[
       ami.on("server.ready", function(ev, server)
