@@ -58,7 +58,6 @@ struct engine *engine_create(struct ev_loop *loop, const struct engine_options *
 	map_init(&e->breakers, false);
 	list_init(&e->waiters);
 	list_init(&e->next_waiters);
-	e->events_at = UINT64_MAX;
 	e->metrics = metrics_create();
 	e->host = host_create(&none, &engine_ops, e, e->metrics);
 	e->started = clock_wall();

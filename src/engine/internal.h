@@ -56,7 +56,7 @@ struct engine {
 	bool memory_short;
 	struct process_metrics *process;
 	struct list watches;         /* struct engine_watch.node, not owned */
-	uint64_t events_at;          /* monotonic ns when engine_events_turn() has something to do; UINT64_MAX: never */
+	uint64_t events_at;          /* monotonic ns when engine_events_turn() has something to do; UINT64_MAX: never; 0: in the first turn */
 	double started;              /* epoch seconds */
 	uint64_t started_ns;         /* monotonic */
 	bool stopping;
