@@ -28,7 +28,7 @@ struct web_sink {
 	struct backoff backoff;
 	struct backoff_random random;
 	ev_timer timer;
-	bool fixing, sending;   /* an answer of the disk, of the other side will come */
+	bool sending;           /* an answer of the other side will come */
 	bool waits;             /* for a batch to fill */
 	int64_t batch;          /* that is being sent */
 	uint64_t not_before;    /* monotonic ns of the next try */
@@ -162,7 +162,6 @@ static void on_disk(void *arg, int64_t id, const struct err *err)
 {
 	struct web_sink *sink = arg;
 	(void)id;
-	sink->fixing = false;
 	look_again(sink, err ? DISK_PAUSE : 0);
 }
 
@@ -184,9 +183,7 @@ static void refused(struct web_sink *sink, const struct persist_batch *head, con
 
 	if (head->lines < 2)
 		persist_spool_reject(sink->spool, head->id, slice_cstr(why), clock_mono_ns());
-	else if (persist_spool_split(sink->spool, head->id, clock_mono_ns(), on_disk, sink, &err) == 0)
-		sink->fixing = true;
-	else
+	else if (persist_spool_split(sink->spool, head->id, clock_mono_ns(), on_disk, sink, &err))
 		sink->not_before = clock_mono_ns() + clock_from_seconds(DISK_PAUSE);
 }
 
@@ -233,8 +230,7 @@ static void on_answer(void *ctx, struct http_response *r)
 		break;
 	}
 	http_response_free(&r);
-	if (!sink->fixing)
-		look_again(sink, 0);
+	look_again(sink, 0);
 }
 
 static void send_head(struct web_sink *sink, const struct persist_batch *head)
@@ -255,13 +251,10 @@ static void send_head(struct web_sink *sink, const struct persist_batch *head)
 		return;
 	}
 	failed(sink, err.text);
-	if (err.code == ERR_OVERFLOW) { /* larger than any request may be */
+	if (err.code == ERR_OVERFLOW) /* larger than any request may be */
 		refused(sink, head, err.text);
-		if (!sink->fixing)
-			look_again(sink, 0);
-		return;
-	}
-	pause_for(sink, 0);
+	else
+		pause_for(sink, 0);
 	look_again(sink, 0);
 }
 
@@ -284,8 +277,7 @@ static void fix_batch(struct web_sink *sink, uint64_t now)
 	}
 	/* Texts grow when they are written as JSON; a batch that does not fit is split. */
 	int rc = persist_spool_batch(sink->spool, (size_t)c->batch, (size_t)sink->engine->config->http_client.request_bytes / 2, now, on_disk, sink, &err);
-	sink->fixing = rc == 1;
-	if (rc == 0)
+	if (rc == 0) /* or a batch is on its way to the disk, whose answer comes sooner */
 		look_again(sink, LINE_PAUSE);
 	else if (rc < 0)
 		look_again(sink, DISK_PAUSE);
@@ -297,7 +289,7 @@ static void step(struct web_sink *sink)
 	struct persist_batch head;
 
 	ev_timer_stop(sink->engine->loop, &sink->timer);
-	if (sink->fixing || sink->sending || !sink->config || !sink->engine->http || !sink->engine->persist || sink->engine->stopping)
+	if (sink->sending || !sink->config || !sink->engine->http || !sink->engine->persist || sink->engine->stopping)
 		return;
 	if (!is_due(sink, sink->not_before, now))
 		return;
@@ -362,7 +354,7 @@ int engine_spool_write(struct engine *e, struct slice name, const struct host_li
 	}
 	/* Never from inside this call; one that waits for a full batch is looked at again, in case that it is full now. */
 	if (!ev_is_active(&sink->timer) || sink->waits)
-		if (!sink->fixing && !sink->sending)
+		if (!sink->sending)
 			look_again(sink, 0);
 	return 0;
 }
@@ -510,6 +502,6 @@ bool engine_spool_view(struct engine *e, struct slice name, struct engine_spool_
 void engine_spool_stir(struct engine *e, struct slice name)
 {
 	struct web_sink *sink = find(e, name);
-	if (sink && !sink->fixing && !sink->sending)
+	if (sink && !sink->sending)
 		look_again(sink, 0);
 }
