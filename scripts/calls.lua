@@ -54,7 +54,11 @@ ami.on({ "call.started", "call.queued", "call.connected", "call.transferred", "c
 end)
 
 ami.on("live.synced", function(ev, server)
-  for _, call in pairs(ev.reason == "session" and standing or {}) do
-    if call.server == ev.server and not live.call(server, call.id) then finish(call, os.time(), "unseen") end
+  for key, call in pairs(ev.reason == "session" and standing or {}) do
+    if not ami.server(call.server) then
+      standing:delete(key) -- no server of the configuration any more: nobody will see its end
+    elseif call.server == ev.server and not live.call(server, call.id) then
+      finish(call, os.time(), "unseen")
+    end
   end
 end)

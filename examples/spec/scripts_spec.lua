@@ -136,6 +136,22 @@ describe("scripts/calls.lua", function()
     folder:start("run", "run --allow-root --strict -c " .. folder.path .. "/hookswitch.lua")
     assert.match("call 5551 %-> %S+: unseen", folder:await("run", '"msg":"call 5551'))
   end)
+
+  it("keeps no call of a server that the configuration no longer has", function()
+    folder:put("scripts/before.lua", [[
+      local standing = store.open "calls.standing"
+      ami.on("script.loaded", function()
+        for n = 1, 3 do standing:set("gone 1." .. n, { server = "gone", id = "1." .. n, started = 0 }) end
+      end)
+      ami.on("live.synced", function()
+        timer.sleep(0.2)
+        local left = 0
+        for _ in pairs(standing) do left = left + 1 end
+        log.info("left", { count = left })
+      end)]])
+    folder:engine { { "pbx1", folder:sim "asterisk" } }
+    assert.match('"count":0', folder:await("run", '"msg":"left"'))
+  end)
 end)
 
 describe("scripts/queues.lua", function()
