@@ -152,10 +152,10 @@ void engine_destroy(struct engine **engine)
 	if (e->coming) /* it stops: this plan is not taken over any more */
 		engine_reload_go_on(e);
 	end_rules(e);
+	loader_destroy(&e->loader); /* rules that load may read what is closed next */
 	engine_http_close(e);
 	engine_persist_close(e);
 	engine_spools_close(e); /* what waited for the disk has its answer */
-	loader_destroy(&e->loader);
 	tls_release(&e->web_tls);
 	board_destroy(&e->board);
 	tls_pool_destroy(&e->http_tls);

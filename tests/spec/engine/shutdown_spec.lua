@@ -196,6 +196,19 @@ send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
     assert.is_true(h.now() - began < 3, ("%.1f s"):format(h.now() - began))
   end)
 
+  it("comes also while files load that read a persistent store", function()
+    local config = { persist = { file = "state.db" }, limits = { load_deadline = 30, load_stuck = 60, load_total = 60 } }
+    local project = h.project { servers = { dead = h.server(h.dead_port()) }, config = config, rules = { ["probe.lua"] = WATCH } }
+    local daemon = h.daemon(project)
+    project.rule("probe.lua", [[
+      local s = store.open("kept", { persistent = true })
+      log.info "reading"
+      while true do s:get "a" end]])
+    daemon:signal "HUP"
+    daemon:await { msg = "reading" }
+    assert.equal(0, daemon:stop())
+  end)
+
   it("begins no reload any more, and says so", function()
     local project = h.project { servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nhold"), { timeouts = { drain = 300 } }) },
       rules = { ["probe.lua"] = "log.info 'loading'" } }
