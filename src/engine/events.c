@@ -375,10 +375,8 @@ uint64_t engine_events_turn(struct engine *e)
 	if (e->events_at == UINT64_MAX && !e->coming)
 		return UINT64_MAX;
 	uint64_t now = clock_mono_ns();
-	if (e->coming && (e->asking == 0 || now >= e->coming_by || e->stopping)) {
-		e->coming = NULL;
+	if (e->coming && (e->asking == 0 || now >= e->coming_by || e->stopping))
 		engine_reload_go_on(e);
-	}
 	if (now >= e->events_at && !e->stopping) {
 		e->events_at = UINT64_MAX;
 		engine_events_update(e);

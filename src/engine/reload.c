@@ -374,6 +374,7 @@ static void made(void *arg)
 
 void engine_reload_go_on(struct engine *e)
 {
+	e->coming = NULL;
 	finish(e->plan);
 }
 

@@ -209,6 +209,28 @@ send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
     assert.equal(0, daemon:stop())
   end)
 
+  it("comes at once also while a reload waits for a server to send other events", function()
+    local peer = h.peer(h.LOGIN .. "\nhold")
+    local project = h.project { servers = { pbx1 = h.server(peer, { events = "auto" }) }, config = { live = { enabled = false } },
+      rules = { ["probe.lua"] = [[
+        ami.on("server.ready", function(ev, server)
+          server:send({ Action = "Getvar", Variable = "A" }, { timeout = 600 }, function(_, err)
+            ami.subscribe("C" .. "dr") -- of a class that its text does not name
+            log.info(err.code)
+          end)
+        end)]] } }
+    local daemon = h.daemon(project)
+    h.wait_for(function() return peer.received():find("Action: Getvar", 1, true) end)
+    project.rule("other.lua", 'ami.on("AgentConnect", function() end)')
+    daemon:signal "HUP"
+    daemon:await { msg = "other events are asked for" }
+    -- Both in one turn of the loop.
+    for _, signal in ipairs { "STOP", "TERM", "INT", "CONT" } do daemon:signal(signal) end
+    assert.equal(0, daemon:ended())
+    assert.equal(1, #daemon:find { msg = "cancelled" })
+    assert.equal("the engine stops", daemon:await({ msg = h.RELOAD_FAILED }).reason)
+  end)
+
   it("begins no reload any more, and says so", function()
     local project = h.project { servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nhold"), { timeouts = { drain = 300 } }) },
       rules = { ["probe.lua"] = "log.info 'loading'" } }
