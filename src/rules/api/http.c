@@ -156,7 +156,13 @@ static struct slice check_text(lua_State *L, int index, const char *what)
 
 static void put_url(lua_State *L, int index, struct http_request *request)
 {
-	if (buf_append(&request->url, check_text(L, index, "url")))
+	struct slice url = check_text(L, index, "url");
+	const char *fragment = memchr(url.ptr, '#', url.len);
+
+	/* No fragment is sent, and a query behind it would be a part of it. */
+	if (fragment)
+		url.len = (size_t)(fragment - url.ptr);
+	if (buf_append(&request->url, url))
 		luaL_error(L, "not enough memory");
 }
 

@@ -134,6 +134,10 @@ describe("http", function()
     assert.equal(6 * 6 - 1 + 13 + 5 + 3, #said)
     for i, line in ipairs(said) do assert.equal("nil invalid", line, i) end
     assert.same({}, t:requests())
+    -- A query does not get lost behind a fragment.
+    t = on_hangup [[http.get("https://crm.example.net/api/#top", { query = { n = 1 } }, function() end)]]
+    hangup(t)
+    assert.equal("https://crm.example.net/api/?n=1", t:requests()[1].url)
     -- In values of query and form they are encoded.
     t = on_hangup [[http.get("https://crm.example.net/api/", { query = { ["a\r\n"] = "b\0 \r\nX: y" } }, function() end)]]
     hangup(t)
