@@ -148,12 +148,13 @@ static uint64_t read_ttl(lua_State *L, int index)
 		return 0;
 	lua_Number ttl = luaL_checknumber(L, index);
 	luaL_argcheck(L, ttl > 0, index, "a ttl is a number of seconds above 0");
-	return clock_from_seconds(ttl);
+	uint64_t ns = clock_from_seconds(ttl);
+	return ns > 0 ? ns : 1; /* 0 would be none */
 }
 
 static int fail(lua_State *L, const struct err *err)
 {
-	return luaL_error(L, "store: %s", err->text);
+	return luaL_error(L, "%s%s", strncmp(err->text, "store: ", 7) == 0 ? "" : "store: ", err->text);
 }
 
 /* Pushes the copy `v` and frees it. Both stand in memory for a moment. */

@@ -88,6 +88,27 @@ describe(what, function()
     assert.same({}, t:store "x")
   end)
 
+  it("takes the shortest ttl for one, not for none", function()
+    local t = support.run [[
+      local st = store.open "x"
+      ami.on("Hangup", function() st:set("a", 1, 1e-12) st:incr("b", 1, 1e-12) end)
+      ami.on("Newstate", function() note(st:get "a", st:get "b") end)]]
+    t:event "Hangup"
+    t:advance(1)
+    t:event "Newstate"
+    assert.same({ "nil nil" }, t:said())
+  end)
+
+  it("says once in an error that it is the store's", function()
+    local t = support.run [[
+      local st = store.open "x"
+      ami.on("Hangup", function() note(select(2, pcall(st.get, st, nil))) note(select(2, pcall(store.open, "y", { persistent = true }))) end)]]
+    t:event "Hangup"
+    for _, text in ipairs(t:said()) do
+      assert.equal(1, select(2, text:gsub("store: ", "")), text)
+    end
+  end)
+
   it("the ttl of incr counts from the entry's creation, that of set from each set", function()
     local t = support.run [[
       local st = store.open "x"
