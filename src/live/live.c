@@ -41,6 +41,7 @@ static const struct handler {
 	{ "Pickup", live_transfer_event, LIVE_TRANSFER_PICKUP },
 	{ "LocalBridge", live_transfer_event, LIVE_TRANSFER_LOCAL },
 	{ "ParkedCall", live_parking_event, LIVE_PARKING_PARK },
+	{ "ParkedCallSwap", live_parking_event, LIVE_PARKING_PARK },
 	{ "UnParkedCall", live_parking_event, LIVE_PARKING_FETCH },
 	{ "ParkedCallTimeOut", live_parking_event, LIVE_PARKING_BACK },
 	{ "ParkedCallGiveUp", live_parking_event, LIVE_PARKING_BACK },

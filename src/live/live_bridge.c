@@ -227,6 +227,10 @@ static void leave(struct live_server *s, const struct live_reader *r)
 		live_bridge_leave(channel);
 	else
 		live_contradiction(s);
+	struct live_channel *of = channel->takes ? live_channel_by_id(s, live_name_text(channel->takes)) : NULL;
+	live_names_drop(&s->names, &channel->takes);
+	if (of)
+		live_channel_take_place(channel, of);
 }
 
 void live_bridge_event(struct live_server *s, const struct live_reader *r, int what)

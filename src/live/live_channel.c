@@ -199,6 +199,21 @@ void live_channel_hold(struct live_channel *channel, bool hold)
 		live_call_told(channel->call, hold ? LIVE_CALL_HELD : LIVE_CALL_UNHELD);
 }
 
+void live_channel_take_place(struct live_channel *channel, struct live_channel *of)
+{
+	if (of == channel || of->call != channel->call)
+		return;
+	if (of->in_queue)
+		live_queue_pass(of->in_queue, channel);
+	if (of->in_room)
+		live_conference_pass(of->in_room, channel);
+	if (of->bridge) {
+		struct live_bridge *bridge = of->bridge;
+		live_bridge_enter(bridge, channel);
+		live_bridge_leave(of);
+	}
+}
+
 void live_channel_end(struct live_channel *channel, bool unseen)
 {
 	struct live_server *s = channel->object.server;
@@ -246,7 +261,7 @@ void live_channel_free(struct live_object *object)
 	struct live_names *names = &object->server->names;
 	struct live_name **fields[] = {
 		&c->name, &c->linkedid, &c->number, &c->caller_name, &c->connected_number, &c->connected_name, &c->context, &c->exten,
-		&c->application, &c->account, &c->recording, &c->dialer,
+		&c->application, &c->account, &c->recording, &c->dialer, &c->takes,
 	};
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
 		live_names_drop(names, fields[i]);

@@ -81,6 +81,18 @@ void live_conference_leave(struct live_participant *p)
 	live_conference_mark(channel, false);
 }
 
+void live_conference_pass(struct live_participant *p, struct live_channel *channel)
+{
+	struct live_participant *next = live_conference_join(p->conference, channel);
+	if (next && next != p) {
+		next->admin = p->admin;
+		next->marked = p->marked;
+		next->muted = p->muted;
+		next->waiting = p->waiting;
+	}
+	live_conference_leave(p);
+}
+
 void live_conference_channel_ended(struct live_channel *channel)
 {
 	if (channel->in_room)

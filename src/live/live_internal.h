@@ -85,6 +85,7 @@ struct live_channel {
 	struct live_name *name, *linkedid, *number, *caller_name, *connected_number, *connected_name, *context, *exten,
 	                 *application, *account, *recording;
 	struct live_name *dialer;        /* uniqueid of the channel that its DialBegin named */
+	struct live_name *takes;         /* uniqueid of whose place it takes once it has left its bridge */
 	struct live_variables *variables; /* NULL while none was set */
 	struct live_call *call;          /* NULL: before Asterisk 12 a leg that no event has joined to a call yet */
 	struct live_bridge *bridge;
@@ -433,6 +434,8 @@ struct slice live_channel_interface(struct slice name);
 /* Of an interface: "1001"; for Local what stands before '@'. */
 struct slice live_channel_device(struct slice interface);
 void live_channel_rename(struct live_channel *channel, struct slice name);
+/* It goes on in the place of another one of its call: in a queue, a conference or a bridge. */
+void live_channel_take_place(struct live_channel *channel, struct live_channel *of);
 /* Both names are halves of one Local channel: joins them. */
 void live_channel_pair(struct live_channel *one, struct live_channel *two);
 void live_channel_free(struct live_object *object);
@@ -544,6 +547,8 @@ void live_queue_gone_on(struct live_caller *caller);
 void live_queue_leave(struct live_caller *caller);
 /* Why is known now: reports it, and the caller is gone. */
 void live_queue_left(struct live_caller *caller, enum live_left reason);
+/* Another channel waits in its place from now on. */
+void live_queue_pass(struct live_caller *caller, struct live_channel *channel);
 /* AgentConnect: `channel` talks with the agent. */
 /* `member` NULL: one that nothing told of yet. */
 void live_queue_connect(struct live_queue *queue, struct live_channel *channel, struct live_member *member, struct slice interface, struct slice agent_name);
@@ -611,6 +616,8 @@ void live_conference_event(struct live_server *s, const struct live_reader *r, i
 struct live_conference *live_conference_get(struct live_server *s, struct slice name, bool make);
 struct live_participant *live_conference_join(struct live_conference *conference, struct live_channel *channel);
 void live_conference_leave(struct live_participant *participant);
+/* Another channel is in the conference in its place. */
+void live_conference_pass(struct live_participant *participant, struct live_channel *channel);
 /* It is in a conference, or not any more. */
 void live_conference_mark(struct live_channel *channel, bool in);
 void live_conference_channel_ended(struct live_channel *channel);

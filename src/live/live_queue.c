@@ -174,6 +174,22 @@ void live_queue_leave(struct live_caller *caller)
 	}
 }
 
+void live_queue_pass(struct live_caller *caller, struct live_channel *channel)
+{
+	struct live_names *names = &caller->object.server->names;
+	if (channel->in_queue)
+		live_queue_left(channel->in_queue, LIVE_LEFT_REDIRECTED);
+	caller->waits->in_queue = NULL;
+	caller->waits = channel;
+	channel->in_queue = caller;
+	live_names_drop(names, &caller->object.key);
+	caller->object.key = live_names_keep(channel->object.key);
+	live_names_set(names, &caller->number, live_name_text(channel->number));
+	live_names_set(names, &caller->name, live_name_text(channel->caller_name));
+	live_names_set(names, &caller->channel, live_name_text(channel->name));
+	live_figures_add(caller->queue, &(struct live_figures){ 0 });
+}
+
 static void set_outcome(struct live_call *call, enum live_left reason)
 {
 	static const enum live_result results[LIVE_LEFTS] = {

@@ -39,6 +39,18 @@ static struct live_channel *find_other(const struct live_call *call, const struc
 	return NULL;
 }
 
+/* One of the transferer's two channels was in an application, as in a queue that he called: the other party comes into it in
+ * this channel's place, which no further event reports (Q101). */
+static void move_into_application(struct live_channel *moves, struct live_channel *into)
+{
+	if (!moves || !into)
+		return;
+	if (moves->bridge)
+		live_names_set(&moves->object.server->names, &moves->takes, live_name_text(into->object.key));
+	else
+		live_channel_take_place(moves, into);
+}
+
 static void attended(struct live_server *s, const struct live_reader *r)
 {
 	struct live_channel *first = live_channel_get(s, r, LIVE_ORIG_TRANSFERER), *second = live_channel_get(s, r, LIVE_SECOND_TRANSFERER);
@@ -57,6 +69,11 @@ static void attended(struct live_server *s, const struct live_reader *r)
 		if (all[i] && all[i]->call)
 			call = live_merge_calls(call, all[i]->call);
 	if (!call)
+		return;
+	if (slice_eq_nocase(live_headers_get(r, LIVE_H_DEST_TYPE), SLICE("App")))
+		move_into_application(transferee ? transferee : target, transferee ? second : first);
+	/* Being parked is told by ParkedCallSwap, which comes first. */
+	if (transferee && transferee->parked)
 		return;
 	struct live_channel *other = to[0] == '\0' ? find_other(call, first, transferee) : NULL;
 	if (other)
