@@ -212,6 +212,9 @@ static void enter(struct live_server *s, const struct live_reader *r)
 	if (swapped)
 		live_merge_join(channel, swapped);
 	live_call_own(channel);
+	/* Who waits is in no bridge: an action has pulled him out of the queue (Q104). */
+	if (channel->in_queue && !channel->in_queue->left)
+		live_queue_left(channel->in_queue, LIVE_LEFT_REDIRECTED);
 	live_bridge_enter(bridge, channel);
 }
 

@@ -541,7 +541,7 @@ static void new_exten(struct live_server *s, const struct live_reader *r)
 		call = live_call_own(channel);
 	if (!call)
 		return;
-	if (channel->in_queue && channel->in_queue->left)
+	if (channel->in_queue && channel->in_queue->left && !slice_eq(exten, SLICE("h")))
 		live_queue_gone_on(channel->in_queue);
 	if (slice_eq(application, SLICE("ConfBridge")))
 		call->conference_tried = true;

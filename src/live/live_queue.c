@@ -254,7 +254,8 @@ void live_queue_channel_ended(struct live_channel *channel, bool unseen)
 	struct live_caller *caller = channel->in_queue;
 	if (!caller)
 		return;
-	bool gave_up = channel->cause != UINT8_MAX || (caller->call && caller->call->caller_hung);
+	/* Analog lines have no HangupRequest (Q102). */
+	bool gave_up = channel->cause != UINT8_MAX || (caller->abandoned && !(caller->call && caller->call->shut_down));
 	live_queue_left(caller, !unseen && gave_up ? LIVE_LEFT_ABANDONED : LIVE_LEFT_UNSEEN);
 }
 
@@ -397,7 +398,7 @@ void live_queue_event(struct live_server *s, const struct live_reader *r, int wh
 		live_contradiction(s);
 	} else if (what == LIVE_QUEUE_ABANDON) {
 		caller->abandoned = true;
-	} else if (caller->abandoned && (channel->cause != UINT8_MAX || (caller->call && caller->call->caller_hung))) {
+	} else if (caller->abandoned && channel->cause != UINT8_MAX) {
 		live_queue_left(caller, LIVE_LEFT_ABANDONED);
 	} else {
 		live_queue_leave(caller);
