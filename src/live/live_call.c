@@ -304,7 +304,7 @@ void live_call_conclude(struct live_call *call, int64_t at)
 	stop_clocks(call, at);
 	call->ended = at;
 	if (call->ring_from != 0 && call->ring_to == 0)
-		call->ring_to = at;
+		call->ring_to = call->ring_rests != 0 ? call->ring_rests : at;
 	leave_indexes(call);
 	set_state(call, LIVE_CALL_IS_ENDED);
 	list_remove(&call->touched);
@@ -433,6 +433,8 @@ static void look_for_firsts(struct live_call *call, int64_t now)
 		call->answered_once = true;
 	if (!call->answered_once && call->caller && call->caller->state == LIVE_IS_UP) {
 		call->answered_once = true;
+		if (call->ring_to == 0)
+			call->ring_to = call->ring_rests;
 		if (!call->no_history && !call->object.server->resync) {
 			call->answered = now;
 			call->pending |= 1u << LIVE_CALL_ANSWERED;
@@ -465,6 +467,35 @@ static void report_pending(struct live_call *call)
 			continue;
 		call->pending &= (uint16_t)~(1u << kind);
 		live_report(s, (enum live_change_kind)kind, &call->object, NULL);
+	}
+}
+
+static bool rings(const struct live_call *call)
+{
+	if (call->ringing == 0)
+		return false;
+	list_each(node, &call->channels) {
+		const struct live_channel *channel = list_entry(node, struct live_channel, in_call);
+		if (channel->rang && !channel->agent)
+			return true;
+	}
+	return false;
+}
+
+/* Phones that ring one after the other are one ringing; a queue or a voicemail that comes then is none. */
+static void review_ring(struct live_call *call, int64_t now)
+{
+	if (call->ring_to != 0)
+		return;
+	if (!rings(call)) {
+		if (call->ring_from != 0 && call->ring_rests == 0)
+			call->ring_rests = now;
+		return;
+	}
+	call->ring_rests = 0;
+	if (call->ring_from == 0) {
+		call->ring_from = call->no_history ? 0 : now;
+		call->pending |= 1u << LIVE_CALL_RINGING;
 	}
 }
 
@@ -501,17 +532,8 @@ static void settle(struct live_call *call)
 	}
 	if (call->undecided)
 		return;
+	review_ring(call, now);
 	look_for_firsts(call, now);
-	if (call->ringing > 0 && call->ring_from == 0) {
-		list_each(node, &call->channels) {
-			struct live_channel *channel = list_entry(node, struct live_channel, in_call);
-			if (!channel->rang || channel->agent)
-				continue;
-			call->ring_from = call->no_history ? 0 : now;
-			call->pending |= 1u << LIVE_CALL_RINGING;
-			break;
-		}
-	}
 	int state = state_of(call);
 	if (state != call->state) {
 		set_state(call, state);

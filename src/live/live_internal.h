@@ -161,6 +161,7 @@ struct live_call {
 	uint64_t rank;
 	int64_t started, answered, connected, ended;
 	int64_t ring_from, ring_to;
+	int64_t ring_rests;              /* since when nobody rings any more, though nobody answered; 0: somebody does */
 	struct live_clock talk, conference;
 	int64_t hold;
 	uint64_t group_seq[LIVE_GROUPS], state_seq;
