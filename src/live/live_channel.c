@@ -238,6 +238,7 @@ void live_channel_end(struct live_channel *channel, bool unseen)
 		channel->pair = NULL;
 	}
 	if (channel->call) {
+		live_result_declined(channel->call, channel);
 		if (unseen && channel->call->channel_count == 1) /* nobody is left who could say how it ended */
 			channel->call->result = LIVE_RESULT_UNSEEN;
 		live_call_leave(channel);
@@ -501,7 +502,8 @@ static void variable(struct live_server *s, const struct live_reader *r)
 	case PEER:
 		break;
 	case DIAL_STATUS:
-		if (channel->call && !channel->agent) /* the queue tries the next one */
+		/* For an agent the queue tries the next one. ANSWER comes before he who answers has confirmed the call, too (Q103). */
+		if (channel->call && !channel->agent && !slice_eq(value, SLICE("ANSWER")))
 			live_result_dial_status(channel->call, value);
 		break;
 	case QUEUE_STATUS:

@@ -502,6 +502,8 @@ void live_merge_forget(struct live_call *call);
 void live_result_dial_end(struct live_call *call, struct live_channel *leg, struct slice status, bool forwarded);
 void live_result_dial_status(struct live_call *call, struct slice status);
 void live_result_hangup(struct live_call *call, struct live_channel *leg, int cause);
+/* The leg is gone. If it answered, but nobody was joined with it, nobody did. */
+void live_result_declined(struct live_call *call, const struct live_channel *leg);
 void live_result_originate(struct live_call *call, int64_t reason);
 enum live_result live_result_of(const struct live_call *call);
 

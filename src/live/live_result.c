@@ -10,12 +10,13 @@ static enum live_result of_status(struct slice status)
 	} known[] = {
 		{ "ANSWER", LIVE_RESULT_ANSWERED }, { "BUSY", LIVE_RESULT_BUSY }, { "NOANSWER", LIVE_RESULT_NO_ANSWER },
 		{ "CANCEL", LIVE_RESULT_CANCELLED }, { "CONGESTION", LIVE_RESULT_CONGESTION },
-		{ "CHANUNAVAIL", LIVE_RESULT_UNREACHABLE },
+		{ "CHANUNAVAIL", LIVE_RESULT_UNREACHABLE }, { "CONTINUE", LIVE_RESULT_NO_ANSWER }, { "ABORT", LIVE_RESULT_NO_ANSWER },
 	};
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (slice_eq_nocase(status, slice_cstr(known[i].status)))
 			return known[i].result;
-	return LIVE_RESULT_FAILED;
+	/* As CONTINUE and ABORT it is what a callee wants who was asked whether he takes the call (Q103). */
+	return slice_starts_with(status, SLICE("GOTO:")) ? LIVE_RESULT_NO_ANSWER : LIVE_RESULT_FAILED;
 }
 
 void live_result_dial_end(struct live_call *call, struct live_channel *leg, struct slice status, bool forwarded)
@@ -53,6 +54,16 @@ void live_result_hangup(struct live_call *call, struct live_channel *leg, int ca
 	/* chan_sip reports a rejection only now, after a DialEnd that said BUSY. */
 	else if (leg->dialled && !leg->agent && cause == 21 && (call->outcome == LIVE_RESULT_BUSY || call->outcome == LIVE_RESULT_NO_ANSWER))
 		call->outcome = LIVE_RESULT_REJECTED;
+}
+
+void live_result_declined(struct live_call *call, const struct live_channel *leg)
+{
+	if (leg->state != LIVE_IS_UP || !call->answered_by || !leg->endpoint || call->answered_by != leg->endpoint->object.key || call->connected_once || call->conferred ||
+	    !call->caller || call->caller == leg)
+		return;
+	live_call_set(call, &call->answered_by, SLICE(""));
+	if (call->outcome == LIVE_RESULT_ANSWERED)
+		call->outcome = LIVE_RESULT_NO_ANSWER;
 }
 
 void live_result_originate(struct live_call *call, int64_t reason)
