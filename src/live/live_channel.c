@@ -108,6 +108,14 @@ void live_channel_pair(struct live_channel *one, struct live_channel *two)
 		live_bridge_changed(one->bridge);
 }
 
+/* Of "DAHDI/i1/5550199-1f" and "WebSocket/line/0x55aa" what stays the same in the next call. */
+static struct slice endpoint_of(struct slice name)
+{
+	struct slice interface = live_channel_interface(name), device = live_channel_device(interface);
+	const char *slash = device.len > 0 ? memchr(device.ptr, '/', device.len) : NULL;
+	return slash ? slice_make(interface.ptr, (size_t)(slash - interface.ptr)) : interface;
+}
+
 static void forget_holder(struct live_channel *channel)
 {
 	if (channel->endpoint && channel->endpoint->holder == channel)
@@ -131,7 +139,7 @@ static void settle_name(struct live_channel *channel)
 			live_channel_pair(channel, other);
 		return;
 	}
-	struct live_endpoint *endpoint = memchr(name.ptr, '/', name.len) ? live_endpoint_get(s, live_channel_interface(name), true) : NULL;
+	struct live_endpoint *endpoint = memchr(name.ptr, '/', name.len) ? live_endpoint_get(s, endpoint_of(name), true) : NULL;
 	if (endpoint == channel->endpoint)
 		return;
 	forget_holder(channel);

@@ -315,4 +315,16 @@ describe("the live picture of a call", function()
     local call = ended()
     assert.same({ "answered", "PJSIP/1003" }, { call.result, call.answered_by })
   end)
+
+  it("leaves no endpoint for each number behind where channels are named after them", function()
+    for n, name in ipairs { "DAHDI/i1/5550199-1", "DAHDI/i1/5550147-2", "WebSocket/line/0x55aa", "WebSocket/line/0x66bb" } do hangup(new(n, "500", { Channel = name })) end
+    local names = {}
+    for i, endpoint in ipairs(l:walk "endpoint") do names[i] = endpoint.name end
+    assert.same({ "DAHDI/i1", "WebSocket/line" }, names)
+    local a = new(5, "5550199")
+    local b = new(6, "", { Channel = "DAHDI/i1/5550199-3", Linkedid = a.Linkedid, ChannelState = 0 })
+    event("DialBegin", { [""] = a, Dest = b }, { DialString = "i1/5550199" })
+    local call = l:find("pbx", "call", "5.5")
+    assert.same({ "out", "DAHDI/i1" }, { call.direction, call.trunk })
+  end)
 end)
