@@ -51,8 +51,9 @@ void live_result_hangup(struct live_call *call, struct live_channel *leg, int ca
 {
 	if (leg == call->caller)
 		call->cause = (uint8_t)cause;
-	/* chan_sip reports a rejection only now, after a DialEnd that said BUSY. */
-	else if (leg->dialled && !leg->agent && cause == 21 && (call->outcome == LIVE_RESULT_BUSY || call->outcome == LIVE_RESULT_NO_ANSWER))
+	/* chan_sip reports a rejection only now, after a DialEnd that said BUSY; 19 is do not disturb there (Q106). */
+	else if (leg->dialled && !leg->agent && ((cause == 21 && call->outcome == LIVE_RESULT_NO_ANSWER) ||
+	                                         ((cause == 21 || cause == 19) && call->outcome == LIVE_RESULT_BUSY)))
 		call->outcome = LIVE_RESULT_REJECTED;
 }
 

@@ -291,6 +291,18 @@ describe("the live picture of a call", function()
     assert.equal(10, ended().ring)
   end)
 
+  it("to a phone of chan_sip that does not want to be disturbed is rejected, and busy to one that is busy (Q106)", function()
+    for cause, result in pairs { [17] = "busy", [19] = "rejected", [21] = "rejected" } do
+      local a = new(1, "1002")
+      local b = rings(a, 2, 1)
+      dialled(a, b, "BUSY")
+      of(b, "Hangup", { Cause = cause })
+      sets(a, "DIALSTATUS", "BUSY")
+      hangup(a)
+      assert.equal(result, ended().result)
+    end
+  end)
+
   it("that nobody confirms is not answered (Q103)", function()
     for _, status in ipairs { "CONTINUE", "ABORT", "GOTO:other^s^1", "ANSWER" } do
       local a = asks(status)
