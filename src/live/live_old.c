@@ -74,10 +74,14 @@ static void rename_channel(struct live_server *s, const struct live_reader *r)
 		live_channel_rename(channel, live_headers_get(r, LIVE_H_NEW_NAME));
 }
 
-/* The clone's place is taken by the original: both belong together. */
+/* The party of the clone goes on as the original, whose id stays and which gets the clone's name; the clone hangs up. */
 static void masquerade(struct live_server *s, const struct live_reader *r)
 {
-	live_merge_join(live_channel_by_name(s, live_headers_get(r, LIVE_H_CLONE)), live_channel_by_name(s, live_headers_get(r, LIVE_H_ORIGINAL)));
+	struct live_channel *clone = live_channel_by_name(s, live_headers_get(r, LIVE_H_CLONE));
+	struct live_channel *original = live_channel_by_name(s, live_headers_get(r, LIVE_H_ORIGINAL));
+	live_merge_join(clone, original);
+	if (clone && original && clone->call && clone->call == original->call && clone->call->caller == clone)
+		clone->call->caller = original;
 }
 
 void live_old_event(struct live_server *s, const struct live_reader *r, int what)

@@ -86,6 +86,43 @@ describe("the live picture of Asterisk 11", function()
     l:close()
   end)
 
+  it("knows the caller by the channel that he has after an attended transfer", function()
+    local l, now = support.new(), 100
+    l:session("pbx", "1.3", now)
+    local function channel(n, name, state) return { Channel = name, Uniqueid = "7." .. n, ChannelState = state, CallerIDNum = name:match "%d+" } end
+    local function dials(a, b)
+      l:event("pbx", "Newchannel", a, now)
+      l:event("pbx", "Newchannel", b, now)
+      l:event("pbx", "Dial", { SubEvent = "Begin", Channel = a.Channel, UniqueID = a.Uniqueid, Destination = b.Channel, DestUniqueID = b.Uniqueid }, now)
+      for _, c in ipairs { b, a } do
+        c.ChannelState = 6
+        l:event("pbx", "Newstate", c, now)
+      end
+      l:event("pbx", "Bridge", { Bridgestate = "Link", Channel1 = a.Channel, Channel2 = b.Channel, Uniqueid1 = a.Uniqueid, Uniqueid2 = b.Uniqueid }, now)
+    end
+    local function renamed(n, from, to) l:event("pbx", "Rename", { Channel = from, Newname = to, Uniqueid = "7." .. n }, now) end
+    dials(channel(1, "SIP/1001-01", 4), channel(2, "SIP/1002-02", 0))
+    now = now + 5
+    l:event("pbx", "Hold", { Channel = "SIP/1002-02", Uniqueid = "7.2", Status = "On" }, now)
+    dials(channel(3, "SIP/1002-03", 4), channel(4, "SIP/1003-04", 0))
+    now = now + 2
+    l:event("pbx", "Masquerade", { Clone = "SIP/1001-01", CloneState = "Up", Original = "SIP/1002-03", OriginalState = "Up" }, now)
+    renamed(1, "SIP/1001-01", "SIP/1001-01<MASQ>")
+    renamed(3, "SIP/1002-03", "SIP/1001-01")
+    renamed(1, "SIP/1001-01<MASQ>", "SIP/1002-03<ZOMBIE>")
+    l:event("pbx", "Hangup", { Channel = "SIP/1002-03<ZOMBIE>", Uniqueid = "7.1", Cause = 16 }, now)
+    l:event("pbx", "Hangup", { Channel = "SIP/1002-02", Uniqueid = "7.2", Cause = 16 }, now)
+    now = now + 8
+    local call = l:find("pbx", "call", "7.1", now)
+    assert.same({ "up", "SIP/1001-01", "SIP/1003-04", 13 }, { call.state, call.caller, call.peer, call.talk })
+    l:event("pbx", "HangupRequest", { Channel = "SIP/1001-01", Uniqueid = "7.3", Cause = 16 }, now)
+    l:event("pbx", "Hangup", { Channel = "SIP/1003-04", Uniqueid = "7.4", Cause = 16 }, now)
+    l:event("pbx", "Hangup", { Channel = "SIP/1001-01", Uniqueid = "7.3", Cause = 16 }, now)
+    local changes = l:changes()
+    assert.equal("caller", changes[#changes].object.ended_by)
+    l:close()
+  end)
+
   it("joins two phones by Dial and Bridge, and counts their talk", function()
     local l = support.new()
     l:session("pbx", "1.3", 100)
