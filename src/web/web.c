@@ -361,6 +361,7 @@ struct web *web_create(struct engine *engine, struct err *err)
 	struct web *web = mem_zalloc(sizeof *web);
 	web->engine = engine;
 	list_init(&web->acts);
+	list_init(&web->hooks);
 	web->shared = config->http.listen && config->web.listen && strcmp(config->http.listen, config->web.listen) == 0;
 	int rc = 0;
 	if (config->http.listen && !(web->pages = web_pages_create(engine, err)))
@@ -383,6 +384,7 @@ void web_destroy(struct web **web)
 	*web = NULL;
 	engine_on_reloaded(w->engine, NULL, NULL);
 	metrics_remove_collect(engine_metrics(w->engine), on_collect, w);
+	web_hooks_close(w);
 	web_listener_destroy(&w->monitoring);
 	web_listener_destroy(&w->api);
 	web_acts_close(w);

@@ -17,6 +17,7 @@ static const struct slice none = { "", 0 };
 
 /* A request on its way to a rule. */
 struct hook_request {
+	struct list node; /* in web->hooks */
 	struct web *web;
 	struct web_connection *c;
 	struct hook_call *call;
@@ -119,6 +120,7 @@ static bool make_request(struct web *web, struct web_connection *c, const struct
 
 static void request_free(struct hook_request *r)
 {
+	list_remove(&r->node);
 	ev_timer_stop(r->loop, &r->limit);
 	free(r);
 }
@@ -180,6 +182,7 @@ static void serve(struct web *web, struct web_connection *c, const struct web_re
 	r->web = web;
 	r->c = c;
 	r->loop = engine_loop(web->engine);
+	list_append(&web->hooks, &r->node);
 	slice_to_text(request->path, r->path, sizeof r->path);
 	ev_timer_init(&r->limit, on_limit, 0, 0);
 	r->limit.data = r;
@@ -260,4 +263,15 @@ void web_hooks_serve(const struct web_ask *ask)
 	}
 	if (is_served(ask->web, ask->c, state, &hook))
 		serve(ask->web, ask->c, ask->request, ask->client, ask->token->name, hook.json);
+}
+
+void web_hooks_close(struct web *web)
+{
+	list_each_safe(it, &web->hooks) {
+		struct hook_request *r = list_entry(it, struct hook_request, node);
+		struct web_connection *c = r->c;
+		host_hook_forget(r->call);
+		request_free(r);
+		web_fail(web, c, 503, SLICE("Retry-After: 5\r\n"), "the engine stops");
+	}
 }

@@ -11,5 +11,7 @@ bool web_hooks_has(struct slice path);
 bool web_hooks_signed(struct web *web, struct web_connection *c, const struct web_request *request, const struct address *client);
 /* A request with a token. */
 void web_hooks_serve(const struct web_ask *ask);
+/* The engine stops: requests that wait for their rule are answered with 503. Before the connections end. */
+void web_hooks_close(struct web *web);
 
 #endif

@@ -39,6 +39,7 @@ struct web {
 	int64_t stream_count;
 	struct json_value *json;         /* reads bodies */
 	struct list acts;                /* struct act, web_act.c */
+	struct list hooks;               /* struct hook_request, web_hooks.c */
 	struct web_live *live;           /* readers of /api/live */
 	struct web_events *events;       /* of /api/events */
 	struct series *refused[WEB_REFUSALS];

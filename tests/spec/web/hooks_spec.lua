@@ -168,6 +168,18 @@ describe("an endpoint of a rule", function()
     for _, query in ipairs { "user=%zz&admin=1", "a=1&b=%4", "%00" } do assert.are.same({ 400, "the query is badly encoded" }, { ask(query) }) end
   end)
 
+  it("answers 503 to who waits when the engine stops", function()
+    local d = daemon [[
+      web.on("GET", "/hooks/slow", function() log.info("began") timer.sleep(5) return 200 end)
+    ]]
+    local client = helper.start("curl", { "-s", "-H", "Authorization: Bearer " .. support.ALL, "-w", " %{http_code}", ("http://127.0.0.1:%d/hooks/slow"):format(d.web_port) })
+    d:await { msg = "began" }
+    assert.are.equal(0, d:stop())
+    assert.are.equal(0, client:ended())
+    assert.are.equal('{"error":"the engine stops"}\n 503', client:stdout())
+    d:await { msg = "web endpoint does not answer", endpoint = "GET /hooks/slow" }
+  end)
+
   it("has no body where a status has none, which would be taken for the next answer", function()
     local d = daemon [[
       web.on("POST", "/hooks/bare", function(req) return tonumber(req.query.status), req.body, { ["X-A"] = "b" } end)
