@@ -385,9 +385,9 @@ void web_destroy(struct web **web)
 	engine_on_reloaded(w->engine, NULL, NULL);
 	metrics_remove_collect(engine_metrics(w->engine), on_collect, w);
 	web_hooks_close(w);
+	web_acts_close(w);
 	web_listener_destroy(&w->monitoring);
 	web_listener_destroy(&w->api);
-	web_acts_close(w);
 	json_value_destroy(&w->json);
 	web_live_destroy(&w->live);
 	web_events_destroy(&w->events);

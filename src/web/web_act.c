@@ -424,7 +424,13 @@ void web_acts_close(struct web *web)
 {
 	list_each_safe(it, &web->acts) {
 		struct act *act = list_entry(it, struct act, node);
+		struct web_connection *c = act->c;
+		char text[256];
+		int n = snprintf(text, sizeof text, "{\"error\":\"the engine stops; what becomes of the action is not known\",\"action_id\":\"%s\"}\n", act->id);
 		engine_send_forget(act->sent);
+		log_act(act, "cancelled");
 		act_free(act);
+		if (c)
+			web_answer(web, c, &(struct web_answer){ .status = 503, .type = "application/json", .body = slice_make(text, (size_t)n) });
 	}
 }

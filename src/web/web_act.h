@@ -7,7 +7,7 @@
 
 void web_serve_emit(const struct web_ask *ask);
 void web_serve_action(const struct web_ask *ask);
-/* Actions that are under way are not reported any more. After the connections have ended. */
+/* The engine stops at once: actions that are under way are logged, and their clients answered with 503. Before the connections end. */
 void web_acts_close(struct web *web);
 
 #endif

@@ -153,6 +153,23 @@ describe("an action over the API", function()
     assert.are.same({ 503, "not_ready" }, { status, body.code })
   end)
 
+  it("is answered and logged also when the engine stops before its end", function()
+    for _, signals in ipairs { 1, 2 } do -- the second stops at once, without waiting for the session's end
+      local d = support.daemon { servers = { pbx1 = helper.server(helper.peer(helper.LOGIN .. "\nhold")) } }
+      d:ready "pbx1"
+      local client = helper.start("curl", { "-s", "-H", "Authorization: Bearer " .. support.ALL, "-d", '{"Action":"CoreStatus"}', "-H", "Content-Type: application/json",
+        "-w", "%{http_code}", ("http://127.0.0.1:%d/api/servers/pbx1/actions"):format(d.web_port) })
+      helper.wait_for(function() return select(2, d:ctl("pending")):find("CoreStatus", 1, true) end)
+      d:signal "TERM"
+      d:await { msg = "stopping" }
+      if signals == 2 then d:signal "TERM" end
+      assert.are.equal(0, client:ended())
+      assert.matches('"action_id":"[^"]+".*503$', client:stdout())
+      assert.are.equal(0, d:ended())
+      d:await { msg = "web action", client = "all", server = "pbx1", action = "CoreStatus", outcome = "cancelled" }
+    end
+  end)
+
   it("that takes too long ends the request, not itself", function()
     local folder = helper.folder()
     local peer = helper.peer { helper.LOGIN, "action Originate", "wait " .. folder .. "/go", "send Response: Error\\r\\nActionID: $id\\r\\nMessage: late\\r\\n\\r\\n", "serve" }
