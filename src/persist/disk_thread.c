@@ -29,6 +29,8 @@ struct disk_thread {
 	atomic_bool begun; /* the writer knows of changes and will look by itself */
 	atomic_bool failing, rewriting, closing;
 	atomic_bool over; /* the thread has ended, or nobody waits for it any more: the second of both frees */
+	pthread_mutex_t notifying; /* held while the loop is notified */
+	bool left;                 /* nobody waits for it any more, and there may be no loop; by `notifying` */
 	atomic_uint_least64_t deadline, copy_wanted;
 	atomic_uint_least64_t commits, rows, failures, damages, commit_ns, commit_began;
 	atomic_size_t wal_bytes, file_bytes, log_rows, lost;
@@ -53,7 +55,10 @@ struct disk_thread {
 
 static void notify(struct disk_thread *w)
 {
-	w->options.notify(w->options.notify_ctx);
+	pthread_mutex_lock(&w->notifying);
+	if (!w->left)
+		w->options.notify(w->options.notify_ctx);
+	pthread_mutex_unlock(&w->notifying);
 }
 
 static void give_back(struct disk_thread *w, struct change *change, const struct err *err)
@@ -409,6 +414,12 @@ static void run(struct disk_thread *w)
 static void destroy(struct disk_thread **writer)
 {
 	struct disk_thread *w = *writer;
+	for (struct change *list = change_queue_take(&w->to_loop); list;) {
+		struct change *next = list->next;
+		change_free(list);
+		list = next;
+	}
+	pthread_mutex_destroy(&w->notifying);
 	wake_close(&w->wake);
 	wake_close(&w->opened);
 	wake_close(&w->done);
@@ -481,6 +492,7 @@ struct disk_thread *disk_thread_open(const struct disk_thread_options *options, 
 	w->path = mem_strdup(options->path);
 	w->options = *options;
 	w->lock = -1;
+	pthread_mutex_init(&w->notifying, NULL);
 	wake_init(&w->wake);
 	wake_init(&w->opened);
 	wake_init(&w->done);
@@ -524,6 +536,9 @@ size_t disk_thread_close(struct disk_thread **writer, uint64_t deadline, struct 
 		return lost;
 	}
 	/* It hangs in the kernel and frees its memory when it comes back. */
+	pthread_mutex_lock(&w->notifying);
+	w->left = true;
+	pthread_mutex_unlock(&w->notifying);
 	log_write(LOG_ERROR, "persistent state: the disk does not answer, changes may be lost", F_TEXT("file", w->path));
 	pthread_detach(w->thread);
 	if (atomic_exchange(&w->over, true))

@@ -225,6 +225,27 @@ static void changes_that_do_not_reach_the_disk_are_counted_at_the_end(void)
 	remove_folder();
 }
 
+/* Whom it would wake may be gone by then. */
+static void a_disk_that_hangs_at_the_end_wakes_nobody(void)
+{
+	struct answer answer;
+	fresh_folder();
+	open_state(NULL);
+	sync_state();
+	unsigned writes = atomic_load(&fault_writes);
+	atomic_store(&fault_hold, true);
+	CHECK(push("q", "x", &answer) == 0 && POLL_UNTIL(atomic_load(&fault_writes) > writes));
+	CHECK(persist_close(&p, clock_mono_ns(), 0.1) == -1);
+	unsigned before = atomic_load(&notified);
+	atomic_store(&fault_hold, false);
+	/* Its thread has ended once the file is free. */
+	for (int n = 0; !open_state(NULL) && n < 2000; n++)
+		usleep(10000);
+	CHECK(p && atomic_load(&notified) == before && answer.count == 0);
+	close_state();
+	remove_folder();
+}
+
 /* A single failure anywhere leaves everything consistent. */
 static void one_failure_anywhere(int code, int places)
 {
@@ -525,6 +546,7 @@ int main(void)
 	what_expires_meanwhile_waits();
 	the_wal_is_bounded();
 	changes_that_do_not_reach_the_disk_are_counted_at_the_end();
+	a_disk_that_hangs_at_the_end_wakes_nobody();
 	one_failure_anywhere(SQLITE_FULL, 12);
 	one_failure_anywhere(SQLITE_IOERR_WRITE, 6);
 	survives_power_cuts();

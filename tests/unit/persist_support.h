@@ -2,6 +2,7 @@
 #ifndef TESTS_UNIT_PERSIST_SUPPORT_H
 #define TESTS_UNIT_PERSIST_SUPPORT_H
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -18,12 +19,14 @@
 
 static char folder[64], state_file[80];
 static struct wake loop_wake;
+static atomic_uint notified;
 static struct persist *p;
 static double wall_jump; /* seconds */
 
 static inline void on_notify(void *ctx)
 {
 	(void)ctx;
+	atomic_fetch_add(&notified, 1);
 	wake_post(&loop_wake);
 }
 
