@@ -250,7 +250,7 @@ void live_call_found(struct live_call *call)
 
 struct live_call *live_call_own(struct live_channel *channel)
 {
-	if (channel->call)
+	if (channel->call || slice_starts_with(live_name_text(channel->name), SLICE("Message/"))) /* text messages are no calls (Q107) */
 		return channel->call;
 	struct live_server *s = channel->object.server;
 	/* Before Asterisk 12 nothing but their names says that two halves belong together. */

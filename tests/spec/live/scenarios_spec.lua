@@ -328,6 +328,18 @@ describe("the live picture of a call", function()
     assert.same({ "answered", "PJSIP/1003" }, { call.result, call.answered_by })
   end)
 
+  it("is none where text messages go through the dialplan (Q107)", function()
+    local queue = new(1, "", { Channel = "Message/ast_msg_queue", ChannelState = 6, CallerIDNum = "<unknown>" })
+    for _ = 1, 2 do
+      runs(queue, "MessageSend", "1002")
+      sets(queue, "DIALSTATUS", "")
+      of(queue, "SoftHangupRequest", { Cause = 16 })
+    end
+    l:tick(now + 1)
+    assert.same({ 0, 1 }, { l:count "call", l:count "channel" })
+    assert.same({}, changes "call.started")
+  end)
+
   it("leaves no endpoint for each number behind where channels are named after them", function()
     for n, name in ipairs { "DAHDI/i1/5550199-1", "DAHDI/i1/5550147-2", "WebSocket/line/0x55aa", "WebSocket/line/0x66bb" } do hangup(new(n, "500", { Channel = name })) end
     local names = {}
