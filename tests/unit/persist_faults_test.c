@@ -443,9 +443,9 @@ static void what_is_deleted_during_a_rewrite_is_gone(void)
 	test_options.limits.store_entries = 0;
 }
 
-static void a_stop_during_a_rewrite_loses_nothing(void)
+/* A file with many entries is damaged, which the next change shows. */
+static void find_damage(void)
 {
-	struct persist_status status;
 	fresh_folder();
 	test_options.limits.store_entries = 100000;
 	open_state(NULL);
@@ -454,6 +454,12 @@ static void a_stop_during_a_rewrite_loses_nothing(void)
 	atomic_store(&fault_once_code, SQLITE_CORRUPT);
 	atomic_store(&fault_in, 1);
 	set("s", "before", "x", 0);
+}
+
+static void a_stop_during_a_rewrite_loses_nothing(void)
+{
+	struct persist_status status;
+	find_damage();
 	CHECK(POLL_UNTIL((persist_status(p, &status), status.rewriting)));
 	set("s", "after", "x", 0);
 	CHECK(close_state() == 0 && files_like("rewrite") == 0 && files_like(".damaged-") >= 1);
@@ -468,14 +474,7 @@ static void a_stop_during_a_rewrite_loses_nothing(void)
 static void a_rewrite_that_does_not_end_is_a_loss(void)
 {
 	struct persist_status status;
-	fresh_folder();
-	test_options.limits.store_entries = 100000;
-	open_state(NULL);
-	fill(5000);
-	CHECK(sync_state());
-	atomic_store(&fault_once_code, SQLITE_CORRUPT);
-	atomic_store(&fault_in, 1);
-	set("s", "before", "x", 0);
+	find_damage();
 	CHECK(POLL_UNTIL((persist_status(p, &status), status.rewriting && status.dirty_bytes > 50000)));
 	/* What was handed over stands in the new file, which is not whole. */
 	for (int n = 0; status.dirty_bytes > 0 && n < 2000; n++) {
