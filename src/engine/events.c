@@ -384,7 +384,7 @@ uint64_t engine_events_turn(struct engine *e)
 			if (e->servers[i]->events.again && link_state(e->servers[i]->link) == LINK_READY)
 				look_for_quiet(e->servers[i], now);
 	}
-	return e->events_at;
+	return e->stopping ? UINT64_MAX : e->events_at;
 }
 
 bool engine_events_stopped(struct server *s)

@@ -231,6 +231,32 @@ send Response: Goodbye\r\nActionID: $id\r\n\r\n]])
     assert.equal("the engine stops", daemon:await({ msg = h.RELOAD_FAILED }).reason)
   end)
 
+  it("waits for answers without work, also where a login for other events was to come", function()
+    local peer = h.peer(h.LOGIN .. [[
+
+action Events
+send Response: Error\r\nActionID: $id\r\nMessage: Invalid event mask\r\n\r\n
+hold]])
+    local daemon = h.daemon { servers = { pbx1 = h.server(peer, { events = "auto", timeouts = { drain = 30 } }) }, config = { live = { enabled = false } },
+      rules = { ["probe.lua"] = [[
+        ami.on("server.ready", function(ev, server)
+          ami.subscribe("DTM" .. "FEnd")
+          server:send({ Action = "Getvar", Variable = "A" }, { timeout = 600 }, function() end)
+        end)]] } }
+    daemon:await { msg = "the server did not take another event mask: logging in again" }
+    daemon:signal "TERM"
+    daemon:await { msg = "stopping" }
+    local function ticks() -- of CPU time
+      local user, system = h.read("/proc/" .. daemon.pid .. "/stat"):match("%) %S" .. (" %S+"):rep(10) .. " (%d+) (%d+)")
+      return user + system
+    end
+    local before = ticks()
+    os.execute "sleep 1"
+    assert.is_true(ticks() - before < 10)
+    daemon:signal "TERM"
+    assert.equal(0, daemon:ended())
+  end)
+
   it("begins no reload any more, and says so", function()
     local project = h.project { servers = { pbx1 = h.server(h.peer(h.LOGIN .. "\nhold"), { timeouts = { drain = 300 } }) },
       rules = { ["probe.lua"] = "log.info 'loading'" } }
