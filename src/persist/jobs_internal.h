@@ -11,7 +11,7 @@ enum job_list {
 	JOB_LIST_LATER,
 	JOB_LIST_BUSY,  /* starting and running */
 	JOB_LIST_DEAD,  /* the oldest death first */
-	JOB_LIST_DONE,  /* remembered, the oldest end first */
+	JOB_LIST_DONE,  /* remembered, the oldest end first; at a start the oldest push */
 	JOB_LISTS
 };
 

@@ -52,14 +52,29 @@ static const struct job *first_of(const struct queue *queue, enum job_list from,
 	return NULL;
 }
 
+/* The first of those in which jobs of this state stand. */
+static enum job_list list_of(enum persist_job_state state)
+{
+	switch (state) {
+	case PERSIST_JOB_STARTING:
+	case PERSIST_JOB_RUNNING:
+		return JOB_LIST_BUSY;
+	case PERSIST_JOB_DONE:
+		return JOB_LIST_DONE;
+	case PERSIST_JOB_DEAD:
+		return JOB_LIST_DEAD;
+	default:
+		return JOB_LIST_READY;
+	}
+}
+
 bool persist_queue_next(const struct persist *p, struct slice name, enum persist_job_state state, int64_t *after, struct persist_job *out)
 {
 	const struct queue *queue = map_get(&p->jobs.queues, name);
 	const struct job *last = *after ? job_find(p, *after) : NULL, *next;
-	enum job_list from = state == PERSIST_JOB_DEAD ? JOB_LIST_DEAD : state == PERSIST_JOB_RUNNING ? JOB_LIST_BUSY : JOB_LIST_READY;
-	enum job_list to = state == PERSIST_JOB_WAITING ? JOB_LIST_LATER : from;
+	enum job_list from = list_of(state), to = state == PERSIST_JOB_WAITING ? JOB_LIST_LATER : from;
 
-	if (!queue || (*after && (!last || list_empty(&last->state_list))))
+	if (!queue || (*after && (!last || list_empty(&last->state_list) || list_of(last->state) != from)))
 		return false;
 	if (!last) {
 		next = first_of(queue, from, to);

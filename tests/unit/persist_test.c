@@ -346,6 +346,8 @@ static void jobs_have_order_and_time(void)
 	CHECK(take_and_wait("q", 1) == high && take_and_wait("q", 1) == low && persist_jobs_readied(p) == readied);
 	walk = 0;
 	CHECK(persist_queue_next(p, SLICE("q"), PERSIST_JOB_RUNNING, &walk, &job) && job.id == high && job.due_in <= 0);
+	/* It stands where others do. */
+	CHECK(!persist_queue_next(p, SLICE("q"), PERSIST_JOB_WAITING, &walk, &job) && !persist_queue_next(p, SLICE("q"), PERSIST_JOB_DEAD, &walk, &job));
 	walk = 0;
 	CHECK(!persist_queue_next(p, SLICE("q"), PERSIST_JOB_DEAD, &walk, &job));
 	int64_t taken = 0;
