@@ -56,7 +56,8 @@ void stream_start_tls(struct stream *stream, struct tls *tls, const char *name);
 void stream_accept(struct stream *stream, int fd, const struct address *peer);
 /* The server's side of stream_start_tls(), with a `tls` of tls_options.server. The client speaks first. */
 void stream_serve_tls(struct stream *stream, struct tls *tls);
-/* Does at once what the socket is ready for while connecting or in the handshake: for deadlines that are due. */
+/* Does at once what the socket is ready for while connecting or in the handshake: for deadlines that are due, and for who paces
+ * handshakes. */
 void stream_poll(struct stream *stream);
 void stream_start_read(struct stream *stream);
 /* readable() is not called until stream_start_read(). */
