@@ -140,6 +140,7 @@ void live_bridge_enter(struct live_bridge *bridge, struct live_channel *channel)
 	    slice_eq(live_name_text(bridge->type), SLICE("basic")))
 		live_merge_bridged(bridge->call, channel->call);
 	channel->bridge = bridge;
+	channel->bridged = true;
 	list_append(&bridge->channels, &channel->in_bridge);
 	bridge->count++;
 	bridge->parties += !channel->local;
@@ -226,6 +227,7 @@ static void leave(struct live_server *s, const struct live_reader *r)
 		live_bridge_describe(bridge, r);
 	if (!channel)
 		return;
+	channel->bridged = true;
 	if (bridge && channel->bridge == bridge)
 		live_bridge_leave(channel);
 	else

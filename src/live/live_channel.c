@@ -108,10 +108,14 @@ void live_channel_pair(struct live_channel *one, struct live_channel *two)
 		live_bridge_changed(one->bridge);
 }
 
-/* Of "DAHDI/i1/5550199-1f" and "WebSocket/line/0x55aa" what stays the same in the next call. */
+/* Of "DAHDI/i1/5550199-1f" and "WebSocket/line/0x55aa" what stays the same in the next call. Elsewhere what stands behind a second
+ * slash is a line's own ("MGCP/aaln/1@gateway"). */
 static struct slice endpoint_of(struct slice name)
 {
-	struct slice interface = live_channel_interface(name), device = live_channel_device(interface);
+	struct slice interface = live_channel_interface(name);
+	if (!slice_starts_with(name, SLICE("DAHDI/i")) && !slice_starts_with(name, SLICE("WebSocket/")))
+		return interface;
+	struct slice device = live_channel_device(interface);
 	const char *slash = device.len > 0 ? memchr(device.ptr, '/', device.len) : NULL;
 	return slash ? slice_make(interface.ptr, (size_t)(slash - interface.ptr)) : interface;
 }

@@ -100,6 +100,7 @@ struct live_channel {
 	uint8_t cause;                   /* of its HangupRequest; 255: none came */
 	bool local;                      /* a half of a Local channel */
 	bool born;                       /* its Newchannel was seen */
+	bool bridged;                    /* it has been in a bridge */
 	bool rang, dialled, agent;       /* dialled: some Dial's or Queue's leg; agent: a queue's */
 	bool reviewed;                   /* its call knows its state */
 	bool originated;                 /* the first leg of an Originate */
@@ -502,7 +503,7 @@ void live_merge_forget(struct live_call *call);
 void live_result_dial_end(struct live_call *call, struct live_channel *leg, struct slice status, bool forwarded);
 void live_result_dial_status(struct live_call *call, struct slice status);
 void live_result_hangup(struct live_call *call, struct live_channel *leg, int cause);
-/* The leg is gone. If it answered, but nobody was joined with it, nobody did. */
+/* The leg is gone. If it answered, but never came into a bridge, nobody did. */
 void live_result_declined(struct live_call *call, const struct live_channel *leg);
 void live_result_originate(struct live_call *call, int64_t reason);
 enum live_result live_result_of(const struct live_call *call);

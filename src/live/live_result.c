@@ -47,24 +47,32 @@ void live_result_dial_status(struct live_call *call, struct slice status)
 	call->outcome = (uint8_t)result;
 }
 
+static bool is_trunk(const struct live_channel *leg)
+{
+	return leg->endpoint && live_endpoint_trunk(leg->endpoint) == 1;
+}
+
 void live_result_hangup(struct live_call *call, struct live_channel *leg, int cause)
 {
 	if (leg == call->caller)
 		call->cause = (uint8_t)cause;
-	/* chan_sip reports a rejection only now, after a DialEnd that said BUSY; 19 is do not disturb there (Q106). */
-	else if (leg->dialled && !leg->agent && ((cause == 21 && call->outcome == LIVE_RESULT_NO_ANSWER) ||
-	                                         ((cause == 21 || cause == 19) && call->outcome == LIVE_RESULT_BUSY)))
+	/* chan_sip reports a rejection only now, after a DialEnd that said BUSY; 19 is a phone's do not disturb there (Q106). */
+	else if (leg->dialled && !leg->agent && ((cause == 21 && (call->outcome == LIVE_RESULT_BUSY || call->outcome == LIVE_RESULT_NO_ANSWER)) ||
+	                                         (cause == 19 && call->outcome == LIVE_RESULT_BUSY && !is_trunk(leg))))
 		call->outcome = LIVE_RESULT_REJECTED;
 }
 
 void live_result_declined(struct live_call *call, const struct live_channel *leg)
 {
-	if (leg->state != LIVE_IS_UP || !call->answered_by || !leg->endpoint || call->answered_by != leg->endpoint->object.key || call->connected_once || call->conferred ||
-	    !call->caller || call->caller == leg)
+	bool took = call->answered_by && leg->endpoint && call->answered_by == leg->endpoint->object.key;
+	/* Hung up during the announcement of Dial's option A: no DialEnd follows. */
+	bool unsaid = !call->answered_by && call->outcome == LIVE_RESULT_NONE && leg->dialled && !leg->agent && !leg->local;
+	if (leg->state != LIVE_IS_UP || leg->bridged || call->incomplete || call->connected_once || call->conferred || !call->caller || call->caller == leg ||
+	    (!took && !unsaid))
 		return;
 	live_call_set(call, &call->answered_by, SLICE(""));
-	if (call->outcome == LIVE_RESULT_ANSWERED)
-		call->outcome = LIVE_RESULT_NO_ANSWER;
+	if (unsaid || call->outcome == LIVE_RESULT_ANSWERED)
+		call->outcome = call->caller_hung ? LIVE_RESULT_CANCELLED : LIVE_RESULT_NO_ANSWER;
 }
 
 void live_result_originate(struct live_call *call, int64_t reason)

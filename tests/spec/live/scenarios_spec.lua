@@ -303,6 +303,46 @@ describe("the live picture of a call", function()
     end
   end)
 
+  it("through a trunk of chan_sip that is temporarily unavailable is busy, as DialEnd says (Q106)", function()
+    local a = new(1, "5550199")
+    local b = new(2, "s", { Linkedid = a.Linkedid, ChannelState = 0 })
+    event("DialBegin", { [""] = a, Dest = b }, { DialString = "5550199@1002" })
+    dialled(a, b, "BUSY")
+    of(b, "Hangup", { Cause = 19 })
+    hangup(a)
+    assert.equal("busy", ended().result)
+  end)
+
+  it("was answered also where its caller is on hold until the callee has gone", function()
+    local a = new(1, "1002")
+    up(a)
+    of(a, "Hold")
+    local b = rings(a, 2, 2)
+    up(b)
+    dialled(a, b, "ANSWER")
+    bridge("b1", b, a)
+    now = now + 5
+    leaves("b1", b)
+    hangup(b, 16)
+    leaves("b1", a)
+    hangup(a)
+    local call = ended()
+    assert.same({ "answered", "PJSIP/1002" }, { call.result, call.answered_by })
+  end)
+
+  it("that one of both ends while the callee hears an announcement is not answered", function()
+    for request, result in pairs { callee = "no_answer", caller = "cancelled" } do
+      local a = new(1, "1002")
+      local b = rings(a, 2, 2)
+      up(b)
+      sets(a, "DIALSTATUS", "ANSWER")
+      of(request == "caller" and a or b, "HangupRequest", { Cause = 16 })
+      hangup(b)
+      hangup(a)
+      assert.equal(result, ended().result)
+    end
+  end)
+
   it("that nobody confirms is not answered (Q103)", function()
     for _, status in ipairs { "CONTINUE", "ABORT", "GOTO:other^s^1", "ANSWER" } do
       local a = asks(status)
@@ -341,14 +381,14 @@ describe("the live picture of a call", function()
   end)
 
   it("leaves no endpoint for each number behind where channels are named after them", function()
-    for n, name in ipairs { "DAHDI/i1/5550199-1", "DAHDI/i1/5550147-2", "WebSocket/line/0x55aa", "WebSocket/line/0x66bb" } do hangup(new(n, "500", { Channel = name })) end
+    for n, name in ipairs { "DAHDI/i1/5550199-1", "DAHDI/i1/5550147-2", "WebSocket/line/0x55aa", "WebSocket/line/0x66bb", "MGCP/aaln/1@gateway-0" } do hangup(new(n, "500", { Channel = name })) end
     local names = {}
     for i, endpoint in ipairs(l:walk "endpoint") do names[i] = endpoint.name end
-    assert.same({ "DAHDI/i1", "WebSocket/line" }, names)
-    local a = new(5, "5550199")
-    local b = new(6, "", { Channel = "DAHDI/i1/5550199-3", Linkedid = a.Linkedid, ChannelState = 0 })
+    assert.same({ "DAHDI/i1", "WebSocket/line", "MGCP/aaln/1@gateway" }, names)
+    local a = new(6, "5550199")
+    local b = new(7, "", { Channel = "DAHDI/i1/5550199-3", Linkedid = a.Linkedid, ChannelState = 0 })
     event("DialBegin", { [""] = a, Dest = b }, { DialString = "i1/5550199" })
-    local call = l:find("pbx", "call", "5.5")
+    local call = l:find("pbx", "call", "5.6")
     assert.same({ "out", "DAHDI/i1" }, { call.direction, call.trunk })
   end)
 end)
