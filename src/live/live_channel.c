@@ -555,8 +555,12 @@ static void new_exten(struct live_server *s, const struct live_reader *r)
 		call = live_call_own(channel);
 	if (!call)
 		return;
-	if (channel->in_queue && channel->in_queue->left && !slice_eq(exten, SLICE("h")))
-		live_queue_gone_on(channel->in_queue);
+	if (channel->in_queue && channel->in_queue->left) {
+		if (!slice_eq(exten, SLICE("h")))
+			live_queue_gone_on(channel->in_queue);
+		else if (channel->in_queue->abandoned && !call->shut_down) /* an analog line has hung up (Q102) */
+			live_queue_left(channel->in_queue, LIVE_LEFT_ABANDONED);
+	}
 	if (slice_eq(application, SLICE("ConfBridge")))
 		call->conference_tried = true;
 	else if (slice_eq(application, SLICE("Queue")))
