@@ -291,16 +291,21 @@ static void on_gone(void *work)
 	ev_timer_stop(engine_loop(act->web->engine), &act->limit);
 }
 
-static void on_limit(struct ev_loop *loop, ev_timer *timer, int events)
+/* The request ends before its action. */
+static void answer_before(struct act *act, unsigned status, const char *error)
 {
-	struct act *act = timer->data;
 	struct web_connection *c = act->c;
 	char text[256];
-	(void)loop, (void)events;
 
 	act->c = NULL;
-	int n = snprintf(text, sizeof text, "{\"error\":\"the action has not ended in time; it goes on, and the log will say how it ended\",\"action_id\":\"%s\"}\n", act->id);
-	web_answer(act->web, c, &(struct web_answer){ .status = 504, .type = "application/json", .body = slice_make(text, (size_t)n) });
+	int n = snprintf(text, sizeof text, "{\"error\":\"%s\",\"action_id\":\"%s\"}\n", error, act->id);
+	web_answer(act->web, c, &(struct web_answer){ .status = status, .type = "application/json", .body = slice_make(text, (size_t)n) });
+}
+
+static void on_limit(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop, (void)events;
+	answer_before(timer->data, 504, "the action has not ended in time; it goes on, and the log will say how it ended");
 }
 
 static void on_done(struct engine *engine, void *ctx, struct reply *reply)
@@ -424,13 +429,10 @@ void web_acts_close(struct web *web)
 {
 	list_each_safe(it, &web->acts) {
 		struct act *act = list_entry(it, struct act, node);
-		struct web_connection *c = act->c;
-		char text[256];
-		int n = snprintf(text, sizeof text, "{\"error\":\"the engine stops; what becomes of the action is not known\",\"action_id\":\"%s\"}\n", act->id);
 		engine_send_forget(act->sent);
 		log_act(act, "cancelled");
+		if (act->c)
+			answer_before(act, 503, "the engine stops; what becomes of the action is not known");
 		act_free(act);
-		if (c)
-			web_answer(web, c, &(struct web_answer){ .status = 503, .type = "application/json", .body = slice_make(text, (size_t)n) });
 	}
 }
