@@ -303,8 +303,8 @@ void live_call_conclude(struct live_call *call, int64_t at)
 	}
 	stop_clocks(call, at);
 	call->ended = at;
-	if (call->ring_from != 0 && call->ring_to == 0)
-		call->ring_to = call->ring_rests != 0 ? call->ring_rests : at;
+	if (call->ring_from != 0)
+		call->ring_to = live_call_ring_end(call, at);
 	leave_indexes(call);
 	set_state(call, LIVE_CALL_IS_ENDED);
 	list_remove(&call->touched);

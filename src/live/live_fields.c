@@ -160,7 +160,7 @@ static struct live_value call_field(const struct live_call *c, int field, int64_
 	case F_answered: return live_value_at(c->answered);
 	case F_connected: return live_value_at(c->connected);
 	case F_ended: return c->state == LIVE_CALL_IS_ENDED ? live_value_at(c->ended) : live_value_nil();
-	case F_ring: return c->ring_from != 0 ? live_value_seconds((c->ring_to != 0 ? c->ring_to : c->ring_rests != 0 ? c->ring_rests : now) - c->ring_from) : live_value_nil();
+	case F_ring: return c->ring_from != 0 ? live_value_seconds(live_call_ring_end(c, now) - c->ring_from) : live_value_nil();
 	case F_wait: return more && more->waits ? live_value_seconds(wait_time(c, now)) : live_value_nil();
 	case F_waits: return live_value_list(&c->object, F_waits, more ? more->wait_count : 0);
 	case F_talk: return c->no_history ? live_value_nil() : live_value_seconds(live_clock_read(&c->talk, now));

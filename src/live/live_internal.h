@@ -473,6 +473,13 @@ void live_call_touch(struct live_call *call);
 void live_call_settle(struct live_server *s);
 /* Reported at the end of the message, when the call's state is right. */
 void live_call_told(struct live_call *call, enum live_change_kind kind);
+/* When its phones rang last; `now` while they ring. */
+static inline int64_t live_call_ring_end(const struct live_call *call, int64_t now)
+{
+	if (call->ring_to != 0)
+		return call->ring_to;
+	return call->ring_rests != 0 ? call->ring_rests : now;
+}
 /* A text of the call changes; keeps the indexes. */
 void live_call_set(struct live_call *call, struct live_name **field, struct slice value);
 /* Its end waited for an OriginateResponse that came, or did not. */
